@@ -1,0 +1,152 @@
+import type { Phase, Health } from '../pool/phase.ts';
+import type { Receipt } from '../pool/upstream.ts';
+import type { SwapRequest, SwitchyardEvent, VersionInput } from '../swap/ports.ts';
+
+/** Views: what the admin API answers with. Times are ISO 8601, durations milliseconds. */
+export interface ProbeView {
+  at: string;
+  ok: boolean;
+  status: number | null;
+  ms: number;
+  error: string | null;
+}
+
+export interface BackendView {
+  address: string;
+  weight: number;
+  health: Health;
+  /** Whether the data plane may use it now. */
+  available: boolean;
+  ejected: boolean;
+  inFlight: number;
+  openSockets: number;
+  requests: number;
+  lastProbe: ProbeView | null;
+  /** Newest last, at most 5. */
+  probes: ProbeView[];
+}
+
+export interface CountsView {
+  started: number;
+  completed: number;
+  clientAborted: number;
+  upstreamFailed: number;
+  killed: number;
+}
+
+export interface VersionView {
+  id: string;
+  phase: Phase;
+  weight: number;
+  inFlight: number;
+  streams: number;
+  tunnels: number;
+  createdAt: string;
+  /** When a kept version will be released. */
+  keepUntil: string | null;
+  backends: BackendView[];
+  counts: CountsView;
+  /** Why it was rejected. */
+  reason: string | null;
+}
+
+export interface SwapView {
+  id: string;
+  upstream: string;
+  kind: 'seed' | 'swap' | 'rollback';
+  from: string | null;
+  to: string;
+  state: string;
+  paused: boolean;
+  /** True once the state is final. */
+  finished: boolean;
+  /** Requests cut at the drain deadline of the outgoing version. */
+  killed: number;
+  weight: number;
+  requestedBy: string;
+  reason: string | null;
+  steps: { name: string; at: string; evidence: Record<string, unknown> }[];
+  /** Of the version that this swap let go, once it is released. */
+  receipt: Receipt | null;
+}
+
+export interface UpstreamView {
+  name: string;
+  revision: number;
+  split: Record<string, number>;
+  held: boolean;
+  /** Requests that wait at the door. */
+  waiting: number;
+  versions: VersionView[];
+  swap: SwapView | null;
+}
+
+/** Why something is not (yet) so: the facts that block it, most telling first. */
+export interface Explanation {
+  upstream: string;
+  version: string | null;
+  /** One sentence. */
+  summary: string;
+  facts: { fact: string; blocks: 'admitted' | 'live' | 'released' | 'nothing' }[];
+}
+
+export type Goal = 'admitted' | 'live' | 'drained' | 'released' | Phase;
+
+export interface LoggedEvent extends SwitchyardEvent {
+  /** Rises by one with each event of a run of the proxy; `<run>-<n>`. */
+  id: string;
+  at: string;
+}
+
+/** Who calls, and on what condition. */
+export interface Caller {
+  by: string;
+  /** From If-Match: refuse with `stale` unless this is the upstream's revision. */
+  ifMatch?: number;
+}
+
+/** What a swap would do. */
+export interface Plan {
+  dryRun: true;
+  upstream: string;
+  from: string | null;
+  to: string;
+  steps: string[];
+}
+
+/**
+ * Everything an operator can do; the admin API is a thin skin over it. Every method throws a Refusal
+ * (errors/catalogue.ts) for what cannot be done, and then nothing has changed.
+ */
+export interface Operations {
+  upstreams(): UpstreamView[];
+  upstream(name: string): UpstreamView;
+  /** Declares or changes structure; `spec` is an upstream of the configuration file, validated here. */
+  putUpstream(name: string, spec: unknown, caller: Caller): Promise<{ created: boolean; view: UpstreamView }>;
+  deleteUpstream(name: string, caller: Caller): Promise<void>;
+  versions(name: string): VersionView[];
+  version(name: string, id: string): VersionView;
+  register(name: string, input: VersionInput, caller: Caller): Promise<{ created: boolean; view: VersionView }>;
+  /** Drains and releases a version that is not live. */
+  removeVersion(name: string, id: string, caller: Caller): Promise<VersionView>;
+  /** Starts a swap; `started` false = the version is live already, or this very swap is running, and nothing was changed. */
+  swap(name: string, request: SwapRequest, caller: Caller): Promise<{ started: boolean; view: SwapView }>;
+  planSwap(name: string, request: SwapRequest, caller: Caller): Plan;
+  rollback(name: string, to: string | null, caller: Caller): Promise<SwapView>;
+  steer(name: string, verb: 'promote' | 'pause' | 'resume' | 'abort', caller: Caller): Promise<SwapView>;
+  /** The running or last swap. */
+  lastSwap(name: string): SwapView;
+  swapById(id: string): SwapView;
+  setSplit(name: string, weights: Record<string, number>, caller: Caller): Promise<UpstreamView>;
+  hold(name: string, held: boolean, caller: Caller): Promise<UpstreamView>;
+  /** Takes one backend of a live version out of the rotation until its version goes (an operator's soft stop). */
+  drainBackend(name: string, address: string, caller: Caller): Promise<UpstreamView>;
+  receipt(name: string, id: string): Receipt;
+  explain(name: string, id: string | null): Explanation;
+  /** Resolves when the version has reached the goal, can never reach it, or the time is up. */
+  waitFor(name: string, id: string, goal: Goal, timeoutMs: number, signal: AbortSignal): Promise<{ reached: boolean; view: VersionView }>;
+  /** Events after `id` that are still remembered (bounded), oldest first; `complete` false = some were forgotten. */
+  eventsAfter(id: string | null): { events: LoggedEvent[]; complete: boolean };
+  onEvent(listener: (event: LoggedEvent) => void): () => void;
+  ready(): { ready: boolean; why: string };
+}

@@ -1,0 +1,73 @@
+/** What an operator decides about an upstream. All durations are milliseconds; defaults are filled in by config/. */
+export interface Route {
+  /** Exact host name, `*.wildcard`, or `*`; lower case, without a port. */
+  readonly host: string;
+  /** Path prefix, matched on segment boundaries; begins with `/`. */
+  readonly path: string;
+}
+
+export interface HealthPolicy {
+  readonly kind: 'http' | 'tcp' | 'none';
+  readonly path: string;
+  /** Host header of the probe; null = the backend's address. */
+  readonly host: string | null;
+  /** Port to probe; null = the backend's own. */
+  readonly port: number | null;
+  /** Between probes once admitted, jittered by ±10 %. */
+  readonly interval: number;
+  /** Between probes while admitting. */
+  readonly admitInterval: number;
+  readonly timeout: number;
+  readonly rise: number;
+  readonly fall: number;
+  /** null = any 2xx. */
+  readonly expectStatus: readonly number[] | null;
+  readonly expectHeader: Readonly<Record<string, string>>;
+  /** Share of healthy backends (percent) under which all admitted ones are used; 0 = never. */
+  readonly failOpen: number;
+}
+
+export interface OutlierPolicy {
+  /** Consecutive failures that eject a backend; 0 = off. */
+  readonly failures: number;
+  readonly base: number;
+  readonly max: number;
+  /** Percent of a version's backends that may be ejected at a time. */
+  readonly maxEjected: number;
+}
+
+export interface SlowStartPolicy {
+  /** 0 = off. */
+  readonly window: number;
+  readonly aggression: number;
+  readonly minWeight: number;
+}
+
+export type Balance = 'least-in-flight' | 'round-robin' | 'random' | 'maglev';
+
+export interface UpstreamPolicy {
+  readonly routes: readonly Route[];
+  readonly health: HealthPolicy;
+  readonly admission: { readonly timeout: number; readonly minReady: number | null };
+  readonly drain: { readonly requests: number; readonly tunnels: number };
+  readonly rollback: { readonly keep: number };
+  readonly balance: Balance;
+  /** Source of the split key; both null = the client address. */
+  readonly sticky: { readonly cookie: string | null; readonly header: string | null };
+  readonly retries: { readonly attempts: number; readonly budget: number };
+  readonly timeouts: { readonly dial: number; readonly head: number; readonly idle: number; readonly tunnel: number };
+  /** `body` in bytes, `connections` = requests in flight per backend; null = no limit. */
+  readonly limits: { readonly body: number | null; readonly connections: number | null };
+  readonly outlier: OutlierPolicy;
+  readonly slowStart: SlowStartPolicy;
+  /** Requests that wait while the upstream is held; `whenUnavailable` = also while no backend is available. */
+  readonly hold: { readonly queue: number; readonly timeout: number; readonly whenUnavailable: boolean };
+}
+
+/** What the data plane reads of the top-level configuration. */
+export interface EdgePolicy {
+  readonly trustedProxies: readonly string[];
+  readonly timeouts: { readonly clientHead: number; readonly keepAlive: number; readonly body: number };
+  readonly limits: { readonly head: number; readonly headers: number; readonly target: number; readonly connections: number };
+  readonly accessLog: 'off' | 'sampled' | 'full';
+}

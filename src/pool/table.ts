@@ -1,0 +1,47 @@
+import type { Phase } from './phase.ts';
+import type { EdgePolicy, UpstreamPolicy } from './policy.ts';
+
+/**
+ * The table: the frozen snapshot the data plane works from. The control plane publishes it as deltas
+ * (what changed since the generation before); each data thread compiles it beside the current one.
+ */
+export interface TableBackend {
+  readonly slot: number;
+  readonly address: string;
+  readonly host: string;
+  readonly port: number;
+  readonly weight: number;
+}
+
+export interface TableVersion {
+  readonly id: string;
+  readonly slot: number;
+  readonly phase: Phase;
+  /** 0 for a version that is known (its sockets are warmed) but gets no traffic. */
+  readonly weight: number;
+  readonly backends: readonly TableBackend[];
+}
+
+export interface TableUpstream {
+  readonly name: string;
+  readonly policy: UpstreamPolicy;
+  readonly held: boolean;
+  /** Newest first (see pool/split.ts). Only versions with weight and versions on standby. */
+  readonly versions: readonly TableVersion[];
+}
+
+export interface TableRoute {
+  readonly host: string;
+  readonly path: string;
+  readonly upstream: string;
+}
+
+export interface TableDelta {
+  readonly generation: number;
+  /** Upstreams that are new or changed, whole. Unchanged ones keep their compiled objects. */
+  readonly upstreams: readonly TableUpstream[];
+  readonly removed: readonly string[];
+  /** null = unchanged. */
+  readonly routes: readonly TableRoute[] | null;
+  readonly edge: EdgePolicy | null;
+}

@@ -1,0 +1,96 @@
+import type { Split } from './split.ts';
+import type { Version } from './version.ts';
+
+/** One thing that has happened in a swap, with the facts that decided it. */
+export interface SwapStep {
+  /** `requested`, `admitted`, `weight 25`, `paused`, `live`, `draining`, `drained`, `released`, `rolled-back`, … */
+  readonly name: string;
+  /** Epoch milliseconds. */
+  readonly at: number;
+  readonly evidence: Readonly<Record<string, unknown>>;
+}
+
+export interface CanaryStep {
+  /** Percent, 1–99. */
+  readonly weight: number;
+  /** Milliseconds to stay at that weight; null = until promoted. */
+  readonly hold: number | null;
+}
+
+/**
+ * State of a swap. Running: admitting → standby → cutting-over → draining → done.
+ * A failure before the last step goes through `rolling-back` (the incoming version drains) to
+ * `rejected` (never admitted), `rolled-back` or `aborted`. `done`, `rejected`, `rolled-back` and `aborted` are final.
+ */
+export type SwapState = 'admitting' | 'standby' | 'cutting-over' | 'draining' | 'rolling-back' | 'done' | 'rejected' | 'rolled-back' | 'aborted';
+
+export interface Swap {
+  readonly id: string;
+  readonly kind: 'seed' | 'swap' | 'rollback';
+  /** Versions that lose their traffic; the first is shown as `from`. Empty when nothing was live. */
+  readonly from: readonly string[];
+  readonly to: string;
+  readonly state: SwapState;
+  readonly paused: boolean;
+  /** Atomic is a canary without steps before the last, which always is 100. */
+  readonly canary: readonly CanaryStep[];
+  /** Next canary step to take; canary.length = the cutover to 100. */
+  readonly at: number;
+  readonly steps: readonly SwapStep[];
+  readonly requestedBy: string;
+  readonly requestedAt: number;
+  /** Milliseconds; null = no limit (seeds). */
+  readonly admissionTimeout: number | null;
+  readonly minReady: number | null;
+  readonly drain: { readonly requests: number; readonly tunnels: number };
+  /** Milliseconds the outgoing version is kept for a rollback. */
+  readonly keep: number;
+  /** Why it ended as it did; null while running or done. */
+  readonly reason: string | null;
+  /** The split to go back to. */
+  readonly before: Split;
+}
+
+/** Proof that a version may be destroyed. Times are ISO 8601 in JSON, null when there was no request. */
+export interface Receipt {
+  readonly upstream: string;
+  readonly version: string;
+  readonly releasedAt: string;
+  /** Generation of the cutover that left the version without weight; every ack below is at least it. */
+  readonly generation: number;
+  readonly admitted: { readonly healthy: number; readonly of: number };
+  readonly firstRequestAt: string | null;
+  readonly lastRequestAt: string | null;
+  readonly counts: { readonly started: number; readonly completed: number; readonly clientAborted: number; readonly upstreamFailed: number; readonly killed: number };
+  readonly killedByKind: { readonly http: number; readonly stream: number; readonly tunnel: number };
+  readonly peakInFlight: number;
+  readonly drainMs: number;
+  /** Generation acked by each data thread when the version was released. */
+  readonly acks: Readonly<Record<string, number>>;
+  /** Counting began here: later than the version's start when the proxy was restarted in between. */
+  readonly countedSince: string;
+}
+
+/** All that is decided about an upstream's versions: what the journal keeps. */
+export interface UpstreamState {
+  readonly name: string;
+  /** Raised by every change; the ETag. */
+  readonly revision: number;
+  readonly changedBy: string;
+  readonly changedAt: number;
+  readonly held: boolean;
+  readonly split: Split;
+  /** In the order of their registration, oldest first. Final ones are in `history`. */
+  readonly versions: readonly Version[];
+  /** The running or last swap. */
+  readonly swap: Swap | null;
+  /** The last 10 versions that were released or rejected, newest last. */
+  readonly history: readonly PastVersion[];
+}
+
+export interface PastVersion {
+  readonly version: Version;
+  readonly receipt: Receipt | null;
+  /** Why it was rejected; null for released ones. */
+  readonly reason: string | null;
+}

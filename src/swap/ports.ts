@@ -1,0 +1,85 @@
+import type { Counts } from '../ledger/control.ts';
+import type { Health } from '../pool/phase.ts';
+import type { CanaryStep, UpstreamState } from '../pool/upstream.ts';
+import type { Backend, Version } from '../pool/version.ts';
+
+/** Evidence of one probe. */
+export interface Probe {
+  /** Epoch milliseconds. */
+  readonly at: number;
+  readonly ok: boolean;
+  /** HTTP status; null for TCP probes and when there was no answer. */
+  readonly status: number | null;
+  readonly ms: number;
+  /** What was wrong, in a few words; null when ok. */
+  readonly error: string | null;
+}
+
+export interface BackendHealth {
+  readonly health: Health;
+  /** Passes (positive) or failures (negative) in a row. */
+  readonly run: number;
+  /** Newest last, at most 5. */
+  readonly probes: readonly Probe[];
+}
+
+export type EventType =
+  | 'registered' | 'admitted' | 'rejected' | 'swap-started' | 'step' | 'paused' | 'resumed' | 'live' | 'draining' | 'drained'
+  | 'released' | 'rolled-back' | 'aborted' | 'health' | 'held' | 'unheld' | 'split' | 'killed' | 'thread-lost' | 'config';
+
+export interface SwitchyardEvent {
+  readonly type: EventType;
+  readonly upstream: string | null;
+  readonly version: string | null;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/** What the life of a swap needs from the world. The simulation gives it a fake one. */
+export interface SwapPorts {
+  /** Epoch milliseconds. */
+  now(): number;
+  /** Calls `run` once after `ms`; the answer cancels it. */
+  after(ms: number, run: () => void): () => void;
+  /** Appends the state to the journal; returns when it is on disk. Throws when it cannot be written: then nothing is acted on. */
+  record(state: UpstreamState, why: string): void;
+  /** Makes this state's split, hold and versions the committed generation. Resolves with it once the generation is stored. */
+  publish(state: UpstreamState): Promise<number>;
+  /** Resolves once every data thread has acked this generation; the acks by thread. */
+  acked(generation: number): Promise<Record<string, number>>;
+  /**
+   * How the backends of a version are probed from now on. `admitting`: at once, then every admitInterval;
+   * `fresh`: one quick round for a version that was admitted before (rise 1); `steady`: every interval.
+   * Each call forgets nothing of the evidence but, for `admitting` and `fresh`, begins the run of passes anew.
+   */
+  probe(version: Version, mode: 'admitting' | 'fresh' | 'steady' | 'off'): void;
+  health(version: Version): ReadonlyMap<string, BackendHealth>;
+  /** Lets the data plane use these backends (subject to their health), from now on. */
+  trust(version: Version): void;
+  counts(version: Version): Counts;
+  peak(version: Version): number;
+  /** True when no data thread has anything of this version in flight. */
+  idle(version: Version): boolean;
+  /** Cuts what is in flight: requests at once; streams and tunnels politely, spread over `spreadMs`, then hard. */
+  cut(version: Version, kind: 'requests' | 'tunnels', spreadMs: number): void;
+  /** Ledger rows for a new version: one a backend and one more for the version. null = there are no more. */
+  takeSlots(count: number): number[] | null;
+  /** Frees the rows of a final version, once nobody can write to them. */
+  freeSlots(version: Version): void;
+  emit(event: SwitchyardEvent): void;
+}
+
+/** A new version as the deployer names it. */
+export interface VersionInput {
+  readonly id: string;
+  readonly backends: readonly Omit<Backend, 'slot'>[];
+}
+
+export interface SwapRequest {
+  readonly to: string;
+  /** Needed unless the version is registered already. */
+  readonly backends?: VersionInput['backends'];
+  readonly canary?: readonly CanaryStep[];
+  readonly admission?: { readonly timeout?: number; readonly minReady?: number };
+  readonly drain?: { readonly requests?: number; readonly tunnels?: number };
+  readonly keep?: number;
+}
