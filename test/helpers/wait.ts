@@ -1,0 +1,27 @@
+/** Rejects with `what` when the promise has not settled after `ms`. */
+export async function within<T>(ms: number, what: string | (() => string), promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not within ${ms} ms: ${typeof what === 'string' ? what : what()}`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Asks again every `every` ms until the answer is truthy, and gives it back; rejects with `what` after `ms`. */
+export async function eventually<T>(what: string, ask: () => T | Promise<T>, ms = 5_000, every = 10): Promise<NonNullable<T>> {
+  const deadline = performance.now() + ms;
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer as NonNullable<T>;
+    if (performance.now() >= deadline) throw new Error(`not within ${ms} ms: ${what}`);
+    await sleep(every);
+  }
+}
