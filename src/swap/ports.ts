@@ -1,27 +1,9 @@
+import type { BackendHealth, Probe } from '../health/evidence.ts';
 import type { Counts } from '../ledger/control.ts';
-import type { Health } from '../pool/phase.ts';
 import type { CanaryStep, UpstreamState } from '../pool/upstream.ts';
 import type { Backend, Version } from '../pool/version.ts';
 
-/** Evidence of one probe. */
-export interface Probe {
-  /** Epoch milliseconds. */
-  readonly at: number;
-  readonly ok: boolean;
-  /** HTTP status; null for TCP probes and when there was no answer. */
-  readonly status: number | null;
-  readonly ms: number;
-  /** What was wrong, in a few words; null when ok. */
-  readonly error: string | null;
-}
-
-export interface BackendHealth {
-  readonly health: Health;
-  /** Passes (positive) or failures (negative) in a row. */
-  readonly run: number;
-  /** Newest last, at most 5. */
-  readonly probes: readonly Probe[];
-}
+export type { BackendHealth, Probe };
 
 export type EventType =
   | 'registered' | 'admitted' | 'rejected' | 'swap-started' | 'step' | 'paused' | 'resumed' | 'live' | 'draining' | 'drained'
