@@ -1,0 +1,117 @@
+import type { Issue } from '../errors/catalogue.ts';
+import type { Route } from '../pool/policy.ts';
+import { isLoopback } from './_fields.ts';
+import { pathText, showValue } from './issues.ts';
+import type { ParsedConfig, ParsedUpstream } from './schema.ts';
+
+type Path = readonly PropertyKey[];
+
+function issue(path: Path, message: string): Issue {
+  return { path: pathText(path), message };
+}
+
+/** The places in `values` whose key was there before, with the key. */
+function repeated<T>(values: readonly T[], keyOf: (value: T) => string): { at: number; key: string }[] {
+  const seen = new Set<string>();
+  return values.flatMap((value, at) => {
+    const key = keyOf(value);
+    if (seen.has(key)) return [{ at, key }];
+    seen.add(key);
+    return [];
+  });
+}
+
+export function listenerIssues({ listeners, admin }: ParsedConfig): Issue[] {
+  const issues = repeated(listeners, ({ host, port }) => `${host}:${port}`)
+    .map(({ at, key }) => issue(['listeners', at], `expected an address of its own, got '${key}' a second time`));
+  const everywhere = new Set(['0.0.0.0', '::']);
+  for (const { host, port } of listeners) {
+    const clash = port === admin.port && (host === admin.host || everywhere.has(host) || everywhere.has(admin.host));
+    if (clash) issues.push(issue(['admin', 'port'], `expected a port that no listener uses, got ${port}`));
+  }
+  return issues;
+}
+
+export function adminIssues(admin: ParsedConfig['admin']): Issue[] {
+  const issues: Issue[] = [];
+  if (!isLoopback(admin.host) && admin.token === undefined && admin.tokens.length === 0) {
+    issues.push(issue(['admin', 'token'], `expected a token, because '${admin.host}' can be reached from other machines, got nothing`));
+  }
+  const names = admin.token === undefined ? admin.tokens : [{ name: 'admin', token: admin.token }, ...admin.tokens];
+  const shift = names.length - admin.tokens.length;
+  for (const { at, key } of repeated(names, (token) => token.name)) {
+    issues.push(issue(['admin', 'tokens', at - shift, 'name'], `expected a name of its own, got '${key}' a second time`));
+  }
+  for (const { at } of repeated(names, (token) => token.token)) {
+    issues.push(issue(['admin', 'tokens', at - shift, 'token'], 'expected a token of its own, got one that another name has'));
+  }
+  return issues;
+}
+
+/** What is wrong inside one upstream, beyond the shape of its fields. */
+export function upstreamIssues(upstream: ParsedUpstream, under: Path): Issue[] {
+  const issues: Issue[] = [];
+  const ids = Object.keys(upstream.versions);
+  for (const { at, key } of repeated(upstream.routes, routeKey)) {
+    issues.push(issue([...under, 'routes', at], `expected a route of its own, got '${key}' a second time`));
+  }
+  if (upstream.sticky.cookie !== null && upstream.sticky.header !== null) {
+    issues.push(issue([...under, 'sticky'], 'expected a cookie or a header, got both'));
+  }
+  for (const id of ids) issues.push(...versionIssues(upstream, id, [...under, 'versions', id]));
+  issues.push(...liveIssues(upstream.live, ids, [...under, 'live']));
+  if (upstream.outlier !== false && upstream.outlier.max < upstream.outlier.base) {
+    issues.push(issue([...under, 'outlier', 'max'], `expected at least base (${upstream.outlier.base} ms), got ${upstream.outlier.max} ms`));
+  }
+  return issues;
+}
+
+function versionIssues({ versions, admission }: ParsedUpstream, id: string, under: Path): Issue[] {
+  const { backends } = versions[id];
+  const issues = repeated(backends, (backend) => backend.address)
+    .map(({ at, key }) => issue([...under, 'backends', at], `expected an address of its own, got '${key}' a second time`));
+  if (admission.minReady !== null && admission.minReady > backends.length) {
+    issues.push(issue([...under, 'backends'], `expected at least admission.minReady (${admission.minReady}) of them, got ${backends.length}`));
+  }
+  return issues;
+}
+
+function liveIssues(live: string | null | undefined, ids: readonly string[], path: Path): Issue[] {
+  const choice = ids.length === 0 ? 'null, because there are no versions' : ids.map((id) => `'${id}'`).join(' or ');
+  if (typeof live === 'string' && !ids.includes(live)) return [issue(path, `expected ${choice}, got ${showValue(live)}`)];
+  if (live === undefined && ids.length > 1) return [issue(path, `expected ${choice}, or null for none of them, got nothing`)];
+  return [];
+}
+
+function routeKey({ host, path }: Route): string {
+  return `${host}${path}`;
+}
+
+/** Routes that two upstreams claim; `under` leads to the record of upstreams. */
+export function routeIssues(upstreams: readonly (readonly [string, { routes: readonly Route[] }])[]): Issue[] {
+  const owner = new Map<string, string>();
+  const issues: Issue[] = [];
+  for (const [name, { routes }] of upstreams) {
+    for (const [at, route] of routes.entries()) {
+      const key = routeKey(route);
+      const other = owner.get(key);
+      if (other !== undefined && other !== name) {
+        issues.push(issue(['upstreams', name, 'routes', at], `expected a route of its own, got '${key}', which upstream '${other}' has`));
+      }
+      owner.set(key, other ?? name);
+    }
+  }
+  return issues;
+}
+
+export function demoIssues({ demo, listeners, admin }: ParsedConfig): Issue[] {
+  const taken = new Set([...listeners.map(({ port }) => port), admin.port]);
+  const issues: Issue[] = [];
+  for (const [i, { ports }] of demo.entries()) {
+    for (const [j, port] of ports.entries()) {
+      if (taken.has(port)) issues.push(issue(['demo', i, 'ports', j], `expected a port that nothing else here uses, got ${port}`));
+      taken.add(port);
+    }
+  }
+  return issues;
+}

@@ -1,0 +1,50 @@
+import type { EdgePolicy, UpstreamPolicy } from '../pool/policy.ts';
+
+/** A version as the file seeds it. */
+export interface SeedVersion {
+  readonly id: string;
+  readonly backends: readonly { readonly address: string; readonly weight: number }[];
+}
+
+export interface UpstreamConfig {
+  readonly name: string;
+  readonly policy: UpstreamPolicy;
+  readonly versions: readonly SeedVersion[];
+  /** One of `versions`, or null: nothing gets traffic until a swap. */
+  readonly live: string | null;
+}
+
+export type Scope = 'read' | 'operate';
+
+export interface AdminToken {
+  readonly name: string;
+  readonly token: string;
+  readonly scope: Scope;
+}
+
+export interface AdminConfig {
+  readonly host: string;
+  /** 0 = any free port. */
+  readonly port: number;
+  readonly tokens: readonly AdminToken[];
+  readonly allowedHosts: readonly string[];
+}
+
+export interface DemoVersion {
+  readonly version: string;
+  readonly ports: readonly number[];
+}
+
+/** The configuration, valid as a whole, with all defaults filled in. Durations are milliseconds. */
+export interface Config {
+  readonly listeners: readonly { readonly host: string; readonly port: number }[];
+  readonly admin: AdminConfig;
+  readonly dataThreads: number;
+  /** Absolute. */
+  readonly stateDir: string;
+  readonly edge: EdgePolicy;
+  readonly shutdown: { readonly drain: number };
+  /** In the order of the file. */
+  readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
+  readonly demo: readonly DemoVersion[];
+}

@@ -1,0 +1,124 @@
+import type { Balance } from '../pool/policy.ts';
+
+/** `'200ms'`, `'30s'`, `'5m'`, `'1h'`, or a number of milliseconds. */
+export type Duration = string | number;
+
+/** `'127.0.0.1:9001'`, or with a weight (1–1000, default 1) relative to the other backends of its version. */
+export type BackendInput = string | { address: string; weight?: number };
+
+export interface RouteInput {
+  /** `app.example.com`, `*.example.com`, or `*` (default): any host. */
+  host?: string;
+  /** Path prefix, matched on whole segments: `/api` serves `/api` and `/api/users`, not `/apis`. Default `/`. */
+  path?: string;
+}
+
+export interface HealthInput {
+  /** `http` (default) asks `path` and wants a 2xx; `tcp` only connects; `none` believes. */
+  kind?: 'http' | 'tcp' | 'none';
+  /** Default `/healthz`. */
+  path?: string;
+  /** Host header of the probe; default: the backend's address. */
+  host?: string | null;
+  /** Port to probe; default: the backend's own. */
+  port?: number | null;
+  /** Between probes of an admitted version; default 2s. */
+  interval?: Duration;
+  /** Between probes while a version is being admitted; default 1s, or `interval` when that is shorter. */
+  admitInterval?: Duration;
+  /** Of one probe in all; default 5s. */
+  timeout?: Duration;
+  /** Passes in a row that make a backend healthy; default 2. */
+  rise?: number;
+  /** Failures in a row that make a backend unhealthy; default 3. */
+  fall?: number;
+  /** Status or statuses that pass; default: any 2xx. */
+  expectStatus?: number | readonly number[] | null;
+  /** Header fields that the answer must have, with exactly these values. */
+  expectHeader?: Readonly<Record<string, string>>;
+  /** When fewer percent of the admitted backends are healthy, all of them are used; default 50, 0 = never. */
+  failOpen?: number;
+}
+
+export interface VersionInput {
+  backends: readonly BackendInput[];
+}
+
+/** One application behind routes. Also the body of `PUT /v1/upstreams/{u}`. */
+export interface UpstreamInput {
+  /** Which requests it gets. The longest matching path of the most exact host wins. */
+  routes: readonly RouteInput[];
+  health?: HealthInput;
+  /** A version must be ready within `timeout` (30s): `minReady` of its backends (default: all). */
+  admission?: { timeout?: Duration; minReady?: number | null };
+  /** How long an outgoing version may finish: requests 30s, streams and WebSockets 5m. */
+  drain?: { requests?: Duration; tunnels?: Duration };
+  /** How long an outgoing version is kept for a rollback; default 0: released at once. */
+  rollback?: { keep?: Duration };
+  /** Default `least-in-flight`. */
+  balance?: Balance;
+  /** What a client is recognised by during a canary: a cookie or a header; default: its address. */
+  sticky?: { cookie?: string | null; header?: string | null };
+  /** Further attempts per request (1), within `budget` percent of the active requests (20). */
+  retries?: { attempts?: number; budget?: number };
+  /** Default: dial 3s, head 30s, idle 60s, tunnel 1h. */
+  timeouts?: { dial?: Duration; head?: Duration; idle?: Duration; tunnel?: Duration };
+  /** `body`: largest request body in bytes; `connections`: requests in flight per backend. Default: no limit. */
+  limits?: { body?: number | null; connections?: number | null };
+  /** Ejects a backend after `failures` (5) in a row, for `base` (30s) × times up to `max` (300s), at most `maxEjected` percent (10). `false` = off. */
+  outlier?: false | { failures?: number; base?: Duration; max?: Duration; maxEjected?: number };
+  /** Raises the share of a new backend over `window`, from `minWeight` percent (10). Default off. */
+  slowStart?: false | { window: Duration; aggression?: number; minWeight?: number };
+  /** Requests that wait while the upstream is held: at most `queue` (1000), each for `timeout` (30s). */
+  hold?: { queue?: number; timeout?: Duration; whenUnavailable?: boolean };
+  /** Seeds an upstream that has no state yet; later versions come by `swap`. */
+  versions?: Readonly<Record<string, VersionInput>>;
+  /** The version that gets the traffic at first; needed when there are several. */
+  live?: string | null;
+}
+
+export interface TokenInput {
+  name: string;
+  token: string;
+  /** `read` sees, `operate` (default) may change. */
+  scope?: 'read' | 'operate';
+}
+
+/** A version of the bundled demo service: one backend a port. */
+export interface DemoInput {
+  version: string;
+  ports: readonly number[];
+}
+
+/** The configuration file. */
+export interface ConfigInput {
+  /** Where clients connect; default `0.0.0.0:8080`. */
+  listeners?: readonly { host?: string; port: number }[];
+  /** Where operators connect; default `127.0.0.1:9900`. Another address than loopback needs a token. */
+  admin?: {
+    host?: string;
+    port?: number;
+    /** A token that may do everything; `tokens` for several, with names and scopes. */
+    token?: string;
+    tokens?: readonly TokenInput[];
+    /** Host names, besides loopback and `host`, under which operators reach the admin API. */
+    allowedHosts?: readonly string[];
+  };
+  /** Threads that carry traffic; `'auto'` (default) = one a core. */
+  dataThreads?: 'auto' | number;
+  /** Where state is kept, relative to this file; default `.switchyard`. */
+  stateDir?: string;
+  /** Addresses (CIDR) whose forwarding headers are believed; default none. */
+  trustedProxies?: readonly string[];
+  /** Of clients. Default: clientHead 10s, keepAlive 60s, body 30s (between two pieces of it). */
+  timeouts?: { clientHead?: Duration; keepAlive?: Duration; body?: Duration };
+  /** Default: head 32768 bytes, 100 headers, target 8192 bytes, 10000 connections a thread. */
+  limits?: { head?: number; headers?: number; target?: number; connections?: number };
+  /** Default `off`. */
+  accessLog?: 'off' | 'sampled' | 'full';
+  /** What is in flight may finish for so long when the proxy is told to end; default 30s. */
+  shutdown?: { drain?: Duration };
+  upstreams?: Readonly<Record<string, UpstreamInput>>;
+  /** Processes of the bundled demo service to start beside the proxy, for trying it out. */
+  demo?: readonly DemoInput[];
+}

@@ -1,0 +1,121 @@
+/** The shape of the configuration file and its defaults (design.md, section 5). Unknown fields are errors. */
+import { z } from 'zod';
+import {
+  address, bindHost, cidr, duration, fieldName, fieldValue, hostHeader, hostPattern, name, pathPrefix, percent, probePath, secret, whole,
+} from './_fields.ts';
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const GIB = 2 ** 30;
+const MOST_BACKENDS = 1000;
+const MOST_UPSTREAMS = 1000;
+
+const oneOf = <const T extends readonly [string, ...string[]]>(values: T) => z.enum(values);
+const port = whole(1, 65_535);
+const status = whole(100, 599);
+
+const route = z.strictObject({ host: hostPattern.default('*'), path: pathPrefix.default('/') });
+
+const health = z.strictObject({
+  kind: oneOf(['http', 'tcp', 'none']).default('http'),
+  path: probePath.default('/healthz'),
+  host: hostHeader.nullable().default(null),
+  port: port.nullable().default(null),
+  interval: duration(10).default(2 * SECOND),
+  admitInterval: duration(10).optional(),
+  timeout: duration(10).default(5 * SECOND),
+  rise: whole(1, 100).default(2),
+  fall: whole(1, 100).default(3),
+  expectStatus: z.union([status.transform((one) => [one]), z.array(status).min(1).max(100)], { error: 'a status from 100 to 599 or a list of them' }).nullable().default(null),
+  expectHeader: z.record(fieldName, fieldValue).default({}),
+  failOpen: percent.default(50),
+});
+
+const outlier = z.strictObject({
+  failures: whole(0, 1_000_000).default(5),
+  base: duration(10).default(30 * SECOND),
+  max: duration(10).default(300 * SECOND),
+  maxEjected: percent.default(10),
+});
+
+const slowStart = z.strictObject({
+  window: duration(0),
+  aggression: z.custom<number>((value) => typeof value === 'number' && value > 0 && value <= 100, { error: 'a number over 0, up to 100' }).default(1),
+  minWeight: percent.default(10),
+});
+
+const backend = z.union(
+  [address.transform((text) => ({ address: text, weight: 1 })), z.strictObject({ address, weight: whole(1, 1000).default(1) })],
+  { error: "'host:port' or {address, weight}" },
+);
+
+const version = z.strictObject({ backends: z.array(backend).min(1).max(MOST_BACKENDS) });
+
+const off = <T extends z.ZodType>(schema: T, shape: string) => z.union([z.literal(false), schema], { error: `false or ${shape}` });
+
+export const upstreamSchema = z.strictObject({
+  routes: z.array(route).min(1).max(1000),
+  health: health.prefault({}),
+  admission: z.strictObject({ timeout: duration(10).default(30 * SECOND), minReady: whole(1, MOST_BACKENDS).nullable().default(null) }).prefault({}),
+  drain: z.strictObject({ requests: duration(0).default(30 * SECOND), tunnels: duration(0).default(5 * MINUTE) }).prefault({}),
+  rollback: z.strictObject({ keep: duration(0).default(0) }).prefault({}),
+  balance: oneOf(['least-in-flight', 'round-robin', 'random', 'maglev']).default('least-in-flight'),
+  sticky: z.strictObject({ cookie: fieldName.nullable().default(null), header: fieldName.nullable().default(null) }).prefault({}),
+  retries: z.strictObject({ attempts: whole(0, 10).default(1), budget: percent.default(20) }).prefault({}),
+  timeouts: z.strictObject({
+    dial: duration(1).default(3 * SECOND),
+    head: duration(1).default(30 * SECOND),
+    idle: duration(1).default(60 * SECOND),
+    tunnel: duration(1).default(60 * MINUTE),
+  }).prefault({}),
+  limits: z.strictObject({
+    body: whole(0, Number.MAX_SAFE_INTEGER, ' (bytes)').nullable().default(null),
+    connections: whole(1, 1_000_000).nullable().default(null),
+  }).prefault({}),
+  outlier: off(outlier, '{failures, base, max, maxEjected}').prefault({}),
+  slowStart: off(slowStart, '{window, aggression, minWeight}').default(false),
+  hold: z.strictObject({
+    queue: whole(0, 1_000_000).default(1000),
+    timeout: duration(0).default(30 * SECOND),
+    whenUnavailable: z.boolean().default(false),
+  }).prefault({}),
+  versions: z.record(name, version).default({}),
+  live: name.nullable().optional(),
+});
+
+const token = z.strictObject({ name, token: secret, scope: oneOf(['read', 'operate']).default('operate') });
+
+const admin = z.strictObject({
+  host: bindHost.default('127.0.0.1'),
+  port: whole(0, 65_535).default(9900),
+  token: secret.optional(),
+  tokens: z.array(token).max(100).default([]),
+  allowedHosts: z.array(hostHeader).max(100).default([]),
+});
+
+export const configSchema = z.strictObject({
+  listeners: z.array(z.strictObject({ host: bindHost.default('0.0.0.0'), port })).min(1).max(64).default([{ host: '0.0.0.0', port: 8080 }]),
+  admin: admin.prefault({}),
+  dataThreads: z.union([z.literal('auto'), whole(1, 256)], { error: "'auto' or a whole number from 1 to 256" }).default('auto'),
+  stateDir: z.custom<string>((value) => typeof value === 'string' && value !== '' && !value.includes('\0'), { error: 'the path of a folder' }).default('.switchyard'),
+  trustedProxies: z.array(cidr).max(10_000).default([]),
+  timeouts: z.strictObject({
+    clientHead: duration(1).default(10 * SECOND),
+    keepAlive: duration(1).default(60 * SECOND),
+    body: duration(1).default(30 * SECOND),
+  }).prefault({}),
+  limits: z.strictObject({
+    head: whole(1024, GIB / 1024, ' (bytes)').default(32_768),
+    headers: whole(1, 10_000).default(100),
+    target: whole(64, GIB / 1024, ' (bytes)').default(8192),
+    connections: whole(1, 10_000_000).default(10_000),
+  }).prefault({}),
+  accessLog: oneOf(['off', 'sampled', 'full']).default('off'),
+  shutdown: z.strictObject({ drain: duration(0).default(30 * SECOND) }).prefault({}),
+  upstreams: z.record(name, upstreamSchema).default({})
+    .refine((all) => Object.keys(all).length <= MOST_UPSTREAMS, { error: `at most ${MOST_UPSTREAMS} upstreams` }),
+  demo: z.array(z.strictObject({ version: name, ports: z.array(port).min(1).max(16) })).max(8).default([]),
+});
+
+export type ParsedUpstream = z.output<typeof upstreamSchema>;
+export type ParsedConfig = z.output<typeof configSchema>;
