@@ -1,0 +1,124 @@
+import net from 'node:net';
+import { Client } from 'undici';
+import type { Dispatcher } from 'undici';
+import type { Address } from '../pool/address.ts';
+import type { HealthPolicy } from '../pool/policy.ts';
+import type { Probe } from './evidence.ts';
+
+/** Of an answer's body, more than this is not waited for. */
+const BODY_LIMIT = 64 * 1024;
+const HEAD_LIMIT = 32 * 1024;
+
+type Finding = Pick<Probe, 'ok' | 'status' | 'error'>;
+
+/**
+ * Probes a backend once, on a connection of its own that is closed afterwards. The whole probe, body included, ends within
+ * `policy.timeout`. Redirects are not followed. Resolves always; what went wrong is in `error`.
+ * @param signal ends the probe early
+ */
+export async function probeOnce(target: Address, policy: HealthPolicy, signal: AbortSignal): Promise<Probe> {
+  const at = Date.now();
+  const began = performance.now();
+  const deadline = new AbortController();
+  const end = (): void => deadline.abort();
+  const timer = setTimeout(end, policy.timeout);
+  signal.addEventListener('abort', end);
+  if (signal.aborted) end();
+  let finding: Finding;
+  try {
+    const address = { host: target.host, port: policy.port ?? target.port };
+    finding = policy.kind === 'http' ? await probeHttp(address, target, policy, deadline.signal) : await probeTcp(address, deadline.signal);
+  } catch (error) {
+    const cut = signal.aborted ? 'the probe was stopped' : `no answer within ${policy.timeout} ms`;
+    finding = { ok: false, status: null, error: deadline.signal.aborted ? cut : describe(error) };
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', end);
+  }
+  return { at, ms: Math.round((performance.now() - began) * 10) / 10, ...finding };
+}
+
+async function probeHttp({ host, port }: Address, target: Address, policy: HealthPolicy, signal: AbortSignal): Promise<Finding> {
+  const client = new Client(`http://${authority(host, port)}`, {
+    connect: { timeout: policy.timeout },
+    headersTimeout: policy.timeout,
+    bodyTimeout: policy.timeout,
+    maxHeaderSize: HEAD_LIMIT,
+  });
+  try {
+    const headers = { host: policy.host ?? authority(target.host, target.port), 'user-agent': 'switchyard-probe', accept: '*/*' };
+    const answer = await client.request({ path: policy.path, method: 'GET', headers, signal, reset: true });
+    await drain(answer);
+    const error = complaint(answer, policy);
+    return { ok: error === null, status: answer.statusCode, error };
+  } finally {
+    await client.destroy();
+  }
+}
+
+async function drain({ body }: Dispatcher.ResponseData): Promise<void> {
+  let size = 0;
+  for await (const chunk of body) {
+    size += (chunk as Buffer).length;
+    if (size > BODY_LIMIT) return;
+  }
+}
+
+/** Why an answer does not pass, or null. */
+function complaint({ statusCode, headers }: Dispatcher.ResponseData, { expectStatus, expectHeader }: HealthPolicy): string | null {
+  const right = expectStatus === null ? statusCode >= 200 && statusCode < 300 : expectStatus.includes(statusCode);
+  if (!right) {
+    const note = statusCode >= 300 && statusCode < 400 ? ' (redirects are not followed)' : '';
+    return `status ${statusCode}${note}, expected ${expectStatus === null ? '2xx' : expectStatus.join(' or ')}`;
+  }
+  for (const [name, expected] of Object.entries(expectHeader)) {
+    const found = headers[name.toLowerCase()];
+    const value = Array.isArray(found) ? found.join(', ') : found;
+    if (value !== expected) return value === undefined ? `no header ${name}, expected '${expected}'` : `header ${name} is '${value.slice(0, 60)}', expected '${expected}'`;
+  }
+  return null;
+}
+
+async function probeTcp({ host, port }: Address, signal: AbortSignal): Promise<Finding> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  signal.throwIfAborted();
+  const socket = net.connect({ host, port });
+  const stop = (): void => reject(signal.reason);
+  signal.addEventListener('abort', stop);
+  socket.once('connect', resolve);
+  socket.on('error', reject);
+  try {
+    await promise;
+    return { ok: true, status: null, error: null };
+  } finally {
+    signal.removeEventListener('abort', stop);
+    socket.destroy();
+  }
+}
+
+function authority(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+const CAUSES: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection reset',
+  EPIPE: 'connection reset',
+  ENOTFOUND: 'the host name is not known',
+  EAI_AGAIN: 'the host name could not be looked up',
+  EHOSTUNREACH: 'the host cannot be reached',
+  ENETUNREACH: 'the network cannot be reached',
+  ETIMEDOUT: 'the connection timed out',
+  UND_ERR_SOCKET: 'the connection was closed before the answer was complete',
+  UND_ERR_CONNECT_TIMEOUT: 'the connection was not made in time',
+  UND_ERR_HEADERS_TIMEOUT: 'the answer did not come in time',
+  UND_ERR_BODY_TIMEOUT: 'the answer did not end in time',
+  UND_ERR_HEADERS_OVERFLOW: 'the head of the answer is too large',
+};
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return 'the probe failed';
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  if (code.startsWith('HPE_')) return 'the answer is not valid HTTP';
+  return CAUSES[code] ?? error.message.slice(0, 100);
+}
