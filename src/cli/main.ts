@@ -1,0 +1,75 @@
+import { readFileSync } from 'node:fs';
+import { parseCall } from './_parse.ts';
+import { findVerb, helpOf, helpVerb, overview } from './help.ts';
+import { CliError, EXIT } from './verb.ts';
+import type { Io, Verb } from './verb.ts';
+
+/** The table of verbs, in the order of the help. */
+const VERBS: readonly Verb[] = [
+  helpVerb(() => VERBS),
+];
+
+/** This process as a command sees it. A reader that goes away early (`| head`) ends the command quietly. */
+export function processIo(): Io {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(EXIT.done);
+  });
+  return {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    onInterrupt: (listener) => {
+      process.on('SIGINT', listener);
+      return () => void process.off('SIGINT', listener);
+    },
+  };
+}
+
+/** Switchyard's own version, from its package. */
+function packageVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  return version;
+}
+
+/**
+ * Runs one command line.
+ * @param argv without the runtime and the script.
+ * @returns the exit code; every failure has been told on stderr in one sentence, with a hint below it where there is one.
+ */
+export async function runCli(argv: readonly string[], io: Io): Promise<number> {
+  try {
+    return await dispatch(argv, io);
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    io.stderr.write(`switchyard: ${error.message}\n${error.hint === null ? '' : `  ${error.hint}\n`}`);
+    return error.exit;
+  }
+}
+
+async function dispatch(argv: readonly string[], io: Io): Promise<number> {
+  const [name, ...rest] = argv;
+  if (name === undefined) {
+    io.stderr.write(overview(VERBS));
+    return EXIT.usage;
+  }
+  if (name === '--version' || name === '-v') {
+    io.stdout.write(`switchyard ${packageVersion()}\n`);
+    return EXIT.done;
+  }
+  if (name === '--help' || name === '-h') {
+    io.stdout.write(overview(VERBS));
+    return EXIT.done;
+  }
+  const verb = findVerb(name, VERBS);
+  const parsed = parseCall(verb, rest, io);
+  if (parsed.help) {
+    io.stdout.write(helpOf(verb));
+    return EXIT.done;
+  }
+  try {
+    return await verb.run(parsed.call);
+  } finally {
+    await parsed.close();
+  }
+}
