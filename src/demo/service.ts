@@ -1,0 +1,122 @@
+/**
+ * The bundled demo service: a small web service that shows which version and backend answered. One process serves all backends of
+ * a version. Started by launch.ts: `node service.ts VERSION HOST PORT…`; tells its parent `ready`, or what went wrong, and ends with it.
+ */
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { WebSocketServer } from 'ws';
+import { page } from './_page.ts';
+
+const LONGEST_WAIT = 60_000;
+const TICK = 1000;
+const GRACE = 10_000;
+
+interface Backend {
+  readonly version: string;
+  readonly address: string;
+  count: number;
+}
+
+function sendJson(response: ServerResponse, value: unknown): void {
+  response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(`${JSON.stringify(value)}\n`);
+}
+
+function sendPage(response: ServerResponse, { version, address, count }: Backend): void {
+  response.writeHead(200, { 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store' }).end(page(version, address, count));
+}
+
+function sendEvents(response: ServerResponse, { version, address }: Backend): void {
+  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+  const tick = (): void => {
+    response.write(`event: tick\ndata: ${JSON.stringify({ version, backend: address, at: new Date().toISOString() })}\n\n`);
+  };
+  tick();
+  const timer = setInterval(tick, TICK);
+  response.on('close', () => clearInterval(timer));
+}
+
+function answerSlowly(url: URL, response: ServerResponse, { version, address }: Backend): void {
+  const asked = Number(url.searchParams.get('ms') ?? 1000);
+  const ms = Number.isFinite(asked) ? Math.min(Math.max(asked, 0), LONGEST_WAIT) : 1000;
+  const timer = setTimeout(() => sendJson(response, { version, backend: address, waitedMs: ms }), ms);
+  response.on('close', () => clearTimeout(timer));
+}
+
+function countUpload(request: IncomingMessage, response: ServerResponse, { version, address }: Backend): void {
+  let bytes = 0;
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+  });
+  request.on('end', () => sendJson(response, { version, backend: address, bytes }));
+}
+
+function answer(request: IncomingMessage, response: ServerResponse, backend: Backend): void {
+  const url = new URL(request.url ?? '/', 'http://demo');
+  if (url.pathname !== '/upload') request.resume();
+  if (url.pathname === '/healthz') {
+    response.writeHead(200, { 'content-type': 'text/plain' }).end('ok\n');
+    return;
+  }
+  backend.count++;
+  if (url.pathname === '/') sendPage(response, backend);
+  else if (url.pathname === '/api') sendJson(response, { version: backend.version, backend: backend.address, count: backend.count });
+  else if (url.pathname === '/events') sendEvents(response, backend);
+  else if (url.pathname === '/slow') answerSlowly(url, response, backend);
+  else if (url.pathname === '/upload') countUpload(request, response, backend);
+  else response.writeHead(404, { 'content-type': 'text/plain' }).end('There is no such page.\n');
+}
+
+/** Echoes WebSocket messages on `/ws`, after one that says who is at the other end. */
+function addWebSocket(server: Server, { version, address }: Backend): WebSocketServer {
+  const sockets = new WebSocketServer({ server, path: '/ws', maxPayload: 2 ** 20 });
+  sockets.on('connection', (socket) => {
+    socket.on('error', () => socket.terminate());
+    socket.on('message', (data, binary) => socket.send(data, { binary }));
+    socket.send(JSON.stringify({ version, backend: address }));
+  });
+  return sockets;
+}
+
+async function listen(version: string, host: string, port: number): Promise<() => void> {
+  const backend: Backend = { version, address: `${host}:${port}`, count: 0 };
+  const server = createServer((request, response) => answer(request, response, backend));
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', (error: NodeJS.ErrnoException) => {
+    reject(new Error(error.code === 'EADDRINUSE' ? `port ${port} of ${host} is in use` : `port ${port} of ${host}: ${error.message}`));
+  });
+  server.listen(port, host, resolve);
+  await promise;
+  const sockets = addWebSocket(server, backend);
+  return () => {
+    for (const socket of sockets.clients) socket.close(1001);
+    server.close();
+    server.closeIdleConnections();
+  };
+}
+
+function tellParent(message: { ready: true } | { error: string }): void {
+  if (process.connected) process.send?.(message);
+}
+
+async function main([version, host, ...ports]: readonly string[]): Promise<void> {
+  const closes: (() => void)[] = [];
+  const stop = (): void => {
+    for (const close of closes.splice(0)) close();
+    if (process.connected) process.disconnect();
+    setTimeout(() => process.exit(0), GRACE).unref();
+  };
+  process.on('SIGTERM', stop);
+  // Ctrl-C reaches the whole terminal: the demo goes on until the proxy in front of it has drained.
+  process.on('SIGINT', () => undefined);
+  process.on('disconnect', () => process.exit(0));
+  try {
+    for (const port of ports) closes.push(await listen(version, host, Number(port)));
+    tellParent({ ready: true });
+  } catch (error) {
+    tellParent({ error: error instanceof Error ? error.message : String(error) });
+    process.exitCode = 1;
+    stop();
+  }
+}
+
+await main(process.argv.slice(2));

@@ -1,0 +1,177 @@
+import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+import { FAILURE_LIST, REJECT_LIST } from '../errors/catalogue.ts';
+import type { Phase } from '../pool/phase.ts';
+import { BUCKET_BOUNDS, LedgerHistogram } from './_latency.ts';
+import type { BackendMetrics, MetricsSnapshot, MetricsSource, UpstreamMetrics, VersionMetrics } from './source.ts';
+
+export interface Metrics {
+  readonly contentType: string;
+  /** The exposition text of this moment: all its figures come from one snapshot. */
+  text(): Promise<string>;
+}
+
+/** One point of a series: labels in the order of the metric's names, and the value. */
+type Point = readonly [labels: readonly string[], value: number];
+
+interface Described {
+  readonly type: 'counter' | 'gauge';
+  readonly name: string;
+  readonly help: string;
+  readonly labels: readonly string[];
+  read(now: MetricsSnapshot): Iterable<Point>;
+}
+
+const PHASES: readonly Phase[] = ['admitting', 'standby', 'live', 'draining', 'drained'];
+const NO_SWAPS: Readonly<Record<string, number>> = { done: 0, rejected: 0, 'rolled-back': 0, aborted: 0 };
+const CLASSES = ['1xx', '2xx', '3xx', '4xx', '5xx'];
+
+function* eachVersion({ upstreams }: MetricsSnapshot): Generator<{ upstream: UpstreamMetrics; version: VersionMetrics; at: readonly string[] }> {
+  for (const upstream of upstreams) {
+    for (const version of upstream.versions) yield { upstream, version, at: [upstream.name, version.id] };
+  }
+}
+
+function perVersion(points: (version: VersionMetrics) => readonly (readonly [string, number])[]): Described['read'] {
+  return function* read(now) {
+    for (const { version, at } of eachVersion(now)) for (const [label, value] of points(version)) yield [[...at, label], value];
+  };
+}
+
+function perBackend(value: (backend: BackendMetrics) => number): Described['read'] {
+  return perVersion(({ backends }) => backends.map((backend) => [backend.address, value(backend)]));
+}
+
+function perUpstream(points: (upstream: UpstreamMetrics) => readonly (readonly [string, number])[]): Described['read'] {
+  return function* read({ upstreams }) {
+    for (const upstream of upstreams) for (const [label, value] of points(upstream)) yield [[upstream.name, label], value];
+  };
+}
+
+const BACKEND = ['upstream', 'version', 'backend'];
+
+const METRICS: readonly Described[] = [
+  {
+    type: 'counter', name: 'switchyard_requests_total', help: 'Requests that a version answered, by class of the status.',
+    labels: ['upstream', 'version', 'code'], read: perVersion(({ traffic }) => CLASSES.map((code, i) => [code, traffic.codes[i]])),
+  },
+  {
+    type: 'gauge', name: 'switchyard_in_flight', help: 'Requests, streams and tunnels that a backend has now.',
+    labels: BACKEND, read: perBackend(({ inFlight }) => inFlight),
+  },
+  {
+    type: 'gauge', name: 'switchyard_backend_healthy', help: '1 when the probes of a backend say that it is healthy, else 0.',
+    labels: BACKEND, read: perBackend(({ healthy }) => (healthy ? 1 : 0)),
+  },
+  {
+    type: 'counter', name: 'switchyard_backend_requests_total', help: 'Requests that were given to a backend, retries included.',
+    labels: BACKEND, read: perBackend(({ requests }) => requests),
+  },
+  {
+    type: 'counter', name: 'switchyard_upstream_failures_total', help: 'Attempts that failed at a backend of a version, by reason.',
+    labels: ['upstream', 'version', 'reason'], read: perVersion(({ traffic }) => FAILURE_LIST.map(({ code }, i) => [code, traffic.failures[i] ?? 0])),
+  },
+  {
+    type: 'counter', name: 'switchyard_retries_total', help: 'Requests that were tried again on another backend.',
+    labels: [], read: ({ retries }) => [[[], retries]],
+  },
+  {
+    type: 'counter', name: 'switchyard_killed_total', help: 'What a version had in flight when it was cut, by kind.',
+    labels: ['upstream', 'version', 'kind'], read: perVersion(({ counts }) => Object.entries(counts.killedByKind)),
+  },
+  {
+    type: 'gauge', name: 'switchyard_split_weight', help: 'Percent of the traffic of an upstream that a version gets.',
+    labels: ['upstream', 'version'],
+    *read(now) {
+      for (const { version, at } of eachVersion(now)) yield [at, version.weight];
+    },
+  },
+  {
+    type: 'gauge', name: 'switchyard_version_phase', help: '1 for the phase that a version is in, 0 for the others.',
+    labels: ['upstream', 'version', 'phase'], read: perVersion((version) => PHASES.map((phase) => [phase, version.phase === phase ? 1 : 0])),
+  },
+  {
+    type: 'counter', name: 'switchyard_swaps_total', help: 'Swaps that have ended, by outcome.',
+    labels: ['upstream', 'outcome'], read: perUpstream(({ swaps }) => Object.entries({ ...NO_SWAPS, ...swaps })),
+  },
+  {
+    type: 'gauge', name: 'switchyard_swap_phase_seconds', help: 'Seconds that the running or last swap has spent in each of its phases.',
+    labels: ['upstream', 'phase'], read: perUpstream(({ swapSeconds }) => Object.entries(swapSeconds)),
+  },
+  {
+    type: 'gauge', name: 'switchyard_client_connections', help: 'Client connections that are open now.',
+    labels: [], read: ({ clientConnections }) => [[[], clientConnections]],
+  },
+  {
+    type: 'counter', name: 'switchyard_rejected_requests_total', help: 'Requests that were refused before they reached a backend, by reason.',
+    labels: ['reason'], read: ({ rejected }) => byReason(rejected),
+  },
+  {
+    type: 'gauge', name: 'switchyard_generation', help: 'Generation of the table that is committed.',
+    labels: [], read: ({ generation }) => [[[], generation]],
+  },
+  {
+    type: 'gauge', name: 'switchyard_thread_acked_generation', help: 'Newest generation that a data thread has moved to.',
+    labels: ['thread'], read: ({ acked }) => Object.entries(acked).map(([thread, generation]) => [[thread], generation]),
+  },
+];
+
+/** Two faults may share a reason (a refusal on a head and on a body, say): their counts are one series. */
+function byReason(rejected: readonly number[]): Point[] {
+  const sums = new Map<string, number>();
+  for (const [i, { code }] of REJECT_LIST.entries()) sums.set(code, (sums.get(code) ?? 0) + (rejected[i] ?? 0));
+  return [...sums].map(([code, count]) => [[code], count]);
+}
+
+/**
+ * The metrics of interface.md, filled in when they are asked for. The hot path is not touched: figures are read from the ledger.
+ * Process metrics (CPU, memory, event loop of the control thread, garbage collection) are added to them.
+ */
+export function createMetrics(source: MetricsSource): Metrics {
+  const registry = new Registry();
+  let now: MetricsSnapshot;
+  for (const metric of METRICS) register(registry, metric, () => now);
+  const latency = new LedgerHistogram(
+    {
+      name: 'switchyard_request_duration_seconds', help: 'From the request head to the end of the answer, of requests that a version answered.',
+      labelNames: ['upstream', 'version'], buckets: [...BUCKET_BOUNDS], registers: [registry],
+    },
+    () => Array.from(eachVersion(now), ({ version, at: [upstream, id] }) => ({ labels: { upstream, version: id }, traffic: version.traffic })),
+  );
+  void latency;
+  collectDefaultMetrics({ register: registry });
+  let scrape: Promise<string> | null = null;
+  const take = async (): Promise<string> => {
+    now = source.snapshot();
+    return registry.metrics();
+  };
+  return {
+    contentType: registry.contentType,
+    // Scrapes at the same time share one answer, so that none sees another's snapshot half-way.
+    text: () =>
+      (scrape ??= take().finally(() => {
+        scrape = null;
+      })),
+  };
+}
+
+function register(registry: Registry, { type, name, help, labels, read }: Described, now: () => MetricsSnapshot): void {
+  const about = { name, help, labelNames: labels, registers: [registry] };
+  const record = (values: readonly string[]): Record<string, string> => Object.fromEntries(labels.map((label, i) => [label, values[i]]));
+  if (type === 'gauge') {
+    const gauge: Gauge = new Gauge({
+      ...about,
+      collect() {
+        gauge.reset();
+        for (const [values, value] of read(now())) gauge.set(record(values), value);
+      },
+    });
+  } else {
+    const counter: Counter = new Counter({
+      ...about,
+      collect() {
+        counter.reset();
+        for (const [values, value] of read(now())) counter.inc(record(values), value);
+      },
+    });
+  }
+}

@@ -1,0 +1,48 @@
+import type { Counts, Traffic } from '../ledger/control.ts';
+import type { Phase } from '../pool/phase.ts';
+
+/** Where the figures come from; asked once a scrape. */
+export interface MetricsSource {
+  snapshot(): MetricsSnapshot;
+}
+
+export interface MetricsSnapshot {
+  readonly generation: number;
+  /** Generation acked by each data thread, by thread. */
+  readonly acked: Readonly<Record<string, number>>;
+  /** Open now. */
+  readonly clientConnections: number;
+  readonly retries: number;
+  /** By position in REJECT_LIST, as `ControlLedger.rejected()` gives it. */
+  readonly rejected: readonly number[];
+  readonly upstreams: readonly UpstreamMetrics[];
+}
+
+export interface UpstreamMetrics {
+  readonly name: string;
+  /** Versions that are not final: the series of the others disappear. */
+  readonly versions: readonly VersionMetrics[];
+  /** Swaps that have ended, by outcome: `done`, `rejected`, `rolled-back`, `aborted`. */
+  readonly swaps: Readonly<Record<string, number>>;
+  /** Seconds that the running or last swap has spent in each of its states. */
+  readonly swapSeconds: Readonly<Record<string, number>>;
+}
+
+export interface VersionMetrics {
+  readonly id: string;
+  readonly phase: Phase;
+  /** Percent of the split. */
+  readonly weight: number;
+  /** Over all its backends. */
+  readonly counts: Counts;
+  readonly traffic: Traffic;
+  readonly backends: readonly BackendMetrics[];
+}
+
+export interface BackendMetrics {
+  readonly address: string;
+  readonly healthy: boolean;
+  readonly inFlight: number;
+  /** Started. */
+  readonly requests: number;
+}
