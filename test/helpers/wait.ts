@@ -20,7 +20,7 @@ export async function eventually<T>(what: string, ask: () => T | Promise<T>, ms 
   const deadline = performance.now() + ms;
   for (;;) {
     const answer = await ask();
-    if (answer) return answer as NonNullable<T>;
+    if (answer) return answer;
     if (performance.now() >= deadline) throw new Error(`not within ${ms} ms: ${what}`);
     await sleep(every);
   }
