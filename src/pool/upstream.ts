@@ -36,6 +36,8 @@ export interface Swap {
   readonly canary: readonly CanaryStep[];
   /** Next canary step to take; canary.length = the cutover to 100. */
   readonly at: number;
+  /** When the present split was published: the hold counts from it. Epoch milliseconds; null until it is. */
+  readonly publishedAt: number | null;
   readonly steps: readonly SwapStep[];
   readonly requestedBy: string;
   readonly requestedAt: number;
@@ -45,6 +47,8 @@ export interface Swap {
   readonly drain: { readonly requests: number; readonly tunnels: number };
   /** Milliseconds the outgoing version is kept for a rollback. */
   readonly keep: number;
+  /** Final state that a swap in `rolling-back` goes to; null otherwise. */
+  readonly outcome: 'rejected' | 'rolled-back' | 'aborted' | null;
   /** Why it ended as it did; null while running or done. */
   readonly reason: string | null;
   /** The split to go back to. */
@@ -86,6 +90,11 @@ export interface UpstreamState {
   readonly swap: Swap | null;
   /** The last 10 versions that were released or rejected, newest last. */
   readonly history: readonly PastVersion[];
+}
+
+/** An upstream before its first version. */
+export function emptyUpstream(name: string, now: number): UpstreamState {
+  return { name, revision: 0, changedBy: 'switchyard', changedAt: now, held: false, split: [], versions: [], swap: null, history: [] };
 }
 
 export interface PastVersion {

@@ -23,6 +23,10 @@ export interface Version {
   readonly admittedAt: number | null;
   /** Backends that were healthy when admission passed. */
   readonly admittedHealthy: number;
+  /** Addresses of the backends that have passed admission: the only ones the data plane may use. */
+  readonly trusted: readonly string[];
+  /** Deadline of the admission (or of the fresh round) that is going on; null = none, or no deadline. */
+  readonly admitBy: number | null;
   /** Set while draining and drained; null otherwise. */
   readonly drain: Drain | null;
 }
@@ -35,6 +39,13 @@ export interface Drain {
   /** When requests, and when streams and tunnels, are cut. */
   readonly requestsUntil: number;
   readonly tunnelsUntil: number;
+  /** Whether what was left of each kind has been cut. */
+  readonly requestsCut: boolean;
+  readonly tunnelsCut: boolean;
+  /** Generation acked by each data thread, all of them at least `generation`; null before the last ack. */
+  readonly acks: Readonly<Record<string, number>> | null;
+  /** Milliseconds to keep the version for a rollback once it is drained. */
+  readonly keep: number;
   /** When nothing was in flight any more; null before. */
   readonly doneAt: number | null;
   /** A drained version is kept for a rollback until then. */

@@ -7,7 +7,7 @@ export type { BackendHealth, Probe };
 
 export type EventType =
   | 'registered' | 'admitted' | 'rejected' | 'swap-started' | 'step' | 'paused' | 'resumed' | 'live' | 'draining' | 'drained'
-  | 'released' | 'rolled-back' | 'aborted' | 'health' | 'held' | 'unheld' | 'split' | 'killed' | 'thread-lost' | 'config';
+  | 'released' | 'rolled-back' | 'aborted' | 'health' | 'held' | 'unheld' | 'split' | 'killed' | 'thread-lost' | 'config' | 'error';
 
 export interface SwitchyardEvent {
   readonly type: EventType;
@@ -35,8 +35,11 @@ export interface SwapPorts {
    */
   probe(version: Version, mode: 'admitting' | 'fresh' | 'steady' | 'off'): void;
   health(version: Version): ReadonlyMap<string, BackendHealth>;
-  /** Lets the data plane use these backends (subject to their health), from now on. */
-  trust(version: Version): void;
+  /**
+   * Lets the data plane use these backends of the version (subject to their health), from now on. Called once a version when it
+   * is admitted, again when a backend passes later, and after a restart. A backend that was never trusted gets no traffic, fail open included.
+   */
+  trust(version: Version, addresses: readonly string[]): void;
   counts(version: Version): Counts;
   peak(version: Version): number;
   /** True when no data thread has anything of this version in flight. */
@@ -47,6 +50,9 @@ export interface SwapPorts {
   takeSlots(count: number): number[] | null;
   /** Frees the rows of a final version, once nobody can write to them. */
   freeSlots(version: Version): void;
+  /** Gives back rows that no version has come to hold. */
+  giveBackSlots(slots: readonly number[]): void;
+  /** `error` events tell of failures that are tried again. */
   emit(event: SwitchyardEvent): void;
 }
 

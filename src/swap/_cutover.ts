@@ -1,0 +1,121 @@
+import { splitRecord, weightOf } from '../pool/split.ts';
+import type { Swap } from '../pool/upstream.ts';
+import type { Version } from '../pool/version.ts';
+import { askAgain, isReady, withdraw } from './_admission.ts';
+import { drainPublished, endSwap, settleSwap, shiftTraffic } from './_drain.ts';
+import type { LettingGo } from './_drain.ts';
+import { sharesFor } from './_shares.ts';
+import { addStep, changeSwap, emit, findVersion, healthOf, runningSwap, theVersion } from './_turn.ts';
+import type { Turn } from './_turn.ts';
+
+/** Whether the running swap has decided its last step: all traffic to the incoming version. */
+export function lastStepTaken(turn: Turn, swap: Swap): boolean {
+  return swap.state === 'draining' || (swap.state === 'cutting-over' && weightOf(turn.state.split, swap.to) === 100);
+}
+
+/** From standby to the first step, if the incoming version still is ready; else it is probed again first. */
+export function beginCutover(turn: Turn, swap: Swap): void {
+  if (isReady(turn, theVersion(turn, swap.to), swap)) takeStep(turn, swap);
+  else askAgain(turn, swap);
+}
+
+/** Decides the next step. Its hold begins when it is published. */
+export function takeStep(turn: Turn, swap: Swap): void {
+  const step = swap.canary.at(swap.at);
+  changeSwap(turn, { state: 'cutting-over', at: Math.min(swap.at + 1, swap.canary.length), publishedAt: null });
+  const weight = swap.at < swap.canary.length && step !== undefined ? step.weight : 100;
+  shiftTraffic(turn, sharesFor(swap.before, swap.to, weight), letGoBy(swap));
+}
+
+function letGoBy(swap: Swap): LettingGo {
+  return { ...swap.drain, keep: swap.keep, then: 'released' };
+}
+
+/** The present state is the committed generation: what waited for that goes on. */
+export function onPublished(turn: Turn, generation: number): void {
+  const begun = drainPublished(turn, generation);
+  swapPublished(turn, generation);
+  for (const id of begun) emit(turn, 'draining', id, { generation });
+}
+
+function swapPublished(turn: Turn, generation: number): void {
+  const swap = runningSwap(turn.state);
+  if (swap === null) return;
+  if (swap.state === 'standby' && !swap.paused) beginCutover(turn, swap);
+  else if (swap.publishedAt !== null) return;
+  else if (swap.state === 'cutting-over') stepPublished(turn, swap, generation);
+  else if (swap.state === 'rolling-back') {
+    changeSwap(turn, { publishedAt: turn.world.now });
+    addStep(turn, 'split restored', { generation, split: splitRecord(turn.state.split) });
+    settleSwap(turn);
+  }
+}
+
+function stepPublished(turn: Turn, swap: Swap, generation: number): void {
+  const facts = { version: swap.to, generation, ...healthOf(turn, theVersion(turn, swap.to)) };
+  changeSwap(turn, { publishedAt: turn.world.now });
+  if (!lastStepTaken(turn, swap)) {
+    const weight = weightOf(turn.state.split, swap.to);
+    addStep(turn, `weight ${weight}`, { ...facts, split: splitRecord(turn.state.split) });
+    emit(turn, 'step', swap.to, { swap: swap.id, weight, generation });
+    return;
+  }
+  addStep(turn, 'live', facts);
+  emit(turn, 'live', swap.to, { swap: swap.id, generation });
+  changeSwap(turn, { state: 'draining', paused: false });
+  const letGo = swap.from.map((id) => findVersion(turn.state, id)).filter((version) => version?.phase === 'draining');
+  for (const version of letGo) if (version !== undefined) addStep(turn, 'draining', drainFacts(turn, version));
+  settleSwap(turn);
+}
+
+function drainFacts(turn: Turn, version: Version): Record<string, unknown> {
+  const { inFlight, streams, tunnels } = turn.world.counts(version);
+  const until = (at: number | undefined): string | null => (at === undefined ? null : new Date(at).toISOString());
+  return {
+    version: version.id, inFlight, streams, tunnels, generation: version.drain?.generation,
+    requestsUntil: until(version.drain?.requestsUntil), tunnelsUntil: until(version.drain?.tunnelsUntil),
+  };
+}
+
+/** Looks at a cutover between its steps: goes back when no backend of the incoming version is left, goes on when the hold is over. */
+export function watchCutover(turn: Turn): void {
+  const swap = runningSwap(turn.state);
+  if (swap === null || swap.state !== 'cutting-over' || swap.publishedAt === null || lastStepTaken(turn, swap)) return;
+  const version = theVersion(turn, swap.to);
+  if (isDown(turn, version)) {
+    goBack(turn, swap, 'rolled-back', `no backend of ${swap.to} was healthy at weight ${weightOf(turn.state.split, swap.to)}`);
+    return;
+  }
+  const until = holdUntil(swap);
+  if (until !== null && turn.world.now >= until && healthOf(turn, version).healthy > 0) takeStep(turn, swap);
+}
+
+/** Every backend is known to be of no use; `unknown` (after a restart) is not yet a verdict. */
+function isDown(turn: Turn, version: Version): boolean {
+  const seen = turn.world.health(version);
+  return version.backends.every(({ address }) => {
+    const health = seen.get(address)?.health;
+    return health === 'unhealthy' || health === 'stopping';
+  });
+}
+
+/** When the present canary step ends by itself; null = paused, until promoted, or not published yet. */
+export function holdUntil(swap: Swap): number | null {
+  const hold = swap.at === 0 ? null : (swap.canary.at(swap.at - 1)?.hold ?? null);
+  return swap.paused || swap.publishedAt === null || hold === null ? null : swap.publishedAt + hold;
+}
+
+/** Ends a swap before its last step: the split is as before, the incoming version is let go. */
+export function goBack(turn: Turn, swap: Swap, outcome: 'rolled-back' | 'aborted', reason: string): void {
+  const version = theVersion(turn, swap.to);
+  if (swap.state === 'cutting-over') {
+    changeSwap(turn, { state: 'rolling-back', outcome, reason, paused: false, publishedAt: null });
+    addStep(turn, 'going back', { reason });
+    shiftTraffic(turn, swap.before, { ...swap.drain, keep: 0, then: 'rejected' });
+    return;
+  }
+  changeSwap(turn, { reason });
+  withdraw(turn, version, reason);
+  if (version.phase === 'standby') changeSwap(turn, { state: 'rolling-back', outcome, paused: false, publishedAt: null });
+  else endSwap(turn, outcome, reason);
+}

@@ -1,0 +1,34 @@
+import { admissionDeadline, askAgain } from './_admission.ts';
+import { changeSwap, changeVersion, runningSwap } from './_turn.ts';
+import type { Turn } from './_turn.ts';
+
+/**
+ * Takes up a state after the process has died. The recorded split is served at once; whatever waited
+ * for a publish, a probe or an ack waits for it anew.
+ */
+export function recover(turn: Turn, slots: Readonly<Record<string, readonly number[]>>): void {
+  for (const { id } of turn.state.versions) recoverVersion(turn, id, slots[id]);
+  turn.effects.push({ type: 'publish' });
+  const swap = runningSwap(turn.state);
+  if (swap === null) return;
+  if (swap.state === 'cutting-over' || swap.state === 'rolling-back') changeSwap(turn, { publishedAt: null });
+  const waits = swap.state === 'admitting' || (swap.state === 'standby' && !swap.paused);
+  if (waits && turn.state.versions.some(({ id, phase }) => id === swap.to && phase !== 'admitting')) askAgain(turn, swap);
+}
+
+function recoverVersion(turn: Turn, id: string, slots: readonly number[]): void {
+  const swap = runningSwap(turn.state);
+  const old = changeVersion(turn, id, {});
+  const version = changeVersion(turn, id, {
+    slot: slots[old.backends.length],
+    backends: old.backends.map((backend, i) => ({ ...backend, slot: slots[i] })),
+    admitBy: old.phase === 'admitting' ? admissionDeadline(turn, swap?.to === id ? swap : null) : null,
+    // Acks of the old process prove nothing about the threads of this one.
+    drain: old.phase === 'draining' && old.drain !== null ? { ...old.drain, generation: null, acks: null, requestsCut: false, tunnelsCut: false } : old.drain,
+  });
+  if (old.phase === 'admitting') {
+    turn.effects.push({ type: 'probe', version, mode: 'admitting' });
+    return;
+  }
+  turn.effects.push({ type: 'trust', version, addresses: version.trusted }, { type: 'probe', version, mode: 'steady' });
+}

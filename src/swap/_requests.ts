@@ -1,0 +1,220 @@
+import { REFUSAL, Refusal } from '../errors/catalogue.ts';
+import type { Issue } from '../errors/catalogue.ts';
+import { parseAddress } from '../pool/address.ts';
+import { weightOf } from '../pool/split.ts';
+import type { CanaryStep, Swap, UpstreamState } from '../pool/upstream.ts';
+import type { Version } from '../pool/version.ts';
+import { admissionDeadline, admissionHealth, askAgain, isReady } from './_admission.ts';
+import { beginCutover, lastStepTaken, takeStep } from './_cutover.ts';
+import { changeSwap, changeVersion, addStep, emit, findVersion, healthOf, runningSwap, theVersion } from './_turn.ts';
+import type { Turn } from './_turn.ts';
+import { listed } from './_words.ts';
+import type { SwapRequest, VersionInput } from './ports.ts';
+
+/** Versions of one upstream that are not final. */
+const MAX_VERSIONS = 64;
+const MAX_BACKENDS = 1_000;
+const MAX_CANARY = 100;
+const ID = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$/;
+
+function checkBackends(input: VersionInput): void {
+  const errors: Issue[] = [];
+  if (!ID.test(input.id)) errors.push({ path: 'id', message: `${JSON.stringify(input.id)}: expected 1 to 100 letters, digits, dots, dashes, underscores or pluses` });
+  if (input.backends.length === 0) errors.push({ path: 'backends', message: 'there is none; expected at least one backend' });
+  if (input.backends.length > MAX_BACKENDS) errors.push({ path: 'backends', message: `${input.backends.length} backends; expected at most ${MAX_BACKENDS}` });
+  const seen = new Set<string>();
+  for (const [i, { address, weight }] of input.backends.entries()) {
+    if (parseAddress(address) === null) errors.push({ path: `backends[${i}].address`, message: `${JSON.stringify(address)}: expected host:port` });
+    if (seen.has(address)) errors.push({ path: `backends[${i}].address`, message: `${address} is named twice` });
+    seen.add(address);
+    if (!Number.isInteger(weight) || weight < 1 || weight > 1_000) errors.push({ path: `backends[${i}].weight`, message: `${weight}: expected a whole number from 1 to 1000` });
+  }
+  if (errors.length > 0) throw new Refusal(REFUSAL.invalid, `${errors[0].path}: ${errors[0].message}`, {}, errors);
+}
+
+function sameBackends(version: Version, backends: VersionInput['backends']): boolean {
+  const key = (list: VersionInput['backends']): string => list.map(({ address, weight }) => `${address} ${weight}`).sort().join();
+  return key(version.backends) === key(backends);
+}
+
+function checkSame(version: Version, backends: VersionInput['backends'] | undefined): void {
+  if (backends === undefined || sameBackends(version, backends)) return;
+  const has = version.backends.map(({ address }) => address);
+  throw new Refusal(REFUSAL.versionExists, `Version ${version.id} is registered with other backends: ${listed(has)}.`, { version: version.id, phase: version.phase, backends: has });
+}
+
+/** Registers a version and begins its admission. Registering the same again changes nothing. */
+export function register(turn: Turn, input: VersionInput, slots: readonly number[], admitBy: number | null): void {
+  const known = findVersion(turn.state, input.id);
+  if (known !== undefined) return checkSame(known, input.backends);
+  checkBackends(input);
+  if (turn.state.versions.length >= MAX_VERSIONS) throw new Refusal(REFUSAL.notNow, `Upstream ${turn.state.name} has ${MAX_VERSIONS} versions; remove one first.`);
+  const version: Version = {
+    id: input.id, phase: 'admitting', slot: slots[input.backends.length],
+    backends: input.backends.map(({ address, weight }, i) => ({ address, weight, slot: slots[i] })),
+    createdAt: turn.world.now, admittedAt: null, admittedHealthy: 0, trusted: [], admitBy, drain: null,
+  };
+  turn.state = { ...turn.state, versions: [...turn.state.versions, version] };
+  turn.effects.push({ type: 'probe', version, mode: 'admitting' });
+  emit(turn, 'registered', version.id, { backends: version.backends.map(({ address }) => address) });
+}
+
+function swapRunning(state: UpstreamState, swap: Swap, hint: string): Refusal {
+  const from = swap.from.at(0) ?? null;
+  const detail = `A ${swap.kind} of ${state.name} ${from === null ? '' : `from ${from} `}to ${swap.to} is running (${swap.state})${hint}.`;
+  return new Refusal(REFUSAL.swapRunning, detail, { swap: swap.id, from, to: swap.to, state: swap.state });
+}
+
+export function refuseRunning(state: UpstreamState, hint = ''): void {
+  const swap = runningSwap(state);
+  if (swap !== null) throw swapRunning(state, swap, hint);
+}
+
+/** Starts a swap; when the version is live already or this very swap is running, nothing changes. */
+export function startSwap(turn: Turn, request: SwapRequest, slots: readonly number[], id: string, by: string): void {
+  const running = runningSwap(turn.state);
+  const known = findVersion(turn.state, request.to);
+  if (running !== null && running.to !== request.to) refuseRunning(turn.state);
+  if (known !== undefined) checkSame(known, request.backends);
+  if (running !== null) {
+    if (running.state === 'rolling-back') refuseRunning(turn.state, '; it is going back');
+    return;
+  }
+  if (known === undefined && request.backends === undefined) throw unknownVersion(turn.state, request.to);
+  if (weightOf(turn.state.split, request.to) === 100) return;
+  if (known?.phase === 'draining') throw new Refusal(REFUSAL.notNow, `Version ${known.id} is draining; swap to it once it is drained and kept, or roll back.`, { version: known.id, phase: known.phase });
+  const swap = newSwap(turn, { request, id, by, kind: known?.phase === 'drained' ? 'rollback' : 'swap' });
+  if (known === undefined) register(turn, { id: request.to, backends: request.backends ?? [] }, slots, admissionDeadline(turn, swap));
+  else if (known.phase === 'admitting') changeVersion(turn, known.id, { admitBy: admissionDeadline(turn, swap) });
+  begin(turn, swap);
+  proceed(turn);
+}
+
+export function unknownVersion(state: UpstreamState, id: string): Refusal {
+  const past = state.history.findLast((entry) => entry.version.id === id);
+  const known = state.versions.map((version) => version.id);
+  const detail = past === undefined
+    ? `Upstream ${state.name} has no version ${id}; it has ${listed(known)}.`
+    : `Version ${id} was ${past.version.phase}; name its backends to register it anew.`;
+  return new Refusal(REFUSAL.noVersion, detail, { version: id, versions: known });
+}
+
+/** First version of an upstream from the configuration: probed without a time limit, live as soon as it passes. */
+export function seed(turn: Turn, input: VersionInput, slots: readonly number[], id: string, by: string): void {
+  if (turn.state.swap !== null || turn.state.split.length > 0) return;
+  const swap = { ...newSwap(turn, { request: { to: input.id }, id, by, kind: 'seed' }), admissionTimeout: null };
+  register(turn, input, slots, null);
+  changeVersion(turn, input.id, { admitBy: null });
+  begin(turn, swap);
+  proceed(turn);
+}
+
+interface NewSwap {
+  readonly request: SwapRequest;
+  readonly id: string;
+  readonly by: string;
+  readonly kind: Swap['kind'];
+}
+
+function newSwap(turn: Turn, { request, id, by, kind }: NewSwap): Swap {
+  const { policy, now } = turn.world;
+  const before = turn.state.split;
+  const from = before.map(({ version }) => version).filter((version) => version !== request.to);
+  checkNumbers(request);
+  return {
+    id, kind, from, to: request.to, state: 'admitting', paused: false, at: 0, publishedAt: null, steps: [], outcome: null, reason: null, before,
+    canary: canaryFor(request.canary ?? [], from, weightOf(before, request.to)),
+    requestedBy: by, requestedAt: now,
+    admissionTimeout: request.admission?.timeout ?? policy.admission.timeout,
+    minReady: request.admission?.minReady ?? null,
+    drain: { requests: request.drain?.requests ?? policy.drain.requests, tunnels: request.drain?.tunnels ?? policy.drain.tunnels },
+    keep: request.keep ?? policy.rollback.keep,
+  };
+}
+
+function checkNumbers(request: SwapRequest): void {
+  const given: [string, number | undefined, number][] = [
+    ['admission.timeout', request.admission?.timeout, 0], ['admission.minReady', request.admission?.minReady, 1],
+    ['drain.requests', request.drain?.requests, 0], ['drain.tunnels', request.drain?.tunnels, 0], ['rollback.keep', request.keep, 0],
+  ];
+  for (const [path, value, least] of given) {
+    if (value !== undefined && !(Number.isFinite(value) && value >= least)) throw invalid(path, `${value}: expected a number of at least ${least}`);
+  }
+}
+
+function invalid(path: string, message: string): Refusal {
+  return new Refusal(REFUSAL.invalid, `${path}: ${message}`, {}, [{ path, message }]);
+}
+
+/** The steps that raise the weight above what the version has; none when nothing else is live. */
+function canaryFor(canary: readonly CanaryStep[], from: readonly string[], present: number): readonly CanaryStep[] {
+  if (canary.length > MAX_CANARY) throw invalid('canary', `${canary.length} steps; expected at most ${MAX_CANARY}`);
+  for (const [i, { weight, hold }] of canary.entries()) {
+    const path = `canary[${i}]`;
+    if (!Number.isInteger(weight) || weight < 1 || weight > 99) throw invalid(`${path}.weight`, `${weight}: expected a whole number from 1 to 99`);
+    if (i > 0 && weight <= canary[i - 1].weight) throw invalid(`${path}.weight`, `${weight}: expected more than the step before`);
+    if (hold !== null && !(Number.isFinite(hold) && hold >= 0)) throw invalid(`${path}.hold`, `${hold}: expected milliseconds, or null`);
+    if (100 - weight < from.length) throw invalid(`${path}.weight`, `${weight}: leaves less than 1 % for each of ${listed(from)}`);
+  }
+  return from.length === 0 ? [] : canary.filter(({ weight }) => weight > present);
+}
+
+function begin(turn: Turn, swap: Swap): void {
+  turn.state = { ...turn.state, swap };
+  addStep(turn, 'requested', { by: swap.requestedBy, from: swap.from, to: swap.to });
+  emit(turn, 'swap-started', swap.to, { swap: swap.id, kind: swap.kind, from: swap.from, to: swap.to });
+}
+
+/** A new swap goes as far as it can without new evidence. */
+function proceed(turn: Turn): void {
+  const swap = runningSwap(turn.state);
+  if (swap === null) return;
+  const version = theVersion(turn, swap.to);
+  if (version.phase === 'admitting') admissionHealth(turn, version.id);
+  else if (version.phase === 'drained' || !isReady(turn, version, swap)) askAgain(turn, swap);
+  else {
+    addStep(turn, 'admitted', { version: version.id, ...healthOf(turn, version) });
+    beginCutover(turn, changeSwap(turn, { state: 'standby' }));
+  }
+}
+
+/** Goes back to a version that is kept, or that drains still. */
+export function rollback(turn: Turn, to: string | null, id: string, by: string): void {
+  const running = runningSwap(turn.state);
+  if (running !== null && !lastStepTaken(turn, running)) refuseRunning(turn.state, running.state === 'rolling-back' ? '' : '; abort it to go back');
+  if (running !== null && running.state !== 'draining') refuseRunning(turn.state, '; its last step is being published');
+  const target = running === null ? keptVersion(turn, to) : drainingVersion(turn, running, to);
+  const swap = newSwap(turn, { request: { to: target.id }, id, by, kind: 'rollback' });
+  if (running !== null) {
+    const reason = `rolled back to ${target.id} by ${by}`;
+    addStep(turn, 'rolled-back', { reason });
+    changeSwap(turn, { state: 'rolled-back', reason });
+    emit(turn, 'rolled-back', running.to, { swap: running.id, reason });
+  }
+  begin(turn, swap);
+  if (target.phase === 'draining') takeStep(turn, swap);
+  else proceed(turn);
+}
+
+function keptVersion(turn: Turn, to: string | null): Version {
+  const state = turn.state;
+  if (to === null) {
+    const kept = state.versions.filter(({ phase }) => phase === 'drained').sort((a, b) => (b.drain?.doneAt ?? 0) - (a.drain?.doneAt ?? 0));
+    if (kept.length === 0) throw new Refusal(REFUSAL.nothingKept, `No earlier version of ${state.name} is kept; keep one with rollback.keep.`, { upstream: state.name });
+    return kept[0];
+  }
+  const version = findVersion(state, to);
+  if (version === undefined && state.history.some((past) => past.version.id === to)) {
+    throw new Refusal(REFUSAL.nothingKept, `Version ${to} is gone: it was ${state.history.findLast((past) => past.version.id === to)?.version.phase}.`, { version: to });
+  }
+  if (version === undefined) throw unknownVersion(state, to);
+  if (version.phase === 'drained' || (version.phase === 'draining' && version.drain?.then === 'released' && version.trusted.length > 0)) return version;
+  throw new Refusal(REFUSAL.notNow, `Version ${to} is ${version.phase}; a rollback needs a version that is kept.`, { version: to, phase: version.phase });
+}
+
+function drainingVersion(turn: Turn, running: Swap, to: string | null): Version {
+  const id = to ?? running.from.find((name) => findVersion(turn.state, name)?.phase === 'draining');
+  const version = id === undefined ? undefined : findVersion(turn.state, id);
+  if (version?.phase === 'draining' && running.from.includes(version.id)) return version;
+  throw swapRunning(turn.state, running, `; only a version that it drains (${listed(running.from)}) can be taken back now`);
+}

@@ -1,0 +1,55 @@
+import type { BackendHealth } from '../health/evidence.ts';
+import type { Counts } from '../ledger/control.ts';
+import type { UpstreamPolicy } from '../pool/policy.ts';
+import type { Version } from '../pool/version.ts';
+import type { SwapRequest, SwitchyardEvent, VersionInput } from './ports.ts';
+
+/** What can happen to an upstream. `slots`: a ledger row for each backend and, last, one for the version as a whole. */
+export type SwapEvent =
+  | { readonly type: 'register'; readonly input: VersionInput; readonly slots: readonly number[]; readonly by: string }
+  | { readonly type: 'seed'; readonly input: VersionInput; readonly slots: readonly number[]; readonly id: string; readonly by: string }
+  | { readonly type: 'swap'; readonly request: SwapRequest; readonly slots: readonly number[]; readonly id: string; readonly by: string }
+  | { readonly type: 'rollback'; readonly to: string | null; readonly id: string; readonly by: string }
+  | { readonly type: 'promote' | 'pause' | 'resume' | 'abort'; readonly by: string }
+  | { readonly type: 'split'; readonly weights: Readonly<Record<string, number>>; readonly by: string }
+  | { readonly type: 'hold'; readonly held: boolean; readonly by: string }
+  | { readonly type: 'remove'; readonly version: string; readonly by: string }
+  /** The policy has changed; the new one is in the world. */
+  | { readonly type: 'policy'; readonly by: string }
+  /** A probe of a version has ended; the evidence is in the world. */
+  | { readonly type: 'health'; readonly version: string }
+  /** The present state is the committed generation. */
+  | { readonly type: 'published'; readonly generation: number }
+  /** Every data thread has acked `generation`. */
+  | { readonly type: 'acked'; readonly generation: number; readonly acks: Readonly<Record<string, number>> }
+  /** A draining version may have become idle. */
+  | { readonly type: 'idle'; readonly version: string }
+  /** A deadline may have passed. */
+  | { readonly type: 'tick' }
+  /** The proxy has been started again. `slots` by version id: those of the old process are void. */
+  | { readonly type: 'recovered'; readonly slots: Readonly<Record<string, readonly number[]>> };
+
+/** What is to be done about it, as data. The driver does it after the state is on disk, in this order. */
+export type Effect =
+  | { readonly type: 'trust'; readonly version: Version; readonly addresses: readonly string[] }
+  | { readonly type: 'probe'; readonly version: Version; readonly mode: 'admitting' | 'fresh' | 'steady' | 'off' }
+  /** Publish the state, then feed `published` back. */
+  | { readonly type: 'publish' }
+  /** Await the acks of a generation, then feed `acked` back. */
+  | { readonly type: 'watch'; readonly generation: number }
+  | { readonly type: 'cut'; readonly version: Version; readonly kind: 'requests' | 'tunnels'; readonly spreadMs: number }
+  | { readonly type: 'free'; readonly version: Version }
+  | { readonly type: 'emit'; readonly event: SwitchyardEvent };
+
+/** What the machine may look at when it decides: a snapshot, not a way to act. */
+export interface World {
+  /** Epoch milliseconds. */
+  readonly now: number;
+  readonly policy: UpstreamPolicy;
+  /** Since when the ledger counts: the start of this process. Epoch milliseconds. */
+  readonly startedAt: number;
+  health(version: Version): ReadonlyMap<string, BackendHealth>;
+  counts(version: Version): Counts;
+  peak(version: Version): number;
+  idle(version: Version): boolean;
+}

@@ -1,0 +1,124 @@
+import type { UpstreamState } from '../pool/upstream.ts';
+import { weightOf } from '../pool/split.ts';
+import type { Version } from '../pool/version.ts';
+import { holdUntil } from './_cutover.ts';
+import { findVersion, runningSwap } from './_turn.ts';
+import { describeBackend, listed } from './_words.ts';
+import type { World } from './events.ts';
+
+/** Why something is not (yet) so: the facts that block it, most telling first. */
+export interface Explanation {
+  upstream: string;
+  version: string | null;
+  /** One sentence. */
+  summary: string;
+  facts: Fact[];
+}
+
+interface Fact {
+  fact: string;
+  blocks: 'admitted' | 'live' | 'released' | 'nothing';
+}
+
+/**
+ * Explains an upstream (`id` null: its running swap, or what is live) or one of its versions.
+ * @returns null when the upstream has never had this version.
+ */
+export function explain(state: UpstreamState, id: string | null, world: World): Explanation | null {
+  if (id === null) return explainUpstream(state, world);
+  const version = findVersion(state, id);
+  if (version !== undefined) return { upstream: state.name, version: id, ...explainVersion(state, version, world) };
+  const past = state.history.findLast((entry) => entry.version.id === id);
+  if (past === undefined) return null;
+  const summary = past.reason === null ? `${id} is released: it may be destroyed.` : `${id} was rejected: ${past.reason}.`;
+  return { upstream: state.name, version: id, summary, facts: [] };
+}
+
+function explainUpstream(state: UpstreamState, world: World): Explanation {
+  const swap = runningSwap(state);
+  const facts: Fact[] = [];
+  if (state.held) facts.push({ fact: 'requests are held at the door; unhold lets them go on', blocks: 'nothing' });
+  if (swap !== null) {
+    const about = [swap.to, ...swap.from].map((id) => findVersion(state, id)).filter((version) => version !== undefined);
+    for (const version of about) facts.push(...explainVersion(state, version, world).facts);
+    return { upstream: state.name, version: null, summary: `A ${swap.kind} to ${swap.to} is running: ${swap.state}${swap.paused ? ', paused' : ''}.`, facts };
+  }
+  const live = state.split.map(({ version, weight }) => `${version} with ${weight} %`);
+  if (live.length === 0) facts.push({ fact: 'no version has weight; requests are answered 503', blocks: 'live' });
+  for (const version of state.versions) {
+    if (version.phase !== 'live') facts.push(...explainVersion(state, version, world).facts);
+    else facts.push(...unhealthy(version, world).map((fact): Fact => ({ fact, blocks: 'nothing' })));
+  }
+  const last = state.swap === null || state.swap.reason === null ? '' : ` The last swap, to ${state.swap.to}, was ${state.swap.state}: ${state.swap.reason}.`;
+  return { upstream: state.name, version: null, summary: live.length === 0 ? `Nothing is live.${last}` : `Live: ${listed(live)}.${last}`, facts };
+}
+
+function explainVersion(state: UpstreamState, version: Version, world: World): { summary: string; facts: Fact[] } {
+  switch (version.phase) {
+    case 'admitting': return admitting(version, world);
+    case 'standby': return waiting(state, version, world);
+    case 'live': return live(state, version, world);
+    case 'draining': return draining(version, world);
+    default: return kept(state, version, world);
+  }
+}
+
+function unhealthy(version: Version, world: World): string[] {
+  const seen = world.health(version);
+  return version.backends.filter(({ address }) => seen.get(address)?.health !== 'healthy').map(({ address }) => describeBackend(address, seen.get(address)));
+}
+
+function admitting(version: Version, world: World): { summary: string; facts: Fact[] } {
+  const missing = unhealthy(version, world);
+  const facts = missing.map((fact): Fact => ({ fact, blocks: 'admitted' }));
+  const left = version.admitBy === null ? 'there is no time limit' : `${seconds(version.admitBy - world.now)} left`;
+  facts.push({ fact: left, blocks: 'nothing' });
+  return { summary: `${version.id} is not admitted: ${missing.length} of ${version.backends.length} backends have not passed.`, facts };
+}
+
+function waiting(state: UpstreamState, version: Version, world: World): { summary: string; facts: Fact[] } {
+  const swap = runningSwap(state);
+  const facts: Fact[] = [];
+  if (swap?.to !== version.id) facts.push({ fact: `no swap to ${version.id} has been asked for`, blocks: 'live' });
+  else if (swap.paused) facts.push({ fact: 'the swap is paused; resume or promote it', blocks: 'live' });
+  else facts.push({ fact: `the swap is ${swap.state}`, blocks: 'live' });
+  facts.push(...unhealthy(version, world).map((fact): Fact => ({ fact, blocks: 'live' })));
+  return { summary: `${version.id} is admitted and waits on standby without traffic.`, facts };
+}
+
+function live(state: UpstreamState, version: Version, world: World): { summary: string; facts: Fact[] } {
+  const weight = weightOf(state.split, version.id);
+  const swap = runningSwap(state);
+  const facts: Fact[] = [{ fact: `it has ${weight} % of the traffic`, blocks: 'released' }];
+  if (swap !== null && swap.to === version.id && swap.state === 'cutting-over') {
+    const until = holdUntil(swap);
+    const hold = swap.paused ? 'the swap is paused; resume or promote it' : until === null ? 'this step is held until promoted' : `the next step is due in ${seconds(until - world.now)}`;
+    facts.unshift({ fact: hold, blocks: 'live' });
+  }
+  facts.push(...unhealthy(version, world).map((fact): Fact => ({ fact, blocks: 'nothing' })));
+  return { summary: `${version.id} is live with ${weight} % of the traffic.`, facts };
+}
+
+function draining(version: Version, world: World): { summary: string; facts: Fact[] } {
+  const facts: Fact[] = [];
+  const { drain } = version;
+  const { inFlight, streams, tunnels } = world.counts(version);
+  if (drain === null || drain.generation === null) facts.push({ fact: 'the split without it is not published yet', blocks: 'released' });
+  else if (drain.acks === null) facts.push({ fact: `not every data thread has acked generation ${drain.generation}`, blocks: 'released' });
+  const plain = inFlight - streams - tunnels;
+  if (drain !== null && plain > 0) facts.push({ fact: `${plain} requests in flight, cut in ${seconds(drain.requestsUntil - world.now)}`, blocks: 'released' });
+  if (drain !== null && streams + tunnels > 0) facts.push({ fact: `${streams} streams and ${tunnels} tunnels open, cut in ${seconds(drain.tunnelsUntil - world.now)}`, blocks: 'released' });
+  return { summary: `${version.id} is draining: ${inFlight} in flight.`, facts };
+}
+
+function kept(state: UpstreamState, version: Version, world: World): { summary: string; facts: Fact[] } {
+  const until = version.drain?.keepUntil ?? world.now;
+  const facts: Fact[] = [{ fact: `it is kept for a rollback for another ${seconds(until - world.now)}`, blocks: 'released' }];
+  const swap = runningSwap(state);
+  if (swap?.to === version.id) facts.unshift({ fact: `a ${swap.kind} to it is ${swap.state}`, blocks: 'released' });
+  return { summary: `${version.id} is drained and kept.`, facts };
+}
+
+function seconds(ms: number): string {
+  return `${(Math.max(0, ms) / 1_000).toFixed(1)} s`;
+}
