@@ -94,15 +94,17 @@ async function listen(version: string, host: string, port: number): Promise<() =
   };
 }
 
-function tellParent(message: { ready: true } | { error: string }): void {
-  if (process.connected) process.send?.(message);
+/** Resolves when the parent has been told; there may be none, or it may be gone. */
+async function tellParent(message: { ready: true } | { error: string }): Promise<void> {
+  if (!process.connected) return;
+  await new Promise<void>((resolve) => process.send?.(message, undefined, {}, () => resolve()));
 }
 
 async function main([version, host, ...ports]: readonly string[]): Promise<void> {
   const closes: (() => void)[] = [];
   const stop = (): void => {
     for (const close of closes.splice(0)) close();
-    if (process.connected) process.disconnect();
+    process.channel?.unref();
     setTimeout(() => process.exit(0), GRACE).unref();
   };
   process.on('SIGTERM', stop);
@@ -111,9 +113,9 @@ async function main([version, host, ...ports]: readonly string[]): Promise<void>
   process.on('disconnect', () => process.exit(0));
   try {
     for (const port of ports) closes.push(await listen(version, host, Number(port)));
-    tellParent({ ready: true });
+    await tellParent({ ready: true });
   } catch (error) {
-    tellParent({ error: error instanceof Error ? error.message : String(error) });
+    await tellParent({ error: error instanceof Error ? error.message : String(error) });
     process.exitCode = 1;
     stop();
   }
