@@ -1,0 +1,102 @@
+import { MAGLEV_SIZE } from './maglev.ts';
+import type { Gauges, Rotation } from './rotation.ts';
+
+/** No candidate is available. */
+export const NONE = -1;
+/** Candidates are available, but each is at its limit. */
+export const FULL = -2;
+
+/**
+ * Picks a candidate that is available, below its limit and not in `tried`.
+ * @param tried slots that this request has been sent to already. @param key hash of the client's key, for maglev. @param random in [0, 1).
+ * @returns index in the rotation, NONE or FULL.
+ */
+export function pick(rotation: Rotation, gauges: Gauges, tried: readonly number[], key: number, random: () => number): number {
+  if (rotation.slots.length === 1) return usable(rotation, gauges, tried, 0) ? 0 : refusal(rotation, gauges);
+  switch (rotation.balance) {
+    case 'round-robin':
+      return roundRobin(rotation, gauges, tried);
+    case 'random':
+      return sample(rotation, gauges, tried, random, NONE);
+    case 'maglev':
+      return consistent(rotation, gauges, tried, key);
+    default:
+      return leastInFlight(rotation, gauges, tried, random);
+  }
+}
+
+function usable(rotation: Rotation, gauges: Gauges, tried: readonly number[], index: number): boolean {
+  const slot = rotation.slots[index];
+  if (!gauges.available(slot)) return false;
+  if (tried.length > 0 && tried.includes(slot)) return false;
+  return rotation.limit === Infinity || gauges.inFlight(slot) < rotation.limit;
+}
+
+function refusal(rotation: Rotation, gauges: Gauges): number {
+  for (let i = 0; i < rotation.slots.length; i++) if (gauges.available(rotation.slots[i]) && gauges.inFlight(rotation.slots[i]) >= rotation.limit) return FULL;
+  return NONE;
+}
+
+/** The better of two that are drawn by weight (Mitzenmacher 2001): near the best load at the price of two looks. */
+function leastInFlight(rotation: Rotation, gauges: Gauges, tried: readonly number[], random: () => number): number {
+  const first = sample(rotation, gauges, tried, random, NONE);
+  if (first < 0) return first;
+  const second = sample(rotation, gauges, tried, random, first);
+  if (second < 0) return first;
+  const { slots, weights } = rotation;
+  return gauges.inFlight(slots[second]) * weights[first] < gauges.inFlight(slots[first]) * weights[second] ? second : first;
+}
+
+/** A usable candidate by weight, other than `except`; walks on from one that cannot be used. */
+function sample(rotation: Rotation, gauges: Gauges, tried: readonly number[], random: () => number, except: number): number {
+  const { slots, sums } = rotation;
+  const count = slots.length;
+  if (count === 0) return NONE;
+  let index = drawn(sums, random() * sums[count - 1]);
+  // A backend that starts slowly gives most of its draws to others.
+  const eased = gauges.weight(slots[index]);
+  if (eased < 1000 && random() * 1000 >= eased) index = drawn(sums, random() * sums[count - 1]);
+  for (let step = 0; step < count; step++, index = index + 1 === count ? 0 : index + 1) {
+    if (index !== except && usable(rotation, gauges, tried, index)) return index;
+  }
+  return refusal(rotation, gauges);
+}
+
+function drawn(sums: Float64Array, value: number): number {
+  let low = 0;
+  let high = sums.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sums[middle] > value) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/** Smooth weighted round robin: each usable candidate earns its weight, the richest pays for all. */
+function roundRobin(rotation: Rotation, gauges: Gauges, tried: readonly number[]): number {
+  const { weights, credit } = rotation;
+  let best = NONE;
+  let total = 0;
+  for (let i = 0; i < weights.length; i++) {
+    if (!usable(rotation, gauges, tried, i)) continue;
+    const weight = (weights[i] * gauges.weight(rotation.slots[i])) / 1000;
+    credit[i] += weight;
+    total += weight;
+    if (best === NONE || credit[i] > credit[best]) best = i;
+  }
+  if (best === NONE) return refusal(rotation, gauges);
+  credit[best] -= total;
+  return best;
+}
+
+/** The backend of the key's entry, or of the next entries when that one cannot be used. */
+function consistent(rotation: Rotation, gauges: Gauges, tried: readonly number[], key: number): number {
+  const table = rotation.maglev;
+  if (table === null || rotation.slots.length === 0) return NONE;
+  let at = (key >>> 0) % MAGLEV_SIZE;
+  for (let step = 0; step < MAGLEV_SIZE; step++, at = at + 1 === MAGLEV_SIZE ? 0 : at + 1) {
+    if (usable(rotation, gauges, tried, table[at])) return table[at];
+  }
+  return refusal(rotation, gauges);
+}

@@ -1,0 +1,81 @@
+import { Rotation } from '../balance/rotation.ts';
+import { BUCKETS, hashText } from '../pool/split.ts';
+import type { TableDelta, TableUpstream, TableVersion } from '../pool/table.ts';
+import { RouteMap } from '../proxy/routes.ts';
+import { BackendTarget } from '../proxy/targets.ts';
+import type { CompiledTable, UpstreamLoad, UpstreamTarget, VersionTarget } from '../proxy/targets.ts';
+
+/** A compiled table and what has to be done when the thread moves to it. */
+export interface Prepared {
+  readonly table: CompiledTable;
+  /** Backends that no version of the new table has: their idle connections go. */
+  readonly retired: readonly BackendTarget[];
+  /** Backends of versions that wait on standby: their connections are opened ahead. */
+  readonly warm: readonly BackendTarget[];
+}
+
+/** Turns deltas into compiled tables. What did not change keeps its objects: balancer state, idle connections, counts. */
+export class Intake {
+  private readonly backends = new Map<number, BackendTarget>();
+  private readonly loads = new Map<string, UpstreamLoad>();
+  private readonly slotsOf = new Map<string, readonly number[]>();
+  private last: CompiledTable | null = null;
+
+  /** The first delta holds everything. */
+  compile(delta: TableDelta): Prepared {
+    const upstreams = new Map(this.last?.upstreams);
+    const retired: BackendTarget[] = [];
+    const warm: BackendTarget[] = [];
+    for (const name of delta.removed) {
+      upstreams.delete(name);
+      this.loads.delete(name);
+      this.retire(name, new Set(), retired);
+      this.slotsOf.delete(name);
+    }
+    for (const upstream of delta.upstreams) {
+      const slots = upstream.versions.flatMap((version) => version.backends.map((backend) => backend.slot));
+      this.retire(upstream.name, new Set(slots), retired);
+      this.slotsOf.set(upstream.name, slots);
+      upstreams.set(upstream.name, this.upstream(upstream));
+      for (const version of upstream.versions) if (version.phase === 'standby') warm.push(...this.targets(version));
+    }
+    const edge = delta.edge ?? this.last?.edge;
+    if (edge === undefined) throw new Error('the first table has no edge policy');
+    const routes = delta.routes === null && this.last !== null ? this.last.routes : new RouteMap(delta.routes ?? []);
+    this.last = { generation: delta.generation, routes, upstreams, edge };
+    return { table: this.last, retired, warm };
+  }
+
+  private retire(name: string, kept: ReadonlySet<number>, into: BackendTarget[]): void {
+    for (const slot of this.slotsOf.get(name) ?? []) {
+      const target = this.backends.get(slot);
+      if (kept.has(slot) || target === undefined) continue;
+      this.backends.delete(slot);
+      into.push(target);
+    }
+  }
+
+  private upstream(spec: TableUpstream): UpstreamTarget {
+    const live = spec.versions.filter((version) => version.weight > 0).map((version) => this.version(version, spec));
+    let end = 0;
+    const ends = live.map((version) => (end += (version.weight * BUCKETS) / 100));
+    const load = this.loads.get(spec.name) ?? { active: 0, retrying: 0 };
+    this.loads.set(spec.name, load);
+    return { name: spec.name, policy: spec.policy, held: spec.held, live, ends, seed: hashText(spec.name), load };
+  }
+
+  private version(spec: TableVersion, upstream: TableUpstream): VersionTarget {
+    const { balance, limits } = upstream.policy;
+    return { id: spec.id, slot: spec.slot, weight: spec.weight, backends: this.targets(spec), rotation: new Rotation(spec.backends, balance, limits.connections) };
+  }
+
+  private targets(version: TableVersion): BackendTarget[] {
+    return version.backends.map(({ slot, address, host, port }) => {
+      const known = this.backends.get(slot);
+      if (known !== undefined) return known;
+      const target = new BackendTarget(slot, address, host, port);
+      this.backends.set(slot, target);
+      return target;
+    });
+  }
+}

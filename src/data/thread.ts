@@ -1,0 +1,124 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { KIND } from '../ledger/thread.ts';
+import { ThreadLedger } from '../ledger/thread.ts';
+import { TcpListener } from '../listen/tcp.ts';
+import type { ListenerSpec } from '../listen/tcp.ts';
+import { AccessLog } from '../proxy/access-log.ts';
+import { Context } from '../proxy/context.ts';
+import { UpstreamConnection } from '../proxy/upstream.ts';
+import { Finish } from './finish.ts';
+import { Intake } from './intake.ts';
+import type { Prepared } from './intake.ts';
+import type { FromThread, ThreadBirth, ToThread } from './messages.ts';
+import { TICK_MS, Wheel } from './wheel.ts';
+
+/** What a peer may take to hang up after it was asked to; closes are spread so that the last still has this long. */
+const GOODBYE_MS = 2_000;
+
+/** Entry of a data thread: its listeners, its upstream connections, the current table. No I/O but proxying. */
+class DataThread {
+  private readonly port = parentPort!;
+  private readonly birth = workerData as ThreadBirth;
+  private readonly wheel = new Wheel(performance.now(), Date.now());
+  private readonly intake = new Intake();
+  private readonly ctx: Context;
+  private readonly listeners: TcpListener[] = [];
+  private next: Prepared | null = null;
+  private finish: Finish | null = null;
+
+  constructor() {
+    const first = this.intake.compile(this.birth.table);
+    const ledger = new ThreadLedger(this.birth.ledger, this.birth.thread);
+    const log = new AccessLog(first.table.edge.accessLog, (batch) => this.say({ type: 'log', batch }));
+    this.ctx = new Context({ ledger, timers: this.wheel, log, table: first.table, threads: this.birth.threads, onTable: () => this.moved() });
+    ledger.ack(first.table.generation);
+    this.port.on('message', (message: ToThread) => this.hear(message));
+    setInterval(() => this.tick(), TICK_MS);
+    this.say({ type: 'ready' });
+  }
+
+  private say(message: FromThread): void {
+    this.port.postMessage(message);
+  }
+
+  private tick(): void {
+    this.wheel.advance(performance.now(), Date.now());
+    this.ctx.refresh();
+    this.ctx.hold.release();
+    this.ctx.log.flush();
+    this.finish?.tick(this.wheel.now);
+  }
+
+  private hear(message: ToThread): void {
+    switch (message.type) {
+      case 'prepare':
+        // A generation that is committed already is moved to before its successor takes its place.
+        this.ctx.refresh();
+        this.next = this.intake.compile(message.delta);
+        this.ctx.prepare(this.next.table);
+        return this.say({ type: 'prepared', generation: message.delta.generation });
+      case 'commit':
+        return this.ctx.refresh();
+      case 'listen':
+        void this.listen(message.listeners);
+        return undefined;
+      case 'cut':
+        return this.cut(message.versionSlot, message.kind, message.spreadMs);
+      case 'finish':
+        this.ctx.closing = true;
+        this.finish = new Finish(this.ctx, this.listeners, message.drainMs, (cut) => {
+          this.ctx.log.flush();
+          this.say({ type: 'stopped', cut });
+        });
+        return undefined;
+    }
+  }
+
+  /** Called in the tick in which the thread moves to a new table. */
+  private moved(): void {
+    const { next } = this;
+    this.next = null;
+    if (next === null) return;
+    for (const backend of next.retired) {
+      backend.retired = true;
+      for (const connection of backend.idle.splice(0)) connection.destroy();
+    }
+    for (const backend of next.warm) if (backend.idle.length === 0) UpstreamConnection.warm(this.ctx, backend);
+    this.ctx.hold.release();
+  }
+
+  private async listen(specs: readonly ListenerSpec[]): Promise<void> {
+    const ports: number[] = [];
+    for (const spec of specs) {
+      const listener = new TcpListener(this.ctx);
+      try {
+        ports.push(await listener.listen(spec));
+      } catch (error) {
+        return this.say({ type: 'listen-failed', listener: spec, code: (error as NodeJS.ErrnoException).code ?? String(error) });
+      }
+      this.listeners.push(listener);
+    }
+    this.say({ type: 'listening', ports });
+  }
+
+  private cut(versionSlot: number, kind: 'requests' | 'tunnels', spreadMs: number): void {
+    const long: { closePolitely(grace: number): void; inFlightOn(slot: number): number | null }[] = [];
+    for (const client of this.ctx.clients) {
+      const found = client.exchange.inFlightOn(versionSlot);
+      if (found === null) continue;
+      if (found === KIND.http) {
+        if (kind === 'requests') client.exchange.kill();
+      } else if (kind === 'tunnels') long.push(client.exchange);
+    }
+    const window = Math.max(0, spreadMs - GOODBYE_MS);
+    for (const [i, exchange] of long.entries()) {
+      const close = (): void => {
+        const found = exchange.inFlightOn(versionSlot);
+        if (found !== null && found !== KIND.http) exchange.closePolitely(GOODBYE_MS);
+      };
+      setTimeout(close, (window * i) / long.length);
+    }
+  }
+}
+
+new DataThread();

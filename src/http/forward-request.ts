@@ -1,0 +1,162 @@
+import { CONNECTION, FIELD, listNames } from './fields.ts';
+import { BODY } from './request-head.ts';
+import type { RequestHead } from './request-head.ts';
+import type { HeadWriter } from './writer.ts';
+
+/** What the proxy says about a client in the forwarding fields; one a connection. */
+export interface Forwarder {
+  /** The peer is a trusted proxy: what it said in forwarding fields is kept and added to. */
+  readonly trusted: boolean;
+  /** Address of the peer, as in X-Forwarded-For. */
+  readonly address: string;
+  readonly scheme: string;
+  readonly port: number;
+  /** Host value for an HTTP/1.0 request that has none. */
+  readonly localHost: string;
+  /** `forwardingFields` of this connection. */
+  readonly fixed: Buffer;
+}
+
+/** Fields that are the same for every request of an untrusted peer, up to the host in Forwarded. */
+export function forwardingFields(address: string, scheme: string, port: number): Buffer {
+  return Buffer.from(
+    `X-Forwarded-For: ${address}\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Port: ${port}\r\n${VIA}Forwarded: for=${forwardedNode(address)};proto=${scheme};host="`,
+    'latin1',
+  );
+}
+
+function forwardedNode(address: string): string {
+  return address.includes(':') ? `"[${address}]"` : address;
+}
+
+const VIA = 'Via: 1.1 switchyard\r\n';
+
+const DROP = 1;
+/** Kept from a trusted proxy only. */
+const TRUSTED = 2;
+
+/** What becomes of each FIELD on its way to a backend. */
+const RULE = new Uint8Array(32);
+for (const id of [
+  FIELD.alias, FIELD.connection, FIELD.transferEncoding, FIELD.keepAlive, FIELD.proxyConnection, FIELD.te, FIELD.upgrade,
+  FIELD.http2Settings, FIELD.forwarded, FIELD.xForwardedFor,
+]) RULE[id] = DROP;
+for (const id of [
+  FIELD.via, FIELD.xForwardedHost, FIELD.xForwardedProto, FIELD.xForwardedPort, FIELD.xRequestId, FIELD.traceparent, FIELD.tracestate, FIELD.xRealIp,
+]) RULE[id] = TRUSTED;
+
+/**
+ * Writes the head that goes to a backend, from what was parsed: one Host, one framing field, our own
+ * forwarding fields, nothing hop-by-hop (RFC 9110 §7.6.1). Runs of untouched field lines are copied
+ * as they are, in their order and case.
+ * @param requestId 32 hex digits; used unless a trusted proxy sent one. @param trace 48 hex digits for `traceparent`.
+ */
+export function writeRequest(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwarder, requestId: string, trace: string): void {
+  out.copy(src, head.start, head.methodEnd + 1);
+  if (head.targetStart === head.targetEnd || (src[head.targetStart] !== 0x2f && src[head.targetStart] !== 0x2a)) out.text('/');
+  out.copy(src, head.targetStart, head.targetEnd);
+  out.text(' HTTP/1.1\r\n');
+  if (head.absolute || head.authorityStart === -1) {
+    out.text('Host: ');
+    writeHost(out, head, src, by);
+    out.text('\r\n');
+  }
+  const seen = copyFields(out, head, src, by.trusted);
+  if (head.body === BODY.chunked) out.text('Transfer-Encoding: chunked\r\n');
+  else if (head.body === BODY.length && (seen & SEEN.length) === 0) out.text(`Content-Length: ${head.length}\r\n`);
+  writeConnection(out, head, src);
+  if (by.trusted) writeTrusted(out, head, src, by, seen);
+  else {
+    out.bytes(by.fixed);
+    writeHost(out, head, src, by);
+    out.text('"\r\nX-Forwarded-Host: ');
+    writeHost(out, head, src, by);
+    out.text('\r\n');
+  }
+  let tail = '';
+  if ((seen & SEEN.requestId) === 0) tail = `X-Request-Id: ${requestId}\r\n`;
+  if ((seen & SEEN.trace) === 0) tail += `traceparent: 00-${trace.slice(0, 32)}-${trace.slice(32)}-00\r\n`;
+  out.text(`${tail}\r\n`);
+}
+
+function writeHost(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwarder): void {
+  if (head.authorityStart === -1) out.text(by.localHost);
+  else out.copy(src, head.authorityStart, head.authorityEnd);
+}
+
+const SEEN = { requestId: 1, trace: 2, proto: 4, host: 8, port: 16, length: 32 } as const;
+
+/** Copies the fields that go on, in runs. @returns SEEN bits of what was kept. */
+function copyFields(out: HeadWriter, head: RequestHead, src: Buffer, trusted: boolean): number {
+  const { fields } = head;
+  const { ids, spans, count } = fields;
+  const nominated = (head.connection & CONNECTION.other) !== 0;
+  let seen = 0;
+  let run = -1;
+  for (let i = 0; i < count; i++) {
+    const id = ids[i];
+    let drop = RULE[id] === DROP || (RULE[id] === TRUSTED && !trusted);
+    if (id === FIELD.other) drop = nominated && isNominated(head, src, spans[i * 4], spans[i * 4 + 1]);
+    else if (id === FIELD.host) drop = head.absolute;
+    else if (id === FIELD.contentLength) drop = src[spans[i * 4 + 2]] === 0x30 && spans[i * 4 + 3] - spans[i * 4 + 2] > 1;
+    else if (id === FIELD.expect) drop = !head.expectContinue;
+    else if (id === FIELD.trailer) drop = head.body !== BODY.chunked;
+    if (drop) {
+      if (run !== -1) out.copy(src, run, spans[i * 4]);
+      run = -1;
+      continue;
+    }
+    if (run === -1) run = spans[i * 4];
+    if (RULE[id] === TRUSTED || id === FIELD.contentLength) seen |= seenBit(id);
+  }
+  if (run !== -1) out.copy(src, run, fields.end - 2);
+  return seen;
+}
+
+function seenBit(id: number): number {
+  switch (id) {
+    case FIELD.xRequestId: return SEEN.requestId;
+    case FIELD.traceparent: return SEEN.trace;
+    case FIELD.xForwardedProto: return SEEN.proto;
+    case FIELD.xForwardedHost: return SEEN.host;
+    case FIELD.xForwardedPort: return SEEN.port;
+    case FIELD.contentLength: return SEEN.length;
+    default: return 0;
+  }
+}
+
+/** Only names the proxy does not know can be removed by naming them: never Host, Content-Length, credentials or our own fields. */
+function isNominated(head: RequestHead, src: Buffer, nameStart: number, nameEnd: number): boolean {
+  const { ids, spans, count } = head.fields;
+  for (let i = 0; i < count; i++) {
+    if (ids[i] === FIELD.connection && listNames(src, spans[i * 4 + 2], spans[i * 4 + 3], src, nameStart, nameEnd)) return true;
+  }
+  return false;
+}
+
+function writeConnection(out: HeadWriter, head: RequestHead, src: Buffer): void {
+  if (head.upgrade !== -1) out.text(`Connection: Upgrade\r\nUpgrade: ${head.fields.value(src, head.upgrade)}\r\n`);
+  else if (head.trailers) out.text('Connection: TE\r\nTE: trailers\r\n');
+}
+
+/** Behind a trusted proxy: its lists go on with its own address at the end; what it did not say, we say. */
+function writeTrusted(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwarder, seen: number): void {
+  const host = head.authorityStart === -1 ? by.localHost : src.toString('latin1', head.authorityStart, head.authorityEnd);
+  const before = joined(head, src, FIELD.xForwardedFor);
+  const forwarded = joined(head, src, FIELD.forwarded);
+  let text = `X-Forwarded-For: ${before}${by.address}\r\n`;
+  if ((seen & SEEN.proto) === 0) text += `X-Forwarded-Proto: ${by.scheme}\r\n`;
+  if ((seen & SEEN.port) === 0) text += `X-Forwarded-Port: ${by.port}\r\n`;
+  if ((seen & SEEN.host) === 0) text += `X-Forwarded-Host: ${host}\r\n`;
+  out.text(`${text}${VIA}Forwarded: ${forwarded}for=${forwardedNode(by.address)};proto=${by.scheme};host="${host}"\r\n`);
+}
+
+function joined(head: RequestHead, src: Buffer, id: number): string {
+  let list = '';
+  for (let i = 0; i < head.fields.count; i++) {
+    if (head.fields.ids[i] !== id) continue;
+    const value = head.fields.value(src, i);
+    if (value !== '') list += `${value}, `;
+  }
+  return list;
+}

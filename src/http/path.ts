@@ -1,0 +1,59 @@
+import { HEX } from './chars.ts';
+
+const SLASH = 0x2f;
+const DOT = 0x2e;
+const PERCENT = 0x25;
+const BACKSLASH = 0x5c;
+const QUESTION = 0x3f;
+
+/** End of the path in a target: the `?`, or `to`. */
+export function pathEnd(buf: Uint8Array, from: number, to: number): number {
+  let at = from;
+  while (at < to && buf[at] !== QUESTION) at++;
+  return at;
+}
+
+/**
+ * Whether an application may read the path [from, to) in another way than byte by byte: percent
+ * escapes, empty or dot segments, back-slashes.
+ */
+export function isPlainPath(buf: Uint8Array, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) {
+    const code = buf[at];
+    if (code === PERCENT || code === BACKSLASH) return false;
+    if (code === SLASH && at + 1 < to && (buf[at + 1] === SLASH || buf[at + 1] === DOT)) return false;
+  }
+  return true;
+}
+
+/**
+ * The path as the most eager application would read it, for routing only; what is forwarded are the
+ * original bytes (RFC 9110 §7.7). Escapes are decoded (those of `/` and `\` only with `slashes`), `\` and runs
+ * of `/` become one `/`, dot segments are resolved (RFC 3986 §5.2.4).
+ * @returns null when an escape is broken or hides a control byte.
+ */
+export function normalisePath(path: string, slashes: boolean): string | null {
+  let decoded = '';
+  for (let i = 0; i < path.length; i++) {
+    const code = path.charCodeAt(i);
+    if (code !== PERCENT) {
+      decoded += code === BACKSLASH ? '/' : path[i];
+      continue;
+    }
+    const high = HEX[path.charCodeAt(i + 1) & 0xff];
+    const low = HEX[path.charCodeAt(i + 2) & 0xff];
+    if (i + 2 >= path.length || high === 255 || low === 255) return null;
+    const byte = high * 16 + low;
+    if (byte < 0x20 || byte === 0x7f) return null;
+    if (byte === SLASH || byte === BACKSLASH) decoded += slashes ? '/' : '%2F';
+    else decoded += String.fromCharCode(byte);
+    i += 2;
+  }
+  const segments: string[] = [];
+  for (const segment of decoded.split('/')) {
+    if (segment === '..') segments.pop();
+    else if (segment !== '.' && segment !== '') segments.push(segment);
+  }
+  const folder = /(?:^|\/)\.{0,2}$/.test(decoded);
+  return `/${segments.join('/')}${folder && segments.length > 0 ? '/' : ''}`;
+}

@@ -1,0 +1,18 @@
+import { FIELD } from './fields.ts';
+import type { FieldBlock } from './fields.ts';
+import type { HeadWriter } from './writer.ts';
+
+/** Names that may not come as trailers besides those the proxy knows (RFC 9110 §6.5.1): framing, routing, authentication, controls. */
+const FORBIDDEN = /^(?:authorization|proxy-.*|www-authenticate|set-cookie|content-(?:encoding|type|range|length)|range|if-.*|cache-control|age|expires|location|retry-after|vary|warning|pragma|x-forwarded-.*)$/i;
+
+/** Writes the last chunk with the trailers that may pass: no field that frames, routes, authenticates or forwards. */
+export function writeTrailers(out: HeadWriter, trailers: FieldBlock, src: Buffer): void {
+  out.text('0\r\n');
+  for (let i = 0; i < trailers.count; i++) {
+    if (trailers.ids[i] !== FIELD.other) continue;
+    const from = trailers.spans[i * 4];
+    if (FORBIDDEN.test(src.toString('latin1', from, trailers.spans[i * 4 + 1]))) continue;
+    out.copy(src, from, trailers.lineEnd(i));
+  }
+  out.text('\r\n');
+}

@@ -1,0 +1,64 @@
+import { createServer } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
+import { REJECT } from '../errors/catalogue.ts';
+import { ownAnswer } from '../http/own-answer.ts';
+import { ClientConnection } from '../proxy/client.ts';
+import type { Context } from '../proxy/context.ts';
+
+const BACKLOG = 4096;
+const REFUSED_LINGER_MS = 1_000;
+
+export interface ListenerSpec {
+  readonly host: string;
+  /** 0 = any free one. */
+  readonly port: number;
+}
+
+/**
+ * A plain-TCP listener of one data thread. All threads bind the same address with SO_REUSEPORT and
+ * the kernel spreads the connections.
+ */
+export class TcpListener {
+  /** When a connection was last accepted, on the timer wheel's clock. */
+  lastAccept = 0;
+  private readonly server: Server;
+  private readonly ctx: Context;
+
+  constructor(ctx: Context) {
+    this.ctx = ctx;
+    this.server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) => {
+      this.lastAccept = ctx.timers.now;
+      if (ctx.clients.size < ctx.table.edge.limits.connections) {
+        new ClientConnection(ctx, socket, 'http');
+        return;
+      }
+      ctx.countRejected(REJECT.connections);
+      socket.on('error', () => socket.destroy());
+      socket.setTimeout(REFUSED_LINGER_MS, () => socket.destroy());
+      socket.on('end', () => socket.destroy());
+      socket.resume();
+      socket.end(ownAnswer(REJECT.connections, { json: false, close: true, head: false, date: ctx.date() }));
+    });
+  }
+
+  /** Resolves with the port that was bound. */
+  listen(spec: ListenerSpec): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.server.once('error', reject);
+      this.server.listen({ host: spec.host, port: spec.port, reusePort: true, backlog: BACKLOG }, () => {
+        this.server.off('error', reject);
+        // After it is bound, an error can only be one of accept (EMFILE): the next connection tries again.
+        this.server.on('error', () => this.ctx.countRejected(REJECT.connections));
+        resolve((this.server.address() as AddressInfo).port);
+      });
+    });
+  }
+
+  /**
+   * Stops listening. A connection that waits in the accept queue of a closed listener would be reset,
+   * so it closes right after the event loop has emptied that queue.
+   */
+  close(): void {
+    setImmediate(() => this.server.close());
+  }
+}

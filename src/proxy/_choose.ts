@@ -1,0 +1,99 @@
+import { REJECT } from '../errors/catalogue.ts';
+import type { Fault } from '../errors/catalogue.ts';
+import { FULL, NONE, pick } from '../balance/pick.ts';
+import { fieldId } from '../http/fields.ts';
+import { FIELD } from '../http/fields.ts';
+import type { RequestHead } from '../http/request-head.ts';
+import { bucketOf } from '../pool/split.ts';
+import type { Context } from './context.ts';
+import type { Exchange } from './request.ts';
+import type { UpstreamTarget, VersionTarget } from './targets.ts';
+
+/**
+ * Chooses version and backend from the table that is current now and claims them, in one tick: no
+ * other thread or callback comes between reading the generation and the claim (invariant 2).
+ * @returns why nothing was claimed, or null.
+ */
+export function choose(ctx: Context, exchange: Exchange): Fault | null {
+  ctx.refresh();
+  const upstream = ctx.table.upstreams.get(exchange.upstream!.name);
+  if (upstream === undefined) return REJECT.noRoute;
+  // The load is of the name, not of this table's object: what was counted up there is counted down there.
+  exchange.upstream = upstream;
+  if (upstream.held) return REJECT.holdFull;
+  const version = chooseVersion(upstream, exchange);
+  if (version === null) return REJECT.unavailable;
+  const hash = version.rotation.maglev === null ? 0 : bucketOf(upstream.seed, exchange.key ?? exchange.down.address);
+  const index = pick(version.rotation, ctx.ledger, exchange.tried, hash, Math.random);
+  if (index === NONE) return REJECT.unavailable;
+  if (index === FULL) return REJECT.backendsFull;
+  const backend = version.backends[index];
+  ctx.ledger.claim(backend.slot, version.slot, ctx.timers.epoch);
+  exchange.backend = backend;
+  exchange.version = version;
+  return null;
+}
+
+function chooseVersion(upstream: UpstreamTarget, exchange: Exchange): VersionTarget | null {
+  const { live, ends, policy } = upstream;
+  if (live.length === 0) return null;
+  let chosen = live.length === 1 ? live[0] : null;
+  // A retry stays on its version while that is live; so does a client whose cookie is bound to one.
+  const wanted = exchange.version?.id ?? exchange.bound;
+  if (chosen === null && wanted !== null) chosen = live.find((version) => version.id === wanted) ?? null;
+  if (chosen === null) {
+    const bucket = bucketOf(upstream.seed, exchange.key ?? exchange.down.address);
+    let i = 0;
+    while (i < ends.length - 1 && bucket >= ends[i]) i++;
+    chosen = live[i];
+  }
+  if (policy.sticky.cookie !== null && exchange.bound !== chosen.id) bindCookie(policy.sticky.cookie, exchange, chosen.id);
+  return chosen;
+}
+
+/** A cookie's value is `<key>.<version>`: the key is the client's for ever, the version heals when it is gone. */
+function bindCookie(name: string, exchange: Exchange, version: string): void {
+  exchange.extra = `Set-Cookie: ${name}=${exchange.key}.${version}; Path=/; HttpOnly; SameSite=Lax\r\n`;
+}
+
+const KEY = /^([0-9a-f]{16})\.([A-Za-z0-9._-]{1,63})$/;
+
+/** Reads the split key of the request: the sticky cookie (one is made up when there is none), or the header. */
+export function stickyKey(exchange: Exchange, head: RequestHead, buf: Buffer): void {
+  const { cookie, header } = exchange.upstream!.policy.sticky;
+  if (cookie !== null) {
+    const match = KEY.exec(cookieValue(head, buf, cookie));
+    exchange.key = match === null ? null : match[1];
+    exchange.bound = match === null ? null : match[2];
+  }
+  if (exchange.key === null && header !== null) exchange.key = headerValue(head, buf, header.toLowerCase());
+  if (exchange.key === null && cookie !== null) exchange.key = randomKey();
+}
+
+function randomKey(): string {
+  const half = (): string => ((Math.random() * 2 ** 32) >>> 0).toString(16).padStart(8, '0');
+  return half() + half();
+}
+
+function cookieValue(head: RequestHead, buf: Buffer, name: string): string {
+  for (let i = 0; i < head.fields.count; i++) {
+    if (head.fields.ids[i] !== FIELD.cookie) continue;
+    for (const pair of head.fields.value(buf, i).split(';')) {
+      const at = pair.indexOf('=');
+      if (at !== -1 && pair.slice(0, at).trim() === name) return pair.slice(at + 1).trim();
+    }
+  }
+  return '';
+}
+
+function headerValue(head: RequestHead, buf: Buffer, name: string): string | null {
+  const { fields } = head;
+  const id = fieldId(Buffer.from(name, 'latin1'), 0, name.length);
+  for (let i = 0; i < fields.count; i++) {
+    if (fields.ids[i] !== id) continue;
+    const from = fields.spans[i * 4];
+    const to = fields.spans[i * 4 + 1];
+    if (to - from === name.length && buf.toString('latin1', from, to).toLowerCase() === name) return fields.value(buf, i);
+  }
+  return null;
+}

@@ -1,0 +1,68 @@
+import { bytes, isWord } from '../http/chars.ts';
+
+/** What a method allows (RFC 9110 §9.2), as bits. */
+export const TRAIT = { head: 1, idempotent: 2, trace: 4, upgrade: 8 } as const;
+
+const METHODS: readonly [Uint8Array, number][] = (
+  [['GET', 2], ['HEAD', 3], ['PUT', 2], ['DELETE', 2], ['OPTIONS', 2], ['TRACE', 6]] as [string, number][]
+).map(([name, traits]) => [bytes(name), traits]);
+
+/** TRAIT bits of the method in bytes [from, to); methods are case-sensitive. */
+export function methodTraits(buf: Buffer, from: number, to: number): number {
+  next: for (let m = 0; m < METHODS.length; m++) {
+    const [name, traits] = METHODS[m];
+    if (name.length !== to - from) continue;
+    for (let i = 0; i < name.length; i++) if (buf[from + i] !== name[i]) continue next;
+    return traits;
+  }
+  return 0;
+}
+
+const EVENT_STREAM = bytes('text/event-stream');
+
+/** Whether a Content-Type value in bytes [from, to) is that of server-sent events. */
+export function isEventStream(buf: Buffer, from: number, to: number): boolean {
+  return to - from >= EVENT_STREAM.length && isWord(buf, from, from + EVENT_STREAM.length, EVENT_STREAM);
+}
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+/** Follows a stream of server-sent events: it can be ended cleanly only after an empty line. */
+export class EventBoundary {
+  private last = 0;
+  private emptyLine = true;
+  private lineHasText = false;
+
+  reset(): void {
+    this.last = 0;
+    this.emptyLine = true;
+    this.lineHasText = false;
+  }
+
+  /** True when the bytes so far end with a whole event. */
+  get reached(): boolean {
+    return this.emptyLine;
+  }
+
+  /** @returns the offset after the last whole event in [from, to), or −1. */
+  feed(buf: Buffer, from: number, to: number): number {
+    let boundary = -1;
+    for (let at = from; at < to; at++) {
+      const code = buf[at];
+      if (code === LF && this.last === CR) {
+        // Second byte of a CRLF: the line has been counted.
+        if (this.emptyLine) boundary = at + 1;
+      } else if (code === LF || code === CR) {
+        this.emptyLine = !this.lineHasText;
+        this.lineHasText = false;
+        if (this.emptyLine) boundary = at + 1;
+      } else {
+        this.lineHasText = true;
+        this.emptyLine = false;
+      }
+      this.last = code;
+    }
+    return boundary;
+  }
+}

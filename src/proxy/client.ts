@@ -1,0 +1,458 @@
+import type { Socket } from 'node:net';
+import { REJECT } from '../errors/catalogue.ts';
+import type { Fault } from '../errors/catalogue.ts';
+import { CHUNK, ChunkedReader } from '../http/chunked.ts';
+import { FIELD } from '../http/fields.ts';
+import type { FieldBlock } from '../http/fields.ts';
+import { forwardingFields } from '../http/forward-request.ts';
+import type { Forwarder } from '../http/forward-request.ts';
+import { writeResponse } from '../http/forward-response.ts';
+import { ownAnswer } from '../http/own-answer.ts';
+import { BODY, RequestHead } from '../http/request-head.ts';
+import type { Body } from '../http/request-head.ts';
+import type { ResponseHead } from '../http/response-head.ts';
+import { writeTrailers } from '../http/trailers.ts';
+import { CHUNK_END, LAST_CHUNK, chunkSize } from '../http/writer.ts';
+import { EDGE } from '../ledger/layout.ts';
+import { Accumulator } from './_accumulator.ts';
+import type { Context } from './context.ts';
+import { Deadline } from './deadline.ts';
+import type { Expiring } from './deadline.ts';
+import type { Downstream } from './downstream.ts';
+import { Exchange } from './request.ts';
+import { plainAddress } from './trust.ts';
+
+const STATE = { head: 0, busy: 1, tunnel: 2, linger: 3, closed: 4 } as const;
+
+/** Pipelined bytes kept while a request is under way; past it the client waits. */
+const PIPELINE_LIMIT = 65_536;
+/** After the last answer: what the client may still send, and how long, before the socket is closed. */
+const LINGER_BYTES = 262_144;
+const LINGER_MS = 2_000;
+/** Body pieces up to this size are copied into one write with what is around them. */
+const COPY_LIMIT = 16_384;
+const BATCH_LIMIT = 65_536;
+
+type OwnedSocket = Socket & { owner?: ClientConnection };
+
+/** An HTTP/1.x client: reads requests one after another, frames their answers, keeps its deadlines. */
+export class ClientConnection implements Downstream, Expiring {
+  readonly socket: Socket;
+  readonly forwarder: Forwarder;
+  readonly exchange: Exchange;
+  address: string;
+  private readonly ctx: Context;
+  private readonly deadline: Deadline;
+  private state: number = STATE.head;
+  private partial: Accumulator<RequestHead> | null = null;
+  /** Bytes behind the request that is under way. */
+  private pending: Buffer | null = null;
+  private reading = false;
+  /** Framing of the request body, and what is left of it. */
+  private incoming: Body = BODY.none;
+  private remaining = 0;
+  private chunks: ChunkedReader | null = null;
+  private minor = 1;
+  private keepAlive = true;
+  private json = false;
+  /** Framing of the answer. */
+  private outgoing: Body = BODY.none;
+  private closeAfter = false;
+  private batching = false;
+  private lingered = 0;
+  private uploadPaused = false;
+
+  constructor(ctx: Context, socket: Socket, scheme: 'http' | 'https') {
+    this.ctx = ctx;
+    this.socket = socket;
+    const address = plainAddress(socket.remoteAddress ?? '');
+    const port = socket.localPort ?? 0;
+    const local = socket.localAddress ?? '';
+    this.address = address;
+    this.forwarder = {
+      trusted: ctx.trusted.has(address), address, scheme, port,
+      localHost: `${local.includes(':') ? `[${local}]` : local}:${port}`,
+      fixed: forwardingFields(address, scheme, port),
+    };
+    this.deadline = new Deadline(this);
+    this.exchange = new Exchange(ctx, this);
+    const owned: OwnedSocket = socket;
+    owned.owner = this;
+    socket.on('data', onData);
+    socket.on('end', onEnd);
+    socket.on('drain', onDrain);
+    socket.on('error', onError);
+    socket.on('close', onClose);
+    ctx.clients.add(this);
+    ctx.ledger.count(EDGE.connections, 1);
+    ctx.ledger.count(EDGE.accepted, 1);
+    ctx.timers.arm(this.deadline, ctx.table.edge.timeouts.clientHead);
+  }
+
+  get congested(): boolean {
+    return this.socket.writableNeedDrain;
+  }
+
+  /** Between two requests, nothing half-read. */
+  get isIdle(): boolean {
+    return this.state === STATE.head && this.partial === null;
+  }
+
+  // ── reading ─────────────────────────────────────────────────────────────────────────────────────
+
+  onData(chunk: Buffer): void {
+    if (this.state === STATE.head) {
+      if (this.partial === null) this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.clientHead);
+      this.read(chunk, 0);
+    } else if (this.state === STATE.busy) {
+      const at = this.feed(chunk, 0);
+      if (at < chunk.length) this.stash(chunk.subarray(at));
+    } else if (this.state === STATE.tunnel) this.exchange.tunnel?.up(chunk, 0, chunk.length);
+    else if ((this.lingered += chunk.length) > LINGER_BYTES) this.close();
+  }
+
+  /** Reads requests while there are any whole ones; what is behind the one under way waits. */
+  private read(chunk: Buffer, from: number): void {
+    let buf = chunk;
+    let at = from;
+    this.reading = true;
+    while (this.state === STATE.head && at < buf.length) {
+      const { partial } = this;
+      let head = this.ctx.requestHead;
+      let to = buf.length;
+      if (partial === null) head.begin(at);
+      else {
+        partial.append(at === 0 ? buf : buf.subarray(at));
+        ({ head, buf } = { head: partial.head, buf: partial.buf.subarray(0, partial.length) });
+        to = partial.length;
+      }
+      if (head.parse(buf, to)) {
+        this.partial = null;
+        at = this.begin(head, buf);
+      } else if (head.fault !== null) {
+        at = to;
+        this.refuseHead(head.fault);
+      } else {
+        if (partial === null) this.keepPartial(buf.subarray(at));
+        at = to;
+      }
+    }
+    this.reading = false;
+    if (at < buf.length && this.state < STATE.linger) this.afterRead(buf.subarray(at));
+  }
+
+  private afterRead(rest: Buffer): void {
+    if (this.state === STATE.tunnel) this.exchange.tunnel?.up(rest, 0, rest.length);
+    else this.stash(rest);
+  }
+
+  private keepPartial(bytes: Buffer): void {
+    const head = new RequestHead(this.ctx.table.edge.limits);
+    head.begin(0);
+    this.partial = new Accumulator(head, bytes);
+    head.parse(this.partial.buf, this.partial.length);
+  }
+
+  private stash(rest: Buffer): void {
+    this.pending = this.pending === null ? rest : Buffer.concat([this.pending, rest]);
+    if (this.pending.length > PIPELINE_LIMIT) this.socket.pause();
+  }
+
+  /** Starts an exchange. @returns offset behind what it has taken of `buf`. */
+  private begin(head: RequestHead, buf: Buffer): number {
+    const { ctx, exchange } = this;
+    this.state = STATE.busy;
+    ctx.timers.disarm(this.deadline);
+    this.minor = head.minor;
+    this.keepAlive = head.keepAlive && !ctx.closing;
+    this.json = wantsJson(head, buf);
+    this.incoming = head.body;
+    this.remaining = head.length;
+    if (this.forwarder.trusted) this.address = clientAddress(ctx, head, buf, this.forwarder.address);
+    if (head.body === BODY.chunked) (this.chunks ??= new ChunkedReader()).reset();
+    const fault = exchange.open(head, buf);
+    if (fault !== null) {
+      exchange.refused(fault);
+      this.answer(fault, head.body !== BODY.none);
+      return head.end;
+    }
+    if (head.body === BODY.length && head.length === 0) exchange.upload.finish(null, null);
+    const at = this.feed(buf, head.end);
+    if (exchange.inFlight) exchange.send();
+    if (this.state === STATE.busy && this.incoming !== BODY.none) this.awaitBody();
+    return at;
+  }
+
+  /** Takes body bytes of the request under way from [from, end). @returns offset behind them. */
+  private feed(buf: Buffer, from: number): number {
+    const { upload } = this.exchange;
+    if (upload.complete || this.incoming === BODY.none || from === buf.length) return from;
+    if (!this.exchange.inFlight) return this.skim(buf, from);
+    if (this.incoming === BODY.chunked) return this.feedChunks(buf, from);
+    const end = Math.min(buf.length, from + this.remaining);
+    this.remaining -= end - from;
+    if (!upload.add(buf, from, end)) this.exchange.badUpload(REJECT.bodyTooLarge);
+    else if (this.remaining === 0) this.uploaded(null, null);
+    else this.awaitBody();
+    return end;
+  }
+
+  private feedChunks(buf: Buffer, from: number): number {
+    const chunks = this.chunks!;
+    const { upload } = this.exchange;
+    for (let at = from; ; at = chunks.at) {
+      const found = chunks.next(buf, at, buf.length);
+      if (found === CHUNK.data) {
+        if (upload.add(buf, chunks.dataStart, chunks.dataEnd)) continue;
+        this.exchange.badUpload(REJECT.bodyTooLarge);
+        return buf.length;
+      }
+      if (found === CHUNK.more) {
+        this.awaitBody();
+        return buf.length;
+      }
+      if (found === CHUNK.end) this.uploaded(chunks.trailers, chunks.trailerBytes);
+      else this.exchange.badUpload(REJECT.badChunk);
+      return found === CHUNK.end ? chunks.at : buf.length;
+    }
+  }
+
+  /** The answer came before the body was complete: the rest is read, within limits, and dropped. */
+  private skim(buf: Buffer, from: number): number {
+    this.lingered += buf.length - from;
+    if (this.lingered > LINGER_BYTES) this.close();
+    return buf.length;
+  }
+
+  private uploaded(trailers: FieldBlock | null, source: Buffer | null): void {
+    this.incoming = BODY.none;
+    this.ctx.timers.disarm(this.deadline);
+    this.exchange.upload.finish(trailers, source);
+    this.exchange.uploaded();
+  }
+
+  private awaitBody(): void {
+    if (this.state === STATE.busy && !this.uploadPaused && !this.exchange.upload.complete) this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.body);
+  }
+
+  // ── answering ───────────────────────────────────────────────────────────────────────────────────
+
+  private batch(): void {
+    if (this.batching) return;
+    this.batching = true;
+    this.ctx.responseWriter.begin();
+  }
+
+  informational(head: ResponseHead, src: Buffer): void {
+    if (this.minor === 0) return;
+    this.batch();
+    writeResponse(this.ctx.responseWriter, head, src, { minor: 1, body: BODY.none, close: false, date: this.ctx.date(), extra: '' });
+  }
+
+  respond(head: ResponseHead, src: Buffer, extra: string): void {
+    this.outgoing = head.body;
+    if (head.body === BODY.chunked || head.body === BODY.close) this.outgoing = this.minor === 1 ? BODY.chunked : BODY.close;
+    this.closeAfter = !this.keepAlive || this.ctx.closing || !this.exchange.upload.complete || this.outgoing === BODY.close;
+    this.batch();
+    writeResponse(this.ctx.responseWriter, head, src, { minor: this.minor, body: this.outgoing, close: this.closeAfter, date: this.ctx.date(), extra });
+  }
+
+  body(chunk: Buffer, from: number, to: number): void {
+    const size = to - from;
+    const chunked = this.outgoing === BODY.chunked;
+    const writer = this.ctx.responseWriter;
+    if (size <= COPY_LIMIT && (!this.batching || writer.length + size < BATCH_LIMIT)) {
+      this.batch();
+      if (chunked) writer.text(chunkSize(size));
+      writer.copy(chunk, from, to);
+      if (chunked) writer.bytes(CHUNK_END);
+      return;
+    }
+    // Large pieces are not copied: one writev carries them and what is around them.
+    this.socket.cork();
+    if (chunked) {
+      this.batch();
+      writer.text(chunkSize(size));
+    }
+    this.flush();
+    this.socket.write(size === chunk.length ? chunk : chunk.subarray(from, to));
+    if (chunked) this.socket.write(CHUNK_END);
+    this.socket.uncork();
+  }
+
+  end(trailers: FieldBlock | null, src: Buffer | null): void {
+    if (this.outgoing !== BODY.chunked) return;
+    this.batch();
+    if (trailers === null || src === null) this.ctx.responseWriter.bytes(LAST_CHUNK);
+    else writeTrailers(this.ctx.responseWriter, trailers, src);
+  }
+
+  switchProtocols(head: ResponseHead, src: Buffer): void {
+    this.batch();
+    writeResponse(this.ctx.responseWriter, head, src, { minor: 1, body: BODY.none, close: false, date: this.ctx.date(), extra: '' });
+    this.flush();
+    this.state = STATE.tunnel;
+    const rest = this.pending;
+    this.pending = null;
+    if (rest !== null) this.exchange.tunnel?.up(rest, 0, rest.length);
+    this.socket.resume();
+  }
+
+  tunnel(chunk: Buffer, from: number, to: number): void {
+    if (from === to || this.socket.writableEnded) return;
+    this.flush();
+    this.socket.write(chunk.subarray(from, to));
+  }
+
+  endTunnel(): void {
+    this.flush();
+    this.socket.end();
+  }
+
+  flush(): void {
+    if (!this.batching) return;
+    this.batching = false;
+    this.socket.write(this.ctx.responseWriter.take());
+    if (this.congested) this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.body);
+  }
+
+  refuse(fault: Fault): void {
+    this.answer(fault, !this.exchange.upload.complete);
+  }
+
+  private refuseHead(fault: Fault): void {
+    this.state = STATE.busy;
+    this.minor = 1;
+    this.keepAlive = false;
+    this.json = false;
+    this.exchange.refuseUnread(fault);
+    this.answer(fault, true);
+  }
+
+  /** An answer of our own. A request whose body is not read to its end closes the connection. */
+  private answer(fault: Fault, bodyLeft: boolean): void {
+    this.flush();
+    const close = !this.keepAlive || this.ctx.closing || bodyLeft || (fault.status < 500 && fault !== REJECT.noRoute && fault !== REJECT.methodRefused);
+    this.socket.write(ownAnswer(fault, { json: this.json, close, head: this.exchange.isHead, date: this.ctx.date() }));
+    this.closeAfter = close;
+    this.finished(true);
+  }
+
+  cut(): void {
+    this.flush();
+    // Without a length or chunks, only a reset tells a cut body from a complete one.
+    if (this.outgoing === BODY.close) this.socket.resetAndDestroy();
+    else this.socket.destroy();
+  }
+
+  pause(): void {
+    this.uploadPaused = true;
+    this.ctx.timers.disarm(this.deadline);
+    this.socket.pause();
+  }
+
+  resume(): void {
+    this.uploadPaused = false;
+    if (this.pending === null || this.pending.length <= PIPELINE_LIMIT) this.socket.resume();
+    this.awaitBody();
+  }
+
+  finished(completed: boolean): void {
+    if (!completed || this.state === STATE.closed) return this.close();
+    if (this.closeAfter) return this.linger();
+    this.state = STATE.head;
+    this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.keepAlive);
+    const rest = this.pending;
+    if (rest === null || this.reading) return;
+    this.pending = null;
+    if (rest.length > PIPELINE_LIMIT) this.socket.resume();
+    this.onData(rest);
+  }
+
+  // ── ending ──────────────────────────────────────────────────────────────────────────────────────
+
+  /** Says nothing more, and reads a bounded rest so that the client gets the answer and not a reset (RFC 9112 §9.6). */
+  private linger(): void {
+    this.state = STATE.linger;
+    this.pending = null;
+    this.lingered = 0;
+    this.socket.end();
+    this.socket.resume();
+    this.ctx.timers.arm(this.deadline, LINGER_MS);
+  }
+
+  /** Ends an idle connection: it has no request under way. */
+  closeIdle(): void {
+    if (this.isIdle) this.linger();
+  }
+
+  /** Ends it now. */
+  close(): void {
+    if (this.state !== STATE.closed) this.socket.destroy();
+    this.closed();
+  }
+
+  private closed(): void {
+    if (this.state === STATE.closed) return;
+    this.state = STATE.closed;
+    this.pending = null;
+    this.partial = null;
+    this.ctx.timers.disarm(this.deadline);
+    this.ctx.clients.delete(this);
+    this.ctx.ledger.count(EDGE.connections, -1);
+    this.exchange.clientGone();
+  }
+
+  onEnd(): void {
+    if (this.state === STATE.tunnel) this.exchange.tunnel?.clientFinished();
+    // A client that has closed its side while it waits is taken as gone: it cannot be told apart from one that is.
+    else this.close();
+  }
+
+  onDrain(): void {
+    if (this.state === STATE.busy && this.exchange.upload.complete) this.ctx.timers.disarm(this.deadline);
+    this.exchange.clientDrained();
+  }
+
+  onClose(): void {
+    this.closed();
+  }
+
+  expired(): void {
+    if (this.state === STATE.head && this.partial !== null) {
+      this.refuseHead(REJECT.headTimeout);
+    } else if (this.state === STATE.busy && !this.congested && !this.exchange.upload.complete && this.exchange.inFlight) this.exchange.badUpload(REJECT.bodyTimeout);
+    else this.close();
+  }
+}
+
+function wantsJson(head: RequestHead, buf: Buffer): boolean {
+  const at = head.fields.find(FIELD.accept);
+  return at !== -1 && head.fields.value(buf, at).includes('application/json');
+}
+
+function clientAddress(ctx: Context, head: RequestHead, buf: Buffer, peer: string): string {
+  let chain = '';
+  for (let i = 0; i < head.fields.count; i++) {
+    if (head.fields.ids[i] === FIELD.xForwardedFor) chain += `${chain === '' ? '' : ','}${head.fields.value(buf, i)}`;
+  }
+  return chain === '' ? peer : ctx.trusted.clientOf(peer, chain);
+}
+
+// One function for all sockets: a closure per connection and event would cost some 200 bytes each.
+function onData(this: OwnedSocket, chunk: Buffer): void {
+  this.owner?.onData(chunk);
+}
+function onEnd(this: OwnedSocket): void {
+  this.owner?.onEnd();
+}
+function onDrain(this: OwnedSocket): void {
+  this.owner?.onDrain();
+}
+function onError(): void {
+  // What follows is 'close', which says all that matters here.
+}
+function onClose(this: OwnedSocket): void {
+  this.owner?.onClose();
+}
+

@@ -1,0 +1,96 @@
+import type { Fault } from '../errors/catalogue.ts';
+import { REJECT_LIST, FAILURE_LIST } from '../errors/catalogue.ts';
+import { RequestHead } from '../http/request-head.ts';
+import { ResponseHead } from '../http/response-head.ts';
+import { HeadWriter } from '../http/writer.ts';
+import type { ThreadLedger } from '../ledger/thread.ts';
+import type { AccessLog } from './access-log.ts';
+import type { ClientConnection } from './client.ts';
+import type { Timers } from './deadline.ts';
+import { HoldQueues } from './hold.ts';
+import { Ids } from './ids.ts';
+import type { CompiledTable } from './targets.ts';
+import { TrustedProxies } from './trust.ts';
+
+const REJECT_INDEX = new Map<Fault, number>(REJECT_LIST.map((fault, index) => [fault, index]));
+const FAILURE_INDEX = new Map<Fault, number>(FAILURE_LIST.map((fault, index) => [fault, index]));
+
+/** What all requests of a data thread share. */
+export class Context {
+  readonly ledger: ThreadLedger;
+  readonly timers: Timers;
+  readonly log: AccessLog;
+  readonly ids = new Ids();
+  readonly hold: HoldQueues;
+  readonly clients = new Set<ClientConnection>();
+  /** Scratch for a head that is complete in the bytes at hand; used within one tick only. */
+  readonly requestWriter = new HeadWriter();
+  readonly responseWriter = new HeadWriter();
+  responseHead = new ResponseHead();
+  requestHead: RequestHead;
+  trusted: TrustedProxies;
+  /** The table that requests begin on. */
+  table: CompiledTable;
+  /** Every answer from now on closes its connection. */
+  closing = false;
+  private pending: CompiledTable | null = null;
+  private readonly onTable: (table: CompiledTable, before: CompiledTable) => void;
+  private dateLine = Buffer.alloc(0);
+  private dateSecond = -1;
+
+  constructor(parts: { ledger: ThreadLedger; timers: Timers; log: AccessLog; table: CompiledTable; threads: number; onTable: (table: CompiledTable, before: CompiledTable) => void }) {
+    this.ledger = parts.ledger;
+    this.timers = parts.timers;
+    this.log = parts.log;
+    this.table = parts.table;
+    this.onTable = parts.onTable;
+    this.hold = new HoldQueues(this, parts.threads);
+    this.requestHead = new RequestHead(headLimits(parts.table));
+    this.trusted = new TrustedProxies(parts.table.edge.trustedProxies);
+  }
+
+  /** Keeps a compiled table beside the current one until its generation is committed. */
+  prepare(table: CompiledTable): void {
+    this.refresh();
+    this.pending = table;
+  }
+
+  /** Moves to the committed table, if there is a newer one. Invariant 1: called before each pick, in the same tick. */
+  refresh(): void {
+    if (this.pending === null || this.ledger.generation() < this.pending.generation) return;
+    const before = this.table;
+    this.table = this.pending;
+    this.pending = null;
+    if (before.edge !== this.table.edge) {
+      this.requestHead = new RequestHead(headLimits(this.table));
+      this.trusted = new TrustedProxies(this.table.edge.trustedProxies);
+      this.log.mode = this.table.edge.accessLog;
+    }
+    this.ledger.ack(this.table.generation);
+    this.onTable(this.table, before);
+  }
+
+  /** A current `Date: …` line with CRLF. */
+  date(): Buffer {
+    const second = Math.floor(this.timers.epoch / 1000);
+    if (second !== this.dateSecond) {
+      this.dateSecond = second;
+      this.dateLine = Buffer.from(`Date: ${new Date(second * 1000).toUTCString()}\r\n`, 'latin1');
+    }
+    return this.dateLine;
+  }
+
+  countRejected(fault: Fault): void {
+    const index = REJECT_INDEX.get(fault);
+    if (index !== undefined) this.ledger.rejected(index);
+  }
+
+  countFailed(slot: number, fault: Fault): void {
+    const index = FAILURE_INDEX.get(fault);
+    if (index !== undefined) this.ledger.failed(slot, index);
+  }
+}
+
+export function headLimits(table: CompiledTable): { head: number; headers: number; target: number } {
+  return table.edge.limits;
+}

@@ -1,0 +1,58 @@
+import type { Rotation } from '../balance/rotation.ts';
+import type { EdgePolicy, UpstreamPolicy } from '../pool/policy.ts';
+import type { RouteMap } from './routes.ts';
+import type { UpstreamConnection } from './upstream.ts';
+
+/** A backend as a data thread knows it; lives as long as its slot, across tables. */
+export class BackendTarget {
+  readonly slot: number;
+  readonly address: string;
+  readonly host: string;
+  readonly port: number;
+  /** Idle connections, the most recently used last. */
+  readonly idle: UpstreamConnection[] = [];
+  /** No table names it any more: its connections are closed as they come back. */
+  retired = false;
+
+  constructor(slot: number, address: string, host: string, port: number) {
+    this.slot = slot;
+    this.address = address;
+    this.host = host;
+    this.port = port;
+  }
+}
+
+export interface VersionTarget {
+  readonly id: string;
+  readonly slot: number;
+  readonly weight: number;
+  readonly backends: readonly BackendTarget[];
+  readonly rotation: Rotation;
+}
+
+/** What a thread is doing for an upstream; lives across tables. */
+export interface UpstreamLoad {
+  active: number;
+  retrying: number;
+}
+
+export interface UpstreamTarget {
+  readonly name: string;
+  readonly policy: UpstreamPolicy;
+  readonly held: boolean;
+  /** Versions with weight, newest first. */
+  readonly live: readonly VersionTarget[];
+  /** Upper end of each live version's buckets. */
+  readonly ends: readonly number[];
+  /** Seed of the split's hash. */
+  readonly seed: number;
+  readonly load: UpstreamLoad;
+}
+
+/** The compiled table: immutable. A request reads the reference once. */
+export interface CompiledTable {
+  readonly generation: number;
+  readonly routes: RouteMap;
+  readonly upstreams: ReadonlyMap<string, UpstreamTarget>;
+  readonly edge: EdgePolicy;
+}

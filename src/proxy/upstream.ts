@@ -1,0 +1,181 @@
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import type { Context } from './context.ts';
+import { Deadline } from './deadline.ts';
+import type { Expiring } from './deadline.ts';
+import type { BackendTarget } from './targets.ts';
+
+/** What a connection tells the exchange that uses it. */
+export interface UpstreamUser {
+  connected(): void;
+  received(chunk: Buffer): void;
+  /** The backend has sent its FIN. */
+  upstreamEnded(): void;
+  /** The connection is gone; `error` when it broke. */
+  upstreamClosed(error: Error | null): void;
+  upstreamDrained(): void;
+}
+
+/** Without `Keep-Alive: timeout`, shorter than the 5 s after which common servers close an idle connection. */
+const IDLE_MS = 4_000;
+const IDLE_MARGIN_MS = 1_000;
+const MOST_IDLE_MS = 60_000;
+const MOST_IDLE = 256;
+
+type OwnedSocket = Socket & { owner?: UpstreamConnection };
+
+/**
+ * A connection to a backend. Used by one exchange at a time, or idle; bytes or an end while it is idle
+ * are a surprise, and a connection that was ever surprised is destroyed, never used again.
+ */
+export class UpstreamConnection implements Expiring {
+  readonly socket: Socket;
+  readonly backend: BackendTarget;
+  connected = false;
+  /** Exchanges that it has completed. */
+  served = 0;
+  user: UpstreamUser | null;
+  private readonly ctx: Context;
+  private readonly deadline: Deadline;
+  private open = true;
+  private error: Error | null = null;
+
+  /** Dials at once; the user hears `connected` or `upstreamClosed`. */
+  constructor(ctx: Context, backend: BackendTarget, user: UpstreamUser | null) {
+    this.ctx = ctx;
+    this.backend = backend;
+    this.user = user;
+    this.deadline = new Deadline(this);
+    const socket: OwnedSocket = connect({ host: backend.host, port: backend.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: true });
+    socket.owner = this;
+    socket.on('connect', onConnect);
+    socket.on('data', onData);
+    socket.on('end', onEnd);
+    socket.on('drain', onDrain);
+    socket.on('error', onError);
+    socket.on('close', onClose);
+    this.socket = socket;
+    ctx.ledger.sockets(backend.slot, 1);
+  }
+
+  /**
+   * Takes an idle connection that is clean now, or dials a new one.
+   * @param user hears of everything from now on.
+   */
+  static take(ctx: Context, backend: BackendTarget, user: UpstreamUser): UpstreamConnection {
+    for (let idle = backend.idle.pop(); idle !== undefined; idle = backend.idle.pop()) {
+      ctx.timers.disarm(idle.deadline);
+      // Checked here, in the tick that uses it: what is buffered or ended now was not asked for.
+      if (idle.open && !idle.socket.destroyed && !idle.socket.readableEnded && idle.socket.readableLength === 0) {
+        idle.user = user;
+        return idle;
+      }
+      idle.destroy();
+    }
+    return new UpstreamConnection(ctx, backend, user);
+  }
+
+  /** Opens a connection ahead of its first request. */
+  static warm(ctx: Context, backend: BackendTarget): void {
+    const connection = new UpstreamConnection(ctx, backend, null);
+    backend.idle.push(connection);
+    ctx.timers.arm(connection.deadline, IDLE_MS);
+  }
+
+  /**
+   * Gives the connection back after a complete, clean exchange.
+   * @param keepAliveSeconds of the backend's Keep-Alive field; −1 = not said.
+   */
+  giveBack(keepAliveSeconds: number): void {
+    this.user = null;
+    this.served++;
+    const idle = keepAliveSeconds < 0 ? IDLE_MS : Math.min(keepAliveSeconds * 1000 - IDLE_MARGIN_MS, MOST_IDLE_MS);
+    if (this.backend.retired || this.backend.idle.length >= MOST_IDLE || idle <= 0 || this.socket.writableLength > 0) {
+      this.destroy();
+      return;
+    }
+    if (this.socket.isPaused()) this.socket.resume();
+    this.backend.idle.push(this);
+    this.ctx.timers.arm(this.deadline, idle);
+  }
+
+  /** Ends it now. The user, if any, hears nothing more. */
+  destroy(): void {
+    this.user = null;
+    this.closeBooks();
+    this.socket.destroy();
+  }
+
+  /** Its time as an idle connection is over. */
+  expired(): void {
+    this.dropIdle();
+  }
+
+  private dropIdle(): void {
+    const { idle } = this.backend;
+    const at = idle.lastIndexOf(this);
+    if (at !== -1) idle.splice(at, 1);
+    this.destroy();
+  }
+
+  private closeBooks(): void {
+    if (!this.open) return;
+    this.open = false;
+    this.ctx.timers.disarm(this.deadline);
+    this.ctx.ledger.sockets(this.backend.slot, -1);
+  }
+
+  onConnect(): void {
+    this.connected = true;
+    this.user?.connected();
+  }
+
+  onData(chunk: Buffer): void {
+    if (this.user === null) this.dropIdle();
+    else this.user.received(chunk);
+  }
+
+  onEnd(): void {
+    if (this.user === null) this.dropIdle();
+    else this.user.upstreamEnded();
+  }
+
+  onDrain(): void {
+    this.user?.upstreamDrained();
+  }
+
+  onError(error: Error): void {
+    this.error = error;
+  }
+
+  onClose(): void {
+    const { user } = this;
+    if (user === null) {
+      if (this.open) this.dropIdle();
+      return;
+    }
+    this.user = null;
+    this.closeBooks();
+    user.upstreamClosed(this.error);
+  }
+}
+
+// One function for all sockets: a closure per connection and event would cost some 200 bytes each.
+function onConnect(this: OwnedSocket): void {
+  this.owner?.onConnect();
+}
+function onData(this: OwnedSocket, chunk: Buffer): void {
+  this.owner?.onData(chunk);
+}
+function onEnd(this: OwnedSocket): void {
+  this.owner?.onEnd();
+}
+function onDrain(this: OwnedSocket): void {
+  this.owner?.onDrain();
+}
+function onError(this: OwnedSocket, error: Error): void {
+  this.owner?.onError(error);
+}
+function onClose(this: OwnedSocket): void {
+  this.owner?.onClose();
+}
