@@ -95,9 +95,7 @@ export async function readResponse(stream: ByteStream, method = 'GET', deadline?
       continue;
     }
     const bodiless = method === 'HEAD' || status === 101 || status === 204 || status === 304 || (method === 'CONNECT' && status < 300);
-    const rest = bodiless
-      ? { body: Buffer.alloc(0), trailers: [], framing: 'none' as const }
-      : await readBody(stream, head, true, deadline);
+    const rest = bodiless ? { body: Buffer.alloc(0), trailers: [], framing: 'none' as const } : await readBody(stream, head, true, deadline);
     return { ...head, ...rest, status, interim };
   }
 }
