@@ -22,6 +22,8 @@ import type { Version } from '../pool/version.ts';
 import { Timers } from './_timers.ts';
 import { findVersion } from './_turn.ts';
 import type { Effect, SwapEvent, World } from './events.ts';
+import { explain } from './explain.ts';
+import type { Explanation } from './explain.ts';
 import { decide, nextDeadline } from './machine.ts';
 import { planSwap } from './plan.ts';
 import type { SwapPorts, SwapRequest, VersionInput } from './ports.ts';
@@ -100,6 +102,11 @@ export class UpstreamDriver {
   /** What a swap would do, in words. Refused like the swap itself; changes nothing. */
   plan(request: SwapRequest): { from: string | null; to: string; steps: string[] } {
     return planSwap(this.current, request, this.world());
+  }
+
+  /** Why the upstream, or one of its versions, is as it is. null = it has never had this version. */
+  explain(version: string | null): Explanation | null {
+    return explain(this.current, version, this.world());
   }
 
   async rollback(to: string | null, id: string, asker: Asker): Promise<Swap> {

@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import { splitProblem } from '../pool/split.ts';
+import type { Receipt, Swap, UpstreamState } from '../pool/upstream.ts';
+import type { Version } from '../pool/version.ts';
+
+const Whole = z.number().int().min(0);
+const At = z.number().min(0);
+const MaybeAt = At.nullable();
+const Acks = z.record(z.string(), Whole);
+
+const VersionSchema: z.ZodType<Version> = z.object({
+  id: z.string().min(1),
+  phase: z.enum(['admitting', 'standby', 'live', 'draining', 'drained', 'released', 'rejected']),
+  slot: Whole,
+  backends: z.array(z.object({ address: z.string().min(1), weight: z.number().int().min(1), slot: Whole })).min(1),
+  createdAt: At,
+  admittedAt: MaybeAt,
+  admittedHealthy: Whole,
+  trusted: z.array(z.string()),
+  admitBy: MaybeAt,
+  drain: z.object({
+    since: At, generation: Whole.nullable(), requestsUntil: At, tunnelsUntil: At, requestsCut: z.boolean(), tunnelsCut: z.boolean(),
+    acks: Acks.nullable(), keep: z.number().min(0), doneAt: MaybeAt, keepUntil: MaybeAt, then: z.enum(['released', 'rejected']),
+  }).nullable(),
+});
+
+const Counts = z.object({ started: Whole, completed: Whole, clientAborted: Whole, upstreamFailed: Whole, killed: Whole });
+
+const ReceiptSchema: z.ZodType<Receipt> = z.object({
+  upstream: z.string(),
+  version: z.string(),
+  releasedAt: z.string(),
+  generation: Whole,
+  admitted: z.object({ healthy: Whole, of: Whole }),
+  firstRequestAt: z.string().nullable(),
+  lastRequestAt: z.string().nullable(),
+  counts: Counts,
+  killedByKind: z.object({ http: Whole, stream: Whole, tunnel: Whole }),
+  peakInFlight: Whole,
+  drainMs: z.number(),
+  acks: Acks,
+  countedSince: z.string(),
+});
+
+const SplitSchema = z.array(z.object({ version: z.string(), weight: z.number() })).superRefine((split, context) => {
+  const problem = splitProblem(split);
+  if (problem !== null) context.addIssue({ code: 'custom', message: problem });
+});
+
+const SwapSchema: z.ZodType<Swap> = z.object({
+  id: z.string(),
+  kind: z.enum(['seed', 'swap', 'rollback']),
+  from: z.array(z.string()),
+  to: z.string(),
+  state: z.enum(['admitting', 'standby', 'cutting-over', 'draining', 'rolling-back', 'done', 'rejected', 'rolled-back', 'aborted']),
+  paused: z.boolean(),
+  canary: z.array(z.object({ weight: z.number().int().min(1).max(99), hold: z.number().min(0).nullable() })),
+  at: Whole,
+  publishedAt: MaybeAt,
+  steps: z.array(z.object({ name: z.string(), at: At, evidence: z.record(z.string(), z.unknown()) })),
+  requestedBy: z.string(),
+  requestedAt: At,
+  admissionTimeout: z.number().min(0).nullable(),
+  minReady: z.number().min(1).nullable(),
+  drain: z.object({ requests: z.number().min(0), tunnels: z.number().min(0) }),
+  keep: z.number().min(0),
+  outcome: z.enum(['rejected', 'rolled-back', 'aborted']).nullable(),
+  reason: z.string().nullable(),
+  before: SplitSchema,
+});
+
+const StateSchema: z.ZodType<UpstreamState> = z.object({
+  name: z.string().min(1),
+  revision: Whole,
+  changedBy: z.string(),
+  changedAt: At,
+  held: z.boolean(),
+  split: SplitSchema,
+  versions: z.array(VersionSchema),
+  swap: SwapSchema.nullable(),
+  history: z.array(z.object({ version: VersionSchema, receipt: ReceiptSchema.nullable(), reason: z.string().nullable() })),
+}).superRefine((state, context) => {
+  for (const { version } of state.split) {
+    if (state.versions.find(({ id }) => id === version)?.phase !== 'live') context.addIssue({ code: 'custom', path: ['split'], message: `version ${version} has weight but is not live` });
+  }
+});
+
+/** One entry of the journal; `state` null = the upstream was removed. */
+export interface Entry {
+  readonly seq: number;
+  /** Epoch milliseconds. */
+  readonly at: number;
+  readonly why: string;
+  readonly upstream: string;
+  readonly state: UpstreamState | null;
+}
+
+export const EntrySchema: z.ZodType<Entry> = z.object({ seq: Whole, at: At, why: z.string(), upstream: z.string().min(1), state: StateSchema.nullable() });
