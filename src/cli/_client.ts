@@ -17,6 +17,8 @@ export interface Ask {
   readonly signal?: AbortSignal;
   /** How long the answer may be held back on purpose, in milliseconds: a long poll. */
   readonly patience?: number;
+  /** Makes a repeat of this very call harmless. */
+  readonly idempotencyKey?: string;
 }
 
 /** A refusal of the admin API, with its problem document. */
@@ -122,6 +124,7 @@ export class Client {
     if (this.token !== undefined) headers.authorization = `Bearer ${this.token}`;
     if (this.actor !== undefined) headers['x-switchyard-actor'] = this.actor;
     if (ask.body !== undefined) headers['content-type'] = 'application/json';
+    if (ask.idempotencyKey !== undefined) headers['idempotency-key'] = ask.idempotencyKey;
     const patience = ask.patience ?? 0;
     try {
       const { statusCode, body } = await request(url, {

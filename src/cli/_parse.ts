@@ -22,8 +22,9 @@ export function flagsOf(verb: Verb): Readonly<Record<string, Flag>> {
 /** How a verb is written: `switchyard swap UPSTREAM --to ID [flags]`. */
 export function usageOf(verb: Verb): string {
   const args = verb.args.map(({ name, required }) => (required ? name : `[${name}]`));
-  const flags = Object.keys(verb.flags).length > 0 ? ['[flags]'] : [];
-  return ['switchyard', verb.name, ...args, ...flags].join(' ');
+  const flags = Object.entries(verb.flags);
+  const required = flags.filter(([, flag]) => flag.required === true).map(([name, { value }]) => `--${name} ${value ?? 'VALUE'}`);
+  return ['switchyard', verb.name, ...args, ...required, ...(flags.length > required.length ? ['[flags]'] : [])].join(' ');
 }
 
 /** Letters to insert, delete, replace or exchange to get from one word to the other. */

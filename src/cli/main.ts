@@ -1,12 +1,25 @@
 import { readFileSync } from 'node:fs';
+import { ApiError } from './_client.ts';
 import { parseCall } from './_parse.ts';
+import { drainVerb } from './drain.ts';
+import { eventsVerb } from './events.ts';
+import { explainVerb } from './explain.ts';
 import { findVerb, helpOf, helpVerb, overview } from './help.ts';
+import { holdVerb, unholdVerb } from './hold.ts';
+import { receiptVerb } from './receipt.ts';
+import { rollbackVerb } from './rollback.ts';
+import { statusVerb } from './status.ts';
+import { abortVerb, pauseVerb, promoteVerb, resumeVerb } from './steer.ts';
+import { swapVerb } from './swap.ts';
+import { versionsVerb } from './versions.ts';
+import { waitVerb } from './wait.ts';
 import { CliError, EXIT } from './verb.ts';
 import type { Io, Verb } from './verb.ts';
 
 /** The table of verbs, in the order of the help. */
 const VERBS: readonly Verb[] = [
-  helpVerb(() => VERBS),
+  statusVerb, swapVerb, rollbackVerb, promoteVerb, pauseVerb, resumeVerb, abortVerb, versionsVerb, receiptVerb, explainVerb, drainVerb, waitVerb,
+  holdVerb, unholdVerb, eventsVerb, helpVerb(() => VERBS),
 ];
 
 /** This process as a command sees it. A reader that goes away early (`| head`) ends the command quietly. */
@@ -69,6 +82,10 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
   }
   try {
     return await verb.run(parsed.call);
+  } catch (error) {
+    // With --json a refusal, too, is one document on stdout.
+    if (error instanceof ApiError && parsed.call.json) io.stdout.write(`${JSON.stringify(error.problem, null, 2)}\n`);
+    throw error;
   } finally {
     await parsed.close();
   }

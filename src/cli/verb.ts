@@ -24,6 +24,8 @@ export interface Flag {
   readonly type: 'string' | 'boolean';
   /** Whether it may be given several times; its value then is a list. */
   readonly multiple?: boolean;
+  /** Whether the verb does not go without it; shown in the usage line, checked by the verb. */
+  readonly required?: boolean;
   /** Placeholder of its value in the help: `D`, `HOST:PORT`. */
   readonly value?: string;
   readonly help: string;

@@ -1,0 +1,182 @@
+import type { SwapView, VersionView } from '../control/operations.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ApiError, Unreachable } from './_client.ts';
+import type { Client } from './_client.ts';
+import { receiptLines } from './_receipt.ts';
+import { flightText, stepLine, swapTitle } from './_steps.ts';
+import { LiveLine, painter } from './_terminal.ts';
+import type { Paint } from './_terminal.ts';
+import { plural } from './_text.ts';
+import { CliError, EXIT } from './verb.ts';
+import type { Call } from './verb.ts';
+
+export type Until = 'admitted' | 'live' | 'drained' | 'released';
+
+/** How long one look at a swap may be held back for its next step, in milliseconds. */
+const LOOK_MS = 1_000;
+/** How long the admin API may be away while a swap is watched: a restart of the proxy takes less. */
+const AWAY_MS = 10_000;
+const AWAY_PAUSE_MS = 250;
+
+const ORDER: readonly Until[] = ['admitted', 'live', 'drained', 'released'];
+
+export interface Watch {
+  /** null = until the swap is finished. */
+  readonly until: Until | null;
+  readonly timeoutMs: number;
+  /** Whether a canary step without a hold has to be promoted by hand. */
+  readonly promoted: boolean;
+}
+
+function reached(swap: SwapView, until: Until | null): boolean {
+  if (until === null) return swap.finished;
+  const enough = ORDER.slice(ORDER.indexOf(until));
+  // Steps of an incoming version that was withdrawn are not what was waited for.
+  const steps = swap.steps.filter(({ evidence }) => until === 'admitted' || until === 'live' || evidence.version !== swap.to);
+  return steps.some(({ name }) => (enough as readonly string[]).includes(name));
+}
+
+function failed(swap: SwapView): boolean {
+  return swap.finished && swap.state !== 'done';
+}
+
+/** Nothing was live before, so that nothing has to be drained. */
+function nothingToDrain(swap: SwapView): boolean {
+  return swap.finished && swap.from === null;
+}
+
+/** Tells what happens to a swap, as it happens, until it has got where it should. */
+class Follower {
+  private readonly call: Call;
+  private readonly watch: Watch;
+  private readonly api: Client;
+  private readonly line: LiveLine;
+  private readonly paint: Paint;
+  private readonly stop = new AbortController();
+  private readonly deadline: number;
+  private last: SwapView['steps'][number] | null = null;
+  private awaySince: number | null = null;
+
+  constructor(call: Call, watch: Watch) {
+    this.call = call;
+    this.watch = watch;
+    this.api = call.api;
+    this.line = new LiveLine(call.io);
+    this.paint = painter(call.io.stdout, call.io.env);
+    this.deadline = performance.now() + watch.timeoutMs;
+  }
+
+  async run(first: SwapView): Promise<SwapView> {
+    const off = this.call.io.onInterrupt(() => this.stop.abort());
+    let swap = first;
+    if (!this.call.json) this.line.print(swapTitle(swap, this.paint));
+    try {
+      for (;;) {
+        this.tell(swap);
+        if (failed(swap) || nothingToDrain(swap) || reached(swap, this.watch.until)) return swap;
+        this.check(swap);
+        await this.drawProgress(swap);
+        swap = await this.look(swap);
+      }
+    } catch (error) {
+      this.check(swap);
+      throw error;
+    } finally {
+      this.line.clear();
+      off();
+    }
+  }
+
+  /** Ends the watch, not the swap, on Ctrl-C and at the timeout. */
+  private check(swap: SwapView): void {
+    const why = this.stop.signal.aborted ? 'interrupted' : performance.now() >= this.deadline ? 'the timeout has passed' : null;
+    if (why === null) return;
+    this.line.clear();
+    const where = swap.finished ? `${swap.from ?? 'the version before'} is kept for a rollback` : `the swap of ${swap.upstream} to ${swap.to} goes on (${swap.state})`;
+    if (this.call.json) this.call.io.stdout.write(`${JSON.stringify(swap, null, 2)}\n`);
+    throw new CliError(EXIT.unfinished, `${why}; ${where}`, `watch it with: switchyard status ${swap.upstream} --watch; end it with: switchyard abort ${swap.upstream}`);
+  }
+
+  private tell(swap: SwapView): void {
+    const { last } = this;
+    const seen = last === null ? -1 : swap.steps.findLastIndex(({ name, at }) => name === last.name && at === last.at);
+    if (!this.call.json) for (const step of swap.steps.slice(seen + 1)) if (step.name !== 'requested') this.line.print(stepLine(step, swap, this.paint));
+    this.last = swap.steps.at(-1) ?? null;
+  }
+
+  private async look(swap: SwapView): Promise<SwapView> {
+    const left = this.deadline - performance.now();
+    const timeout = String(Math.max(1, Math.min(LOOK_MS, Math.ceil(left))));
+    const path = `/v1/swaps/${encodeURIComponent(swap.id)}`;
+    // A finished swap is only watched on for the release of a kept version; it gets no further long poll.
+    const query = swap.finished ? {} : { after: String(swap.steps.length), timeout };
+    try {
+      const { body } = await this.api.call<SwapView>('GET', path, { query, signal: this.stop.signal, patience: LOOK_MS });
+      this.awaySince = null;
+      if (swap.finished) await sleep(Math.min(LOOK_MS, Math.max(0, left)), undefined, { signal: this.stop.signal });
+      return body;
+    } catch (error) {
+      if (!(error instanceof Unreachable)) throw error;
+      this.awaySince ??= performance.now();
+      if (performance.now() - this.awaySince > AWAY_MS) throw error;
+      await sleep(AWAY_PAUSE_MS, undefined, { signal: this.stop.signal });
+      return swap;
+    }
+  }
+
+  private async drawProgress(swap: SwapView): Promise<void> {
+    if (this.call.json) return;
+    if (this.awaySince !== null) return this.line.draw(`  … the admin API does not answer; trying again`);
+    if (swap.paused) return this.line.draw(`  … paused at ${swap.weight} %: switchyard resume ${swap.upstream}`);
+    if (swap.state === 'cutting-over' && this.watch.promoted) return this.line.draw(`  … ${swap.weight} % until promoted: switchyard promote ${swap.upstream}`);
+    const watched = swap.state === 'admitting' ? swap.to : swap.state === 'draining' ? swap.from : null;
+    if (watched === null) return;
+    const version = await versionOf(this.api, swap.upstream, watched);
+    if (version === null) return;
+    const healthy = version.backends.filter(({ health }) => health === 'healthy').length;
+    this.line.draw(swap.state === 'draining'
+      ? `  … draining      ${watched}: ${flightText(version)}`
+      : `  … admitting     ${healthy} of ${plural(version.backends.length, 'backend')} healthy`);
+  }
+}
+
+async function versionOf(api: Client, upstream: string, id: string): Promise<VersionView | null> {
+  try {
+    return (await api.call<VersionView>('GET', `/v1/upstreams/${encodeURIComponent(upstream)}/versions/${encodeURIComponent(id)}`)).body;
+  } catch (error) {
+    if (error instanceof ApiError || error instanceof Unreachable) return null;
+    throw error;
+  }
+}
+
+/** Why a swap failed: each backend of the rejected version with its last probe. */
+async function backendLines(api: Client, swap: SwapView): Promise<string[]> {
+  const version = await versionOf(api, swap.upstream, swap.to);
+  return (version?.backends ?? []).map(({ address, health, lastProbe }) => {
+    const probe = lastProbe === null ? 'was not probed' : lastProbe.error ?? (lastProbe.status === null ? 'passed' : `answered ${lastProbe.status}`);
+    return `    ${address}  ${health}: ${probe}${lastProbe === null ? '' : ` (${Math.round(lastProbe.ms)} ms)`}`;
+  });
+}
+
+/**
+ * Watches a swap and shows its steps, then its receipt; with --json, only the swap as it ended.
+ * @returns the exit code.
+ */
+export async function followSwap(call: Call, started: SwapView, watch: Watch): Promise<number> {
+  const swap = await new Follower(call, watch).run(started);
+  const { io } = call;
+  const paint = painter(io.stdout, io.env);
+  if (call.json) io.stdout.write(`${JSON.stringify(swap, null, 2)}\n`);
+  else if (swap.receipt !== null) io.stdout.write(`${receiptLines(swap.receipt, paint).join('\n')}\n`);
+  if (failed(swap)) {
+    const moved = swap.steps.some(({ name }) => name.startsWith('weight ') || name === 'live');
+    const rest = moved ? `all traffic is back on ${swap.from ?? 'what was live before'}` : 'nothing moved';
+    if (!call.json && swap.state === 'rejected') io.stdout.write((await backendLines(call.api, swap)).map((line) => `${line}\n`).join(''));
+    throw new CliError(EXIT.failed, `the swap of ${swap.upstream} to ${swap.to} was ${swap.state}; ${rest}`, swap.reason);
+  }
+  if (swap.killed > 0) {
+    throw new CliError(EXIT.killed, `${plural(swap.killed, 'request')} of ${swap.from ?? 'the outgoing version'} had to be killed at the drain deadline`,
+      'give them longer with --drain-timeout');
+  }
+  return EXIT.done;
+}

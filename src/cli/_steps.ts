@@ -1,0 +1,70 @@
+import type { SwapView } from '../control/operations.ts';
+import type { Paint } from './_terminal.ts';
+import { pad, plural, seconds } from './_text.ts';
+
+export type Step = SwapView['steps'][number];
+
+const NAME_WIDTH = 14;
+const TEXT_WIDTH = 64;
+const BAD: readonly string[] = ['not admitted', 'rejected', 'rolled-back', 'aborted', 'going back'];
+const OPEN: readonly string[] = ['requested', 'draining', 'paused'];
+
+function whole(evidence: Step['evidence'], key: string): number {
+  const value = evidence[key];
+  return typeof value === 'number' ? value : 0;
+}
+
+function healthText(evidence: Step['evidence']): string {
+  return typeof evidence.of === 'number' ? `${whole(evidence, 'healthy')} of ${plural(evidence.of, 'backend')} healthy` : '';
+}
+
+function generationText(evidence: Step['evidence']): string {
+  return typeof evidence.generation === 'number' ? `generation ${evidence.generation}` : '';
+}
+
+/** `3 in flight (1 stream, 1 tunnel)`. */
+export function flightText({ inFlight, streams, tunnels }: { inFlight: number; streams: number; tunnels: number }): string {
+  const kinds = [streams > 0 ? plural(streams, 'stream') : '', tunnels > 0 ? plural(tunnels, 'tunnel') : ''].filter((kind) => kind !== '');
+  return `${inFlight} in flight${kinds.length === 0 ? '' : ` (${kinds.join(', ')})`}`;
+}
+
+function outcomes(evidence: Step['evidence']): string {
+  if (typeof evidence.started !== 'number') return '';
+  const rest = [['clientAborted', 'client-aborted'], ['upstreamFailed', 'failed'], ['killed', 'killed']] as const;
+  const told = rest.map(([key, word]) => `${whole(evidence, key)} ${word}`).join(', ');
+  return `${evidence.started} started, ${whole(evidence, 'completed')} completed, ${told}`;
+}
+
+function textOf({ name, evidence }: Step, swap: SwapView): string {
+  const version = typeof evidence.version === 'string' ? evidence.version : swap.to;
+  const join = (...parts: string[]): string => parts.filter((part) => part !== '').join(', ');
+  const by = typeof evidence.by === 'string' ? `by ${evidence.by}` : '';
+  if (name === 'admitted' || name === 'not admitted') return join(healthText(evidence));
+  if (name === 'live') return join(`all traffic on ${version}`, generationText(evidence));
+  if (name.startsWith('weight ')) return join(`${name.slice('weight '.length)} % on ${version}`, healthText(evidence), generationText(evidence));
+  if (name === 'draining') {
+    const flight = { inFlight: whole(evidence, 'inFlight'), streams: whole(evidence, 'streams'), tunnels: whole(evidence, 'tunnels') };
+    return `${version}: ${flightText(flight)}`;
+  }
+  if (name === 'drained') {
+    const time = typeof evidence.drainMs === 'number' ? ` in ${seconds(evidence.drainMs)}` : '';
+    const told = outcomes(evidence);
+    return `${version}: nothing in flight${time}${told === '' ? '' : `; ${told}`}`;
+  }
+  if (name === 'released') return `${version} may be destroyed`;
+  return typeof evidence.reason === 'string' ? evidence.reason : by;
+}
+
+/** One step of a swap as a line: mark, name, the facts, and the time since the swap was asked for. */
+export function stepLine(step: Step, swap: SwapView, paint: Paint): string {
+  const start = Date.parse(swap.steps[0]?.at ?? step.at);
+  const mark = BAD.includes(step.name) ? paint('red', '✗') : OPEN.includes(step.name) ? paint('yellow', '…') : paint('green', '✓');
+  const label = step.name.startsWith('weight ') ? 'canary' : step.name;
+  const time = paint('dim', seconds(Date.parse(step.at) - start).padStart(8));
+  return `  ${mark} ${pad(label, NAME_WIDTH)}${pad(textOf(step, swap), TEXT_WIDTH)}${time}`;
+}
+
+/** `web  v1 → v2`. */
+export function swapTitle(swap: SwapView, paint: Paint): string {
+  return `${paint('bold', swap.upstream)}  ${swap.from ?? 'nothing'} → ${paint('bold', swap.to)}${swap.kind === 'rollback' ? '  (rollback)' : ''}`;
+}

@@ -1,0 +1,29 @@
+import type { UpstreamView, VersionView } from '../control/operations.ts';
+import { parseAddress } from '../pool/address.ts';
+import { flightText } from './_steps.ts';
+import { upstreamPath } from './_paths.ts';
+import { EXIT } from './verb.ts';
+import type { Call, Verb } from './verb.ts';
+
+async function drainBackend({ args: [upstream, address], api, io, json }: Call): Promise<number> {
+  const { body } = await api.call<UpstreamView>('POST', upstreamPath(upstream, 'backends', address, 'drain'), { body: {} });
+  const inFlight = body.versions.flatMap(({ backends }) => backends).filter((backend) => backend.address === address).reduce((sum, backend) => sum + backend.inFlight, 0);
+  io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${upstream}  ${address} gets no new requests; ${inFlight} in flight\n`);
+  return EXIT.done;
+}
+
+async function drainVersion({ args: [upstream, id], api, io, json }: Call): Promise<number> {
+  const { body } = await api.call<VersionView>('DELETE', upstreamPath(upstream, 'versions', id));
+  const wait = body.phase === 'draining' ? `\n  wait for it with: switchyard wait ${upstream} ${id} --for released` : '';
+  io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${upstream}  ${id} is ${body.phase}; ${flightText(body)}${wait}\n`);
+  return EXIT.done;
+}
+
+/** `switchyard drain`: lets a version that is not live go, or takes one backend out of the rotation. */
+export const drainVerb: Verb = {
+  name: 'drain',
+  args: [{ name: 'UPSTREAM', required: true }, { name: 'ID|BACKEND', required: true }],
+  flags: {},
+  summary: 'drains and releases a version that is not live, or stops one backend of a live one',
+  run: async (call) => (parseAddress(call.args[1]) === null ? drainVersion(call) : drainBackend(call)),
+};

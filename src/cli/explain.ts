@@ -1,0 +1,22 @@
+import type { Explanation } from '../control/operations.ts';
+import { upstreamPath } from './_paths.ts';
+import { painter } from './_terminal.ts';
+import { table } from './_text.ts';
+import { EXIT } from './verb.ts';
+import type { Verb } from './verb.ts';
+
+/** `switchyard explain`: why something is not (yet) so. */
+export const explainVerb: Verb = {
+  name: 'explain',
+  args: [{ name: 'UPSTREAM', required: true }, { name: 'ID', required: false }],
+  flags: {},
+  summary: 'tells why a version is not admitted, not live or not released',
+  run: async ({ args, api, io, json }) => {
+    const { body } = await api.call<Explanation>('GET', upstreamPath(args[0], 'explain'), { query: { version: args[1] } });
+    const paint = painter(io.stdout, io.env);
+    const rows = body.facts.map(({ fact, blocks }) => [blocks === 'nothing' ? '-' : paint('yellow', blocks), fact]);
+    const lines = [paint('bold', body.summary), ...(rows.length === 0 ? [] : table(['BLOCKS', 'FACT'], rows))];
+    io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${lines.join('\n')}\n`);
+    return EXIT.done;
+  },
+};

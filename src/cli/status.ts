@@ -1,0 +1,60 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { UpstreamView } from '../control/operations.ts';
+import { upstreamPath } from './_paths.ts';
+import { painter, Screen } from './_terminal.ts';
+import { upstreamDetails, upstreamLines } from './_upstream.ts';
+import { EXIT } from './verb.ts';
+import type { Call, Verb } from './verb.ts';
+
+const WATCH_MS = 500;
+
+async function read(call: Call, signal?: AbortSignal): Promise<UpstreamView[] | UpstreamView> {
+  const [name] = call.args;
+  if (name === undefined) return (await call.api.call<UpstreamView[]>('GET', '/v1/upstreams', { signal })).body;
+  return (await call.api.call<UpstreamView>('GET', upstreamPath(name), { signal })).body;
+}
+
+function show(call: Call, view: UpstreamView[] | UpstreamView): string {
+  const paint = painter(call.io.stdout, call.io.env);
+  const now = Date.now();
+  if (!Array.isArray(view)) return upstreamDetails(view, paint, now).join('\n');
+  if (view.length === 0) return 'no upstreams';
+  return view.map((upstream) => upstreamLines(upstream, paint, now).join('\n')).join('\n\n');
+}
+
+async function watch(call: Call): Promise<number> {
+  const stop = new AbortController();
+  const off = call.io.onInterrupt(() => stop.abort());
+  const screen = new Screen(call.io);
+  let last = '';
+  try {
+    while (!stop.signal.aborted) {
+      const view = await read(call, stop.signal);
+      const line = JSON.stringify(view);
+      if (!call.json) screen.draw(show(call, view));
+      else if (line !== last) call.io.stdout.write(`${line}\n`);
+      last = line;
+      await sleep(WATCH_MS, undefined, { signal: stop.signal });
+    }
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+  } finally {
+    screen.end();
+    off();
+  }
+  return EXIT.done;
+}
+
+/** `switchyard status`: what there is and how it is. */
+export const statusVerb: Verb = {
+  name: 'status',
+  args: [{ name: 'UPSTREAM', required: false }],
+  summary: 'shows upstreams, versions, phases, weights, health and what is in flight',
+  flags: { watch: { type: 'boolean', help: 'show it again whenever it changes, until Ctrl-C; with --json as JSON lines' } },
+  run: async (call) => {
+    if (call.has('watch')) return watch(call);
+    const view = await read(call);
+    call.io.stdout.write(call.json ? `${JSON.stringify(view, null, 2)}\n` : `${show(call, view)}\n`);
+    return EXIT.done;
+  },
+};

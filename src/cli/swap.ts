@@ -1,0 +1,115 @@
+import { randomUUID } from 'node:crypto';
+import type { Plan, SwapView } from '../control/operations.ts';
+import { followSwap } from './_follow.ts';
+import type { Until } from './_follow.ts';
+import { upstreamPath } from './_paths.ts';
+import { painter } from './_terminal.ts';
+import { CliError, EXIT } from './verb.ts';
+import type { Call, Verb } from './verb.ts';
+
+export const DEFAULT_TIMEOUT_MS = 600_000;
+const GOALS: readonly Until[] = ['admitted', 'live', 'drained', 'released'];
+
+/** Reads `5,25,50`; every step is held for `hold` milliseconds, null = until promoted. */
+function canarySteps(text: string, hold: number | null): { weight: number; hold: number | null }[] {
+  return text.split(',').map((part) => {
+    const weight = Number(part.trim().replace(/%$/, ''));
+    if (part.trim() === '' || !Number.isInteger(weight) || weight < 1 || weight > 99) {
+      throw new CliError(EXIT.usage, `--canary has the step ${JSON.stringify(part.trim())}; expected whole percents from 1 to 99, such as 5,25,50`);
+    }
+    return { weight, hold };
+  });
+}
+
+/** `127.0.0.1:9001`, or with a weight `127.0.0.1:9001=2`. */
+function backendOf(text: string): string | { address: string; weight: number } {
+  const [address, weight] = text.split('=');
+  if (weight === undefined) return address;
+  if (!/^\d+$/.test(weight)) throw new CliError(EXIT.usage, `--backend ${text} has the weight ${JSON.stringify(weight)}; expected a whole number, such as ${address}=2`);
+  return { address, weight: Number(weight) };
+}
+
+export function goalOf(call: Call): Until | null {
+  const text = call.text('until');
+  if (text === undefined) return null;
+  const goal = GOALS.find((known) => known === text);
+  if (goal === undefined) throw new CliError(EXIT.usage, `--until is ${JSON.stringify(text)}; expected one of ${GOALS.join(', ')}`);
+  return goal;
+}
+
+function defined(fields: Record<string, unknown>): Record<string, unknown> | undefined {
+  const kept = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return kept.length === 0 ? undefined : Object.fromEntries(kept);
+}
+
+function swapBody(call: Call, to: string): Record<string, unknown> {
+  const hold = call.duration('hold');
+  const canary = call.text('canary');
+  if (hold !== undefined && canary === undefined) throw new CliError(EXIT.usage, '--hold is how long each step of --canary is held; there is no --canary');
+  const backends = call.texts('backend').map(backendOf);
+  const keep = call.duration('rollback-keep');
+  return {
+    to,
+    ...(backends.length > 0 ? { backends } : {}),
+    ...(canary === undefined ? {} : { strategy: { canary: canarySteps(canary, hold ?? null) } }),
+    ...defined({
+      admission: defined({ timeout: call.duration('admission-timeout') }),
+      drain: defined({ requests: call.duration('drain-timeout'), tunnels: call.duration('tunnel-timeout') }),
+      rollback: keep === undefined ? undefined : { keep },
+      dryRun: call.has('dry-run') ? true : undefined,
+    }),
+  };
+}
+
+function printPlan(call: Call, plan: Plan): void {
+  const paint = painter(call.io.stdout, call.io.env);
+  const lines = plan.steps.map((step, at) => `  ${at + 1}. ${step}`);
+  const text = [`${paint('bold', plan.upstream)}  ${plan.from ?? 'nothing'} → ${paint('bold', plan.to)}  (dry run: nothing is changed)`, ...lines].join('\n');
+  call.io.stdout.write(call.json ? `${JSON.stringify(plan, null, 2)}\n` : `${text}\n`);
+}
+
+async function run(call: Call): Promise<number> {
+  const [upstream] = call.args;
+  const to = call.text('to');
+  if (to === undefined) throw new CliError(EXIT.usage, 'swap needs --to ID: the version to swap to', 'see: switchyard help swap');
+  const until = goalOf(call);
+  const timeoutMs = call.duration('timeout') ?? DEFAULT_TIMEOUT_MS;
+  const body = swapBody(call, to);
+  const { status, body: answer } = await call.api.call<SwapView | Plan>('POST', upstreamPath(upstream, 'swap'), { body, idempotencyKey: randomUUID() });
+  if ('dryRun' in answer) {
+    printPlan(call, answer);
+    return EXIT.done;
+  }
+  if (status === 200 && answer.finished) {
+    call.io.stdout.write(call.json ? `${JSON.stringify(answer, null, 2)}\n` : `${upstream}  ${to} is live already; nothing was changed\n`);
+    return EXIT.done;
+  }
+  if (status === 200 && !call.json) call.io.stdout.write('this very swap is running already\n');
+  return followSwap(call, answer, { until, timeoutMs, promoted: call.has('canary') && !call.has('hold') });
+}
+
+/** `switchyard swap`: steps 2 to 6 of the recipe in one command. */
+export const swapVerb: Verb = {
+  name: 'swap',
+  args: [{ name: 'UPSTREAM', required: true }],
+  summary: 'swaps to a version: admit, cut over, drain, release',
+  details: 'Without --backend the version must be registered already. The command waits and shows each step; Ctrl-C ends the\nwaiting, not the swap. Without --hold each canary step is held until promoted.',
+  flags: {
+    to: { type: 'string', value: 'ID', required: true, help: 'the version to swap to' },
+    backend: { type: 'string', value: 'HOST:PORT', multiple: true, help: 'a backend of a new version; with a weight: HOST:PORT=2' },
+    canary: { type: 'string', value: '5,25,50', help: 'percents to go through before all traffic moves' },
+    hold: { type: 'string', value: 'D', help: 'how long each canary step is held (default: until promoted)' },
+    until: { type: 'string', value: 'GOAL', help: 'wait for admitted, live, drained or released (default: released, or drained when kept)' },
+    timeout: { type: 'string', value: 'D', help: 'how long to wait (default 10m)' },
+    'admission-timeout': { type: 'string', value: 'D', help: 'how long the version may take to become healthy' },
+    'drain-timeout': { type: 'string', value: 'D', help: 'how long requests of the old version may take to finish' },
+    'tunnel-timeout': { type: 'string', value: 'D', help: 'how long its streams and WebSockets may' },
+    'rollback-keep': { type: 'string', value: 'D', help: 'how long the old version is kept for a rollback' },
+    'dry-run': { type: 'boolean', help: 'show the plan and change nothing' },
+  },
+  examples: [
+    'switchyard swap web --to v2 --backend 127.0.0.1:9003 --backend 127.0.0.1:9004',
+    'switchyard swap web --to v2 --canary 5,25,50 --hold 30s --rollback-keep 10m',
+  ],
+  run,
+};

@@ -1,0 +1,20 @@
+import type { VersionView } from '../control/operations.ts';
+import { upstreamPath } from './_paths.ts';
+import { painter } from './_terminal.ts';
+import { versionLines } from './_upstream.ts';
+import { EXIT } from './verb.ts';
+import type { Verb } from './verb.ts';
+
+/** `switchyard versions`: the versions of an upstream with its history. */
+export const versionsVerb: Verb = {
+  name: 'versions',
+  args: [{ name: 'UPSTREAM', required: true }],
+  flags: {},
+  summary: 'lists the versions of an upstream, with its history',
+  run: async ({ args, api, io, json }) => {
+    const { body } = await api.call<VersionView[]>('GET', upstreamPath(args[0], 'versions'));
+    const text = body.length === 0 ? 'no versions' : versionLines(body, painter(io.stdout, io.env), Date.now()).join('\n');
+    io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${text}\n`);
+    return EXIT.done;
+  },
+};
