@@ -1,0 +1,35 @@
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export interface Place {
+  /** A folder of this subject's own, for its configuration. */
+  readonly dir: string;
+  /** Where it listens, on 127.0.0.1. */
+  readonly port: number;
+  /** One more port for it. */
+  readonly sparePort: number;
+  /** Where the backend listens, on 127.0.0.1. */
+  readonly backendPort: number;
+}
+
+/** A proxy under measurement: one process, kept connections to the backend, no access log. */
+export interface Subject {
+  readonly name: string;
+  /** Null when it cannot be run here. */
+  readonly program: string | null;
+  /** Writes its configuration, if any, and gives the arguments to start it with in the foreground. */
+  prepare(place: Place): readonly string[];
+}
+
+/** Where a program is installed, or null. */
+export function installed(name: string): string | null {
+  const places = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
+  return places.map((place) => join(place, name)).find((path) => existsSync(path)) ?? null;
+}
+
+/** A proxy of bench/servers that is told its port and the backend's. */
+export function nodeSubject(name: string, server: string): Subject {
+  const script = fileURLToPath(new URL(`../servers/${server}`, import.meta.url));
+  return { name, program: process.execPath, prepare: ({ port, backendPort }) => [script, String(port), String(backendPort)] };
+}
