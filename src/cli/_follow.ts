@@ -1,5 +1,6 @@
 import type { SwapView, VersionView } from '../control/operations.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { formatDuration } from '../config/duration.ts';
 import { ApiError, Unreachable } from './_client.ts';
 import type { Client } from './_client.ts';
 import { receiptLines } from './_receipt.ts';
@@ -27,6 +28,8 @@ export interface Watch {
   /** Whether a canary step without a hold has to be promoted by hand. */
   readonly promoted: boolean;
 }
+
+const OUTCOME: Readonly<Record<string, string>> = { rejected: 'was rejected', 'rolled-back': 'was rolled back', aborted: 'was aborted' };
 
 function reached(swap: SwapView, until: Until | null): boolean {
   if (until === null) return swap.finished;
@@ -94,19 +97,22 @@ class Follower {
     this.line.clear();
     const where = swap.finished ? `${swap.from ?? 'the version before'} is kept for a rollback` : `the swap of ${swap.upstream} to ${swap.to} goes on (${swap.state})`;
     if (this.call.json) this.call.io.stdout.write(`${JSON.stringify(swap, null, 2)}\n`);
-    throw new CliError(EXIT.unfinished, `${why}; ${where}`, `watch it with: switchyard status ${swap.upstream} --watch; end it with: switchyard abort ${swap.upstream}`);
+    const steer = swap.state === 'cutting-over' && this.watch.promoted ? 'take the next step with: switchyard promote UPSTREAM' : 'watch it with: switchyard status UPSTREAM --watch';
+    throw new CliError(EXIT.unfinished, `${why}; ${where}`, swap.finished ? null : `${steer}; end it with: switchyard abort UPSTREAM`);
   }
 
   private tell(swap: SwapView): void {
     const { last } = this;
     const seen = last === null ? -1 : swap.steps.findLastIndex(({ name, at }) => name === last.name && at === last.at);
-    if (!this.call.json) for (const step of swap.steps.slice(seen + 1)) if (step.name !== 'requested') this.line.print(stepLine(step, swap, this.paint));
+    // 'requested' is the title, and 'rejected' is told at the end, backend by backend.
+    const told = swap.steps.slice(seen + 1).filter(({ name }) => name !== 'requested' && name !== 'rejected');
+    if (!this.call.json) for (const step of told) this.line.print(stepLine(step, swap, this.paint));
     this.last = swap.steps.at(-1) ?? null;
   }
 
   private async look(swap: SwapView): Promise<SwapView> {
     const left = this.deadline - performance.now();
-    const timeout = String(Math.max(1, Math.min(LOOK_MS, Math.ceil(left))));
+    const timeout = formatDuration(Math.max(1, Math.min(LOOK_MS, Math.ceil(left))));
     const path = `/v1/swaps/${encodeURIComponent(swap.id)}`;
     // A finished swap is only watched on for the release of a kept version; it gets no further long poll.
     const query = swap.finished ? {} : { after: String(swap.steps.length), timeout };
@@ -171,8 +177,9 @@ export async function followSwap(call: Call, started: SwapView, watch: Watch): P
   if (failed(swap)) {
     const moved = swap.steps.some(({ name }) => name.startsWith('weight ') || name === 'live');
     const rest = moved ? `all traffic is back on ${swap.from ?? 'what was live before'}` : 'nothing moved';
-    if (!call.json && swap.state === 'rejected') io.stdout.write((await backendLines(call.api, swap)).map((line) => `${line}\n`).join(''));
-    throw new CliError(EXIT.failed, `the swap of ${swap.upstream} to ${swap.to} was ${swap.state}; ${rest}`, swap.reason);
+    const listed = !call.json && swap.state === 'rejected';
+    if (listed) io.stdout.write((await backendLines(call.api, swap)).map((line) => `${line}\n`).join(''));
+    throw new CliError(EXIT.failed, `the swap of ${swap.upstream} to ${swap.to} ${OUTCOME[swap.state] ?? `ended ${swap.state}`}; ${rest}`, listed ? null : swap.reason);
   }
   if (swap.killed > 0) {
     throw new CliError(EXIT.killed, `${plural(swap.killed, 'request')} of ${swap.from ?? 'the outgoing version'} had to be killed at the drain deadline`,

@@ -5,7 +5,7 @@ import { pad, plural, seconds } from './_text.ts';
 export type Step = SwapView['steps'][number];
 
 const NAME_WIDTH = 14;
-const TEXT_WIDTH = 64;
+const TEXT_WIDTH = 52;
 const BAD: readonly string[] = ['not admitted', 'rejected', 'rolled-back', 'aborted', 'going back'];
 const OPEN: readonly string[] = ['requested', 'draining', 'paused'];
 
@@ -28,13 +28,6 @@ export function flightText({ inFlight, streams, tunnels }: { inFlight: number; s
   return `${inFlight} in flight${kinds.length === 0 ? '' : ` (${kinds.join(', ')})`}`;
 }
 
-function outcomes(evidence: Step['evidence']): string {
-  if (typeof evidence.started !== 'number') return '';
-  const rest = [['clientAborted', 'client-aborted'], ['upstreamFailed', 'failed'], ['killed', 'killed']] as const;
-  const told = rest.map(([key, word]) => `${whole(evidence, key)} ${word}`).join(', ');
-  return `${evidence.started} started, ${whole(evidence, 'completed')} completed, ${told}`;
-}
-
 function textOf({ name, evidence }: Step, swap: SwapView): string {
   const version = typeof evidence.version === 'string' ? evidence.version : swap.to;
   const join = (...parts: string[]): string => parts.filter((part) => part !== '').join(', ');
@@ -47,9 +40,9 @@ function textOf({ name, evidence }: Step, swap: SwapView): string {
     return `${version}: ${flightText(flight)}`;
   }
   if (name === 'drained') {
-    const time = typeof evidence.drainMs === 'number' ? ` in ${seconds(evidence.drainMs)}` : '';
-    const told = outcomes(evidence);
-    return `${version}: nothing in flight${time}${told === '' ? '' : `; ${told}`}`;
+    const killed = whole(evidence, 'killed');
+    const took = typeof evidence.drainMs === 'number' ? ` after ${seconds(evidence.drainMs)}` : '';
+    return `${version}: nothing in flight${took}${typeof evidence.killed === 'number' ? `, ${killed} killed` : ''}`;
   }
   if (name === 'released') return `${version} may be destroyed`;
   return typeof evidence.reason === 'string' ? evidence.reason : by;

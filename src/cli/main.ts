@@ -85,8 +85,14 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
   } catch (error) {
     // With --json a refusal, too, is one document on stdout.
     if (error instanceof ApiError && parsed.call.json) io.stdout.write(`${JSON.stringify(error.problem, null, 2)}\n`);
-    throw error;
+    throw error instanceof CliError ? withNames(error, parsed.call.args) : error;
   } finally {
     await parsed.close();
   }
+}
+
+/** Hints are written with UPSTREAM and ID; what the command line called them makes them ready to be copied. */
+function withNames(error: CliError, [upstream, id]: readonly string[]): CliError {
+  if (error.hint === null || upstream === undefined) return error;
+  return new CliError(error.exit, error.message, error.hint.replaceAll('UPSTREAM', upstream).replaceAll(/\bID\b/g, id ?? 'ID'));
 }

@@ -1,4 +1,5 @@
 import type { VersionView } from '../control/operations.ts';
+import { formatDuration } from '../config/duration.ts';
 import { upstreamPath } from './_paths.ts';
 import { plural, seconds } from './_text.ts';
 import { CliError, EXIT } from './verb.ts';
@@ -26,7 +27,7 @@ async function run(call: Call): Promise<number> {
   try {
     for (;;) {
       const left = Math.max(0, Math.ceil(deadline - performance.now()));
-      const query = { wait: goal, timeout: String(Math.min(POLL_MS, left)) };
+      const query = { wait: goal, timeout: formatDuration(Math.min(POLL_MS, left)) };
       const { status, body } = await api.call<VersionView>('GET', upstreamPath(upstream, 'versions', id), { query, signal: stop.signal, patience: POLL_MS });
       const final = body.phase === 'released' || body.phase === 'rejected';
       if (status === 200 || final || performance.now() >= deadline) {
