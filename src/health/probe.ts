@@ -119,6 +119,6 @@ const CAUSES: Readonly<Record<string, string>> = {
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return 'the probe failed';
   const code = (error as NodeJS.ErrnoException).code ?? '';
-  if (code.startsWith('HPE_')) return 'the answer is not valid HTTP';
+  if (error.name === 'HTTPParserError') return 'the answer is not valid HTTP';
   return CAUSES[code] ?? error.message.slice(0, 100);
 }
