@@ -67,8 +67,10 @@ export function drainPublished(turn: Turn, generation: number): string[] {
 export function drainAcked(turn: Turn, generation: number, acks: Readonly<Record<string, number>>): void {
   for (const { id, phase, drain } of turn.state.versions) {
     if (phase !== 'draining' || drain === null || drain.generation === null || drain.acks !== null || drain.generation > generation) continue;
-    changeVersion(turn, id, { drain: { ...drain, acks } });
+    // A thread that acked after a cut may have started something in between: what is due is cut once more.
+    changeVersion(turn, id, { drain: { ...drain, acks, requestsCut: false, tunnelsCut: false } });
     tryFinishDrain(turn, id);
+    if (findVersion(turn.state, id)?.phase === 'draining') cutWhenDue(turn, id, turn.world.now);
   }
 }
 

@@ -1,0 +1,378 @@
+import type { BackendHealth } from '../../src/health/evidence.ts';
+import { emptyCounts } from '../../src/ledger/control.ts';
+import type { Counts } from '../../src/ledger/control.ts';
+import type { UpstreamPolicy } from '../../src/pool/policy.ts';
+import { splitProblem, weightOf } from '../../src/pool/split.ts';
+import { emptyUpstream } from '../../src/pool/upstream.ts';
+import type { UpstreamState } from '../../src/pool/upstream.ts';
+import type { Version } from '../../src/pool/version.ts';
+import type { SwapPorts, SwitchyardEvent, VersionInput } from '../../src/swap/ports.ts';
+import { UpstreamDriver } from '../../src/swap/swap.ts';
+
+export type Kind = 'http' | 'stream' | 'tunnel';
+interface Request { slot: number; id: string; thread: number; kind: Kind }
+interface Probed { version: Version; mode: 'admitting' | 'fresh' | 'steady' | 'off'; seen: Map<string, BackendHealth> }
+interface Timer { at: number; ms: number; run: () => void; seq: number }
+interface Thread { ack: number; table: UpstreamState | null }
+
+export const RISE = 2;
+const FALL = 3;
+/** How often the driver looks whether a draining version is idle. */
+const IDLE_POLL = 10;
+
+export function policy(change: Partial<UpstreamPolicy> = {}): UpstreamPolicy {
+  return {
+    routes: [{ host: '*', path: '/' }],
+    health: {
+      kind: 'http', path: '/healthz', host: null, port: null, interval: 2_000, admitInterval: 1_000, timeout: 5_000, rise: RISE, fall: FALL,
+      expectStatus: null, expectHeader: {}, failOpen: 50,
+    },
+    admission: { timeout: 30_000, minReady: null },
+    drain: { requests: 30_000, tunnels: 300_000 },
+    rollback: { keep: 0 },
+    balance: 'least-in-flight', sticky: { cookie: null, header: null }, retries: { attempts: 1, budget: 20 },
+    timeouts: { dial: 3_000, head: 30_000, idle: 60_000, tunnel: 3_600_000 }, limits: { body: null, connections: null },
+    outlier: { failures: 5, base: 30_000, max: 300_000, maxEjected: 10 }, slowStart: { window: 0, aggression: 1, minWeight: 10 },
+    hold: { queue: 1_000, timeout: 30_000, whenUnavailable: false },
+    ...change,
+  };
+}
+
+/** A version with `count` backends whose addresses are told by its id. */
+export function input(id: string, count = 2): VersionInput {
+  return { id, backends: Array.from({ length: count }, (_, i) => ({ address: `${id}.test:${i + 1}`, weight: 1 })) };
+}
+
+export const OPERATOR = { by: 'operator' };
+
+/**
+ * The world around one upstream: a clock that only moves when told, data threads that can be late,
+ * requests, probes, a disk and crashes. It watches the invariants: the first one broken is in `violation`.
+ */
+export class SwapWorld {
+  now = 1_700_000_000_000;
+  driver: UpstreamDriver;
+  policy: UpstreamPolicy;
+  disk: UpstreamState;
+  committed: UpstreamState | null = null;
+  generation = 0;
+  threads: Thread[] = [{ ack: 0, table: null }, { ack: 0, table: null }];
+  requests: Request[] = [];
+  probed = new Map<number, Probed>();
+  trusted = new Map<number, Set<string>>();
+  down = new Set<string>();
+  stopping = new Set<string>();
+  events: SwitchyardEvent[] = [];
+  log: string[] = [];
+  why: string[] = [];
+  cuts: { id: string; kind: string; spreadMs: number }[] = [];
+  violation: string | null = null;
+  lateAcks = false;
+  /** Milliseconds that a publish takes; 0 = at once. */
+  publishDelay = 0;
+  publishFails = 0;
+  recordFails = 0;
+  /** Calls to the world until the process dies; null = it lives. */
+  crashIn: number | null = null;
+  freeRows = 10_000;
+  private incarnation = 0;
+  private ledger = new Map<number, Counts>();
+  private peaks = new Map<number, number>();
+  private timers: Timer[] = [];
+  private waiters: { generation: number; resolve: (acks: Record<string, number>) => void }[] = [];
+  private passedOnce = new Set<string>();
+  private nextSlot = 0;
+  private nextTimer = 0;
+  private crashed = 0;
+
+  constructor(options: Partial<UpstreamPolicy> = {}) {
+    this.policy = policy(options);
+    this.disk = emptyUpstream('web', this.now);
+    this.driver = new UpstreamDriver(this.disk, this.policy, this.ports());
+  }
+
+  get state(): UpstreamState {
+    return this.driver.state;
+  }
+
+  get alive(): boolean {
+    return this.incarnation === this.crashed;
+  }
+
+  phase(id: string): string | null {
+    return this.state.versions.find((version) => version.id === id)?.phase ?? this.state.history.findLast((past) => past.version.id === id)?.version.phase ?? null;
+  }
+
+  version(id: string): Version {
+    const version = this.state.versions.find((other) => other.id === id);
+    if (version === undefined) throw new Error(`no version ${id}`);
+    return version;
+  }
+
+  /** Lets all that has been started come to rest. */
+  async settle(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** Moves the clock, running what falls due on the way. */
+  async advance(ms: number): Promise<void> {
+    const until = this.now + ms;
+    for (;;) {
+      let next: Timer | undefined;
+      // A look for an idle version that would find none is left out: there would be thousands of them.
+      const idle = this.state.versions.some(({ phase, slot }) => phase === 'draining' && !this.requests.some((request) => request.slot === slot));
+      for (const timer of this.timers) if (timer.at <= until && (idle || timer.ms !== IDLE_POLL) && (next === undefined || timer.at < next.at || (timer.at === next.at && timer.seq < next.seq))) next = timer;
+      if (next === undefined) break;
+      this.timers.splice(this.timers.indexOf(next), 1);
+      this.now = Math.max(this.now, next.at);
+      next.run();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    this.now = until;
+    await this.settle();
+  }
+
+  /** One round of probes of a version, and the reports of it. */
+  async probe(id: string, rounds = 1): Promise<void> {
+    for (let round = 0; round < rounds; round++) {
+      const version = this.state.versions.find((other) => other.id === id);
+      const probed = version === undefined ? undefined : this.probed.get(version.slot);
+      if (version === undefined || probed === undefined || probed.mode === 'off') return;
+      for (const { address } of version.backends) {
+        this.probeOne(version, probed, address);
+        this.driver.healthChanged(id, address);
+      }
+      await this.settle();
+    }
+  }
+
+  private probeOne(version: Version, probed: Probed, address: string): void {
+    const before = probed.seen.get(address);
+    const ok = !this.down.has(address) && !this.stopping.has(address);
+    const run = ok ? Math.max(0, before?.run ?? 0) + 1 : Math.min(0, before?.run ?? 0) - 1;
+    let health = before?.health ?? 'unknown';
+    if (run >= (probed.mode === 'fresh' ? 1 : RISE)) health = 'healthy';
+    if (run <= -FALL || (!ok && health === 'unknown')) health = 'unhealthy';
+    if (this.stopping.has(address) && probed.mode === 'steady') health = 'stopping';
+    if (health === 'healthy') this.passedOnce.add(`${version.id}@${version.createdAt}/${address}`);
+    const probe = { at: this.now, ok, status: ok ? 200 : this.stopping.has(address) ? 404 : 503, ms: 1, error: ok ? null : 'status 503' };
+    probed.seen.set(address, { health, run, probes: [...(before?.probes ?? []), probe].slice(-5) });
+  }
+
+  /** A client's request on a thread, by the table that this thread has; false when nothing can take it. */
+  request(thread = 0, kind: Kind = 'http', point = 0): boolean {
+    const table = this.threads[thread].table;
+    if (table === null || table.split.length === 0) return false;
+    let bucket = point * 100;
+    const share = table.split.find(({ weight }) => (bucket -= weight) < 0) ?? table.split[table.split.length - 1];
+    const version = table.versions.find(({ id }) => id === share.version);
+    if (version === undefined) return this.broken(`the table names ${share.version}, which it does not have`);
+    const usable = version.backends.filter(({ address }) => this.trusted.get(version.slot)?.has(address));
+    if (usable.length === 0) return this.broken(`${version.id} has weight but no trusted backend`);
+    for (const { address } of usable) {
+      if (!this.passedOnce.has(`${version.id}@${version.createdAt}/${address}`)) return this.broken(`${address} of ${version.id} gets traffic and has never passed`);
+    }
+    const counts = this.countsOf(version.slot);
+    counts.started++;
+    counts.inFlight++;
+    counts.lastAt = this.now;
+    if (counts.firstAt === 0) counts.firstAt = this.now;
+    this.peaks.set(version.slot, Math.max(this.peaks.get(version.slot) ?? 0, counts.inFlight));
+    this.requests.push({ slot: version.slot, id: version.id, thread, kind });
+    return true;
+  }
+
+  finish(request: Request, outcome: 'completed' | 'clientAborted' | 'upstreamFailed' | 'killed' = 'completed'): void {
+    const at = this.requests.indexOf(request);
+    if (at === -1) return;
+    this.requests.splice(at, 1);
+    const counts = this.countsOf(request.slot);
+    counts.inFlight--;
+    counts[outcome]++;
+    if (outcome === 'killed') counts.killedByKind[request.kind]++;
+  }
+
+  /** A thread moves to the committed table and acks it. */
+  ack(thread: number): void {
+    this.threads[thread] = { ack: this.generation, table: this.committed };
+    this.answerWaiters();
+  }
+
+  /** A data thread dies and is replaced. */
+  loseThread(thread: number): void {
+    for (const request of this.requests.filter((other) => other.thread === thread)) this.finish(request, 'killed');
+    this.ack(thread);
+  }
+
+  /** kill -9: nothing of the process is left but the disk. */
+  crash(): void {
+    this.crashed = -1;
+    this.crashIn = null;
+    this.log.push('crash');
+  }
+
+  /** Starts the proxy again from the disk. */
+  async restart(): Promise<void> {
+    this.incarnation++;
+    this.crashed = this.incarnation;
+    this.timers = [];
+    this.waiters = [];
+    this.requests = [];
+    this.ledger.clear();
+    this.peaks.clear();
+    this.probed.clear();
+    this.trusted.clear();
+    this.generation = 0;
+    this.committed = null;
+    this.threads = this.threads.map(() => ({ ack: 0, table: null }));
+    this.driver = new UpstreamDriver(this.disk, this.policy, this.ports());
+    const recovered = this.driver.recover();
+    recovered.catch((error: unknown) => {
+      this.log.push(`recover: ${String(error)}`);
+      // A proxy that cannot write its journal does not start.
+      if (String(error).includes('journal')) this.crash();
+    });
+    await this.settle();
+  }
+
+  private broken(what: string): false {
+    this.violation ??= what;
+    return false;
+  }
+
+  private countsOf(slot: number): Counts {
+    const counts = this.ledger.get(slot) ?? emptyCounts();
+    this.ledger.set(slot, counts);
+    return counts;
+  }
+
+  private answerWaiters(): void {
+    const least = Math.min(...this.threads.map(({ ack }) => ack));
+    for (const waiter of this.waiters.filter(({ generation }) => generation <= least)) {
+      this.waiters.splice(this.waiters.indexOf(waiter), 1);
+      waiter.resolve(Object.fromEntries(this.threads.map(({ ack }, i) => [String(i), ack])));
+    }
+  }
+
+  private commit(state: UpstreamState): number {
+    if (state !== this.disk) this.broken('a state was published that is not the recorded one');
+    this.committed = state;
+    this.generation++;
+    if (!this.lateAcks) for (const thread of this.threads.keys()) this.ack(thread);
+    return this.generation;
+  }
+
+  private recorded(state: UpstreamState): void {
+    const before = this.disk;
+    this.disk = state;
+    const problem = splitProblem(state.split);
+    if (problem !== null) this.broken(problem);
+    if (state.revision !== before.revision + 1) this.broken(`revision ${before.revision} was followed by ${state.revision}`);
+    for (const { id, phase } of state.versions) if ((phase === 'live') !== weightOf(state.split, id) > 0) this.broken(`${id} is ${phase} with weight ${weightOf(state.split, id)}`);
+    for (const { version, receipt } of state.history) if (!before.history.some((past) => past.version === version)) this.gone(version, receipt);
+  }
+
+  private gone(version: Version, receipt: UpstreamState['history'][number]['receipt']): void {
+    if (this.requests.some(({ slot }) => slot === version.slot)) this.broken(`${version.id} is ${version.phase} with work in flight`);
+    if (this.threads.some(({ table }) => table !== null && table.versions.some(({ slot }) => slot === version.slot) && weightOf(table.split, version.id) > 0)) {
+      this.broken(`${version.id} is ${version.phase} before every thread has acked`);
+    }
+    if (receipt === null) {
+      if (version.phase === 'released') this.broken(`${version.id} is released without a receipt`);
+      return;
+    }
+    const { started, completed, clientAborted, upstreamFailed, killed } = receipt.counts;
+    if (started !== completed + clientAborted + upstreamFailed + killed) this.broken(`the receipt of ${version.id} breaks the conservation law`);
+    for (const ack of Object.values(receipt.acks)) if (ack < receipt.generation) this.broken(`the receipt of ${version.id} has an ack ${ack} before ${receipt.generation}`);
+  }
+
+  /** Counts a call to the world; true when the process is dead, or dies with it. */
+  private dies(incarnation: number): boolean {
+    if (incarnation !== this.crashed) return true;
+    if (this.crashIn === null || this.crashIn-- > 0) return false;
+    this.crash();
+    return true;
+  }
+
+  private ports(): SwapPorts {
+    const me = this.incarnation;
+    const never = <T>(): Promise<T> => new Promise<T>(() => undefined);
+    return {
+      now: () => this.now,
+      after: (ms, run) => {
+        const timer = { at: this.now + ms, ms, run, seq: this.nextTimer++ };
+        if (me === this.crashed) this.timers.push(timer);
+        return () => {
+          const at = this.timers.indexOf(timer);
+          if (at !== -1) this.timers.splice(at, 1);
+        };
+      },
+      record: (state, why) => {
+        if (this.dies(me)) throw new Error('dead');
+        if (this.recordFails > 0) {
+          this.recordFails--;
+          throw new Error('disk full');
+        }
+        this.why.push(why);
+        this.log.push(`${why}: ${state.swap?.state ?? '-'} ${state.versions.map(({ id, phase }) => `${id}=${phase}`).join(' ')}`);
+        this.recorded(state);
+        // The other side of the boundary: recorded, but nothing of it done.
+        this.dies(me);
+      },
+      publish: async (state) => {
+        if (this.dies(me)) return never();
+        if (this.publishFails > 0) {
+          this.publishFails--;
+          throw new Error('no thread answered');
+        }
+        if (this.publishDelay === 0) return this.commit(state);
+        return new Promise((resolve) => {
+          this.timers.push({ at: this.now + this.publishDelay, ms: this.publishDelay, seq: this.nextTimer++, run: () => resolve(this.commit(state)) });
+        });
+      },
+      acked: (generation) => {
+        if (this.dies(me)) return never();
+        const answer = new Promise<Record<string, number>>((resolve) => this.waiters.push({ generation, resolve }));
+        this.answerWaiters();
+        return answer;
+      },
+      probe: (version, mode) => {
+        if (this.dies(me)) return;
+        const seen = this.probed.get(version.slot)?.seen ?? new Map<string, BackendHealth>();
+        if (mode === 'admitting' || mode === 'fresh') for (const [address, health] of seen) seen.set(address, { ...health, run: 0 });
+        this.probed.set(version.slot, { version, mode, seen });
+      },
+      health: (version) => this.probed.get(version.slot)?.seen ?? new Map(),
+      trust: (version, addresses) => {
+        if (this.dies(me)) return;
+        const trusted = this.trusted.get(version.slot) ?? new Set();
+        for (const address of addresses) trusted.add(address);
+        this.trusted.set(version.slot, trusted);
+      },
+      counts: (version) => ({ ...this.countsOf(version.slot), killedByKind: { ...this.countsOf(version.slot).killedByKind } }),
+      peak: (version) => this.peaks.get(version.slot) ?? 0,
+      idle: (version) => !this.requests.some(({ slot }) => slot === version.slot),
+      cut: (version, kind, spreadMs) => {
+        if (this.dies(me)) return;
+        this.cuts.push({ id: version.id, kind, spreadMs });
+        const kill = (): void => {
+          for (const request of this.requests.filter(({ slot }) => slot === version.slot)) if ((kind === 'requests') === (request.kind === 'http')) this.finish(request, 'killed');
+        };
+        if (spreadMs === 0) kill();
+        else this.timers.push({ at: this.now + spreadMs, ms: spreadMs, run: kill, seq: this.nextTimer++ });
+      },
+      takeSlots: (count) => {
+        if (me === this.crashed && count > this.freeRows) return null;
+        return Array.from({ length: count }, () => this.nextSlot++);
+      },
+      freeSlots: (version) => {
+        if (this.dies(me)) return;
+        if (this.requests.some(({ slot }) => slot === version.slot)) this.broken(`rows of ${version.id} were freed with work in flight`);
+      },
+      giveBackSlots: () => undefined,
+      emit: (event) => {
+        if (!this.dies(me)) this.events.push(event);
+      },
+    };
+  }
+}
