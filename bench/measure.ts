@@ -90,7 +90,8 @@ export async function start(
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   await processes.stop(child);
-  throw new Error(`did not get ready (${last}) ${running.complaint().split('\n').at(-1)}`);
+  const lines = running.complaint().split('\n');
+  throw new Error(`did not get ready (${last}) ${lines.find((line) => line.includes('Error')) ?? lines.at(-1)}`);
 }
 
 /** Load on a running subject for some seconds, and what it cost. */
