@@ -12,19 +12,24 @@ export const Name = z.string({ error: 'expected a name' })
   .regex(NAME, { error: 'expected 1 to 63 letters, digits, dots, dashes and underscores that begin with a letter or digit' })
   .meta({ description: 'Name of an upstream or id of a version', examples: ['web', 'v42'] });
 
-function duration(max: number, limit: string): z.ZodType<number, string | number> {
-  const error = `expected a duration such as 500ms, 30s, 5m or 1h${limit}, or a number of milliseconds`;
-  return z.union([z.string(), z.number()], { error })
-    .transform((input, context) => {
-      const ms = parseDuration(input);
-      if (ms !== null && ms <= max) return ms;
-      context.addIssue({ code: 'custom', message: error, input });
-      return z.NEVER;
-    })
-    .meta({ description: `A duration: 500ms, 30s, 5m, 1h${limit}, or a number of milliseconds`, examples: ['30s'] });
+function readDuration(max: number, error: string): (input: string | number, context: z.RefinementCtx<string | number>) => number {
+  return (input, context) => {
+    const ms = parseDuration(input);
+    if (ms !== null && ms <= max) return ms;
+    context.addIssue({ code: 'custom', message: error, input });
+    return z.NEVER;
+  };
 }
 
-const Duration = duration(MAX_DURATION, '');
+const DURATION = 'a duration such as 500ms, 30s, 5m or 1h';
+const DURATION_ERROR = `expected ${DURATION}, or a number of milliseconds`;
+const Duration = z.union([z.string(), z.number()], { error: DURATION_ERROR })
+  .transform(readDuration(MAX_DURATION, DURATION_ERROR))
+  .meta({ description: `${DURATION}, or a number of milliseconds`, examples: ['30s'] });
+
+const WAIT_ERROR = `expected ${DURATION}, at most 10m`;
+// A bare number in a query would be read as seconds by half of its writers: the unit is asked for.
+const Wait = z.string().transform(readDuration(MAX_WAIT, WAIT_ERROR)).meta({ description: `${DURATION}, at most 10m`, examples: ['60s'] });
 
 const HostPort = z.string({ error: 'expected host:port' })
   .refine((text) => text.length <= 300 && parseAddress(text) !== null, { error: 'expected host:port' })
@@ -104,7 +109,6 @@ export const SwapParams = z.strictObject({ swap: z.string().min(1).max(200) });
 export const NoParams = z.strictObject({});
 
 const GOALS = ['admitted', 'live', 'drained', 'released', 'admitting', 'standby', 'draining', 'rejected'] as const;
-const Wait = duration(MAX_WAIT, ' (at most 10m)');
 
 export const NoQuery = z.strictObject({});
 export const WaitQuery = z.strictObject({

@@ -66,14 +66,13 @@ export function streamSse(operations: Operations, wanted: Subscription, request:
 export function streamWebSocket(operations: Operations, wanted: Subscription, socket: WebSocket, closing: AbortSignal): void {
   const send = (message: unknown): void => {
     if (socket.readyState !== socket.OPEN) return;
-    if (socket.bufferedAmount > MAX_BUFFERED) {
-      socket.close(TRY_AGAIN_LATER, 'too slow');
-      // The close frame waits behind all that it did not read: give it one heartbeat, no more.
-      return;
-    }
     socket.send(JSON.stringify(message));
+    // The close frame waits behind all that was not read: it is given until the next heartbeat.
+    if (socket.bufferedAmount > MAX_BUFFERED) socket.close(TRY_AGAIN_LATER, 'too slow');
+    if (socket.readyState !== socket.OPEN) off();
   };
-  const off = subscribe(operations, wanted, () => send(RESET), send);
+  let off = (): void => {};
+  off = subscribe(operations, wanted, () => send(RESET), send);
   let answered = true;
   socket.on('pong', () => {
     answered = true;

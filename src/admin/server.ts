@@ -27,6 +27,7 @@ const MAX_HEAD_BYTES = 16 * 1024;
 const MAX_MESSAGE_BYTES = 4 * 1024;
 /** How long calls that are being answered may go on after close(), in milliseconds. */
 const CLOSE_GRACE_MS = 2_000;
+const CLOSE_SWEEP_MS = 20;
 
 /** Takes one line of the admin API's log: who did what, and what failed inside. Tokens are never in it. */
 export type AdminLog = (level: 'info' | 'error', message: string, facts: Readonly<Record<string, unknown>>) => void;
@@ -109,12 +110,15 @@ async function closeServer(server: Server, sockets: WebSocketServer, closing: Ab
     server.close(() => resolve());
   });
   closing.abort();
+  // A connection whose answer ends only now would stay open for as long as keep-alive allows.
+  const sweep = setInterval(() => server.closeIdleConnections(), CLOSE_SWEEP_MS);
   const cut = setTimeout(() => {
     for (const socket of sockets.clients) socket.terminate();
     server.closeAllConnections();
   }, CLOSE_GRACE_MS);
   await closed;
   clearTimeout(cut);
+  clearInterval(sweep);
 }
 
 /** One request, from its head to the end of its answer. Never rejects. */
