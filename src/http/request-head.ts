@@ -19,6 +19,7 @@ const PROTOCOL = bytes('HTTP/');
 const CHUNKED = bytes('chunked');
 const CONTINUE = bytes('100-continue');
 const TRAILERS = bytes('trailers');
+const CONNECT = bytes('connect');
 const HTTP = bytes('http');
 const HTTPS = bytes('https');
 const DOT = 0x2e;
@@ -156,9 +157,10 @@ export class RequestHead {
     this.authorityStart = -1;
     this.targetStart = from;
     this.targetEnd = to;
+    // Methods are case-sensitive, but what some backend might take for CONNECT is refused too.
+    if (isWord(buf, this.start, this.methodEnd, CONNECT)) return this.refuse(REJECT.notImplemented);
     if (buf[from] === SLASH) return true;
     const method = buf.toString('latin1', this.start, this.methodEnd);
-    if (method === 'CONNECT') return this.refuse(REJECT.notImplemented);
     if (to - from === 1 && buf[from] === 0x2a) return method === 'OPTIONS' || this.refuse(REJECT.badTarget);
     return this.absoluteForm(buf, from, to, method);
   }

@@ -1,0 +1,156 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { startAdmin } from './admin/server.ts';
+import type { AdminServer } from './admin/server.ts';
+import type { Config } from './config/config.ts';
+import { loadConfig } from './config/load.ts';
+import { watchConfig } from './config/watch.ts';
+import { Control } from './control/control.ts';
+import { startDemo } from './demo/launch.ts';
+import { createMetrics } from './metrics/metrics.ts';
+
+/** What the command line may change of the configuration. */
+export interface Overrides {
+  readonly port?: number;
+  readonly admin?: { readonly host: string; readonly port: number };
+  readonly threads?: number;
+  /** Relative to the working directory. */
+  readonly stateDir?: string;
+}
+
+export interface ServeOptions {
+  readonly configFile: string;
+  readonly overrides: Overrides;
+  readonly stdout: { write(text: string): unknown; readonly writableLength?: number };
+  readonly stderr: { write(text: string): unknown };
+}
+
+/** Log lines that wait for a slow reader of stdout; past it they are dropped, and how many is said. */
+const LOG_BACKLOG = 8 * 1024 * 1024;
+
+/**
+ * Runs the proxy until SIGTERM or SIGINT, then lets what is in flight end. A second signal ends it at once.
+ * @returns the exit code: 0, also when requests had to be cut at the shutdown deadline (which is said).
+ * @throws Refusal when the configuration is not valid or an address cannot be listened on.
+ */
+export async function serve(options: ServeOptions): Promise<number> {
+  const { stderr, configFile, overrides } = options;
+  const tell = (level: string, message: string): void => void stderr.write(`${new Date().toISOString()} ${level} ${message}\n`);
+  const config = override(await loadConfig(configFile), overrides);
+  // The data plane works on without this thread: what goes wrong here is told, and does not end it.
+  process.on('uncaughtException', (error) => tell('error', `control plane: ${error.stack ?? error.message}`));
+  process.on('unhandledRejection', (reason) => tell('error', `control plane: ${reason instanceof Error ? reason.stack : String(reason)}`));
+  const demo = config.demo.length === 0 ? null : await startDemo(config.demo, { host: '127.0.0.1' });
+  try {
+    const { control, listeners } = await Control.start({ config, onLog: logTo(options.stdout), tell });
+    const admin = await openAdmin(config, control, tell).catch(async (error: unknown) => {
+      await control.stop();
+      throw error;
+    });
+    options.stdout.write(banner(config, control, listeners, admin));
+    const reload = (): void => void reloadFrom(configFile, overrides, control, tell);
+    const watch = await watchConfig(configFile, reload, (error) => tell('warn', `the configuration file is not watched any more: ${error.message}`));
+    process.on('SIGHUP', reload);
+    const signal = await ended();
+    watch.close();
+    process.off('SIGHUP', reload);
+    tell('info', `${signal}: draining, for up to ${config.shutdown.drain / 1000} s; once more to end at once`);
+    const cut = await control.stop();
+    await admin.close();
+    tell('info', cut === 0 ? 'every request was completed' : `${cut} requests were cut at the deadline`);
+    return 0;
+  } finally {
+    await demo?.stop();
+  }
+}
+
+function override(config: Config, { port, admin, threads, stateDir }: Overrides): Config {
+  return {
+    ...config,
+    listeners: port === undefined ? config.listeners : config.listeners.map((listener, i) => (i === 0 ? { ...listener, port } : listener)),
+    admin: admin === undefined ? config.admin : { ...config.admin, ...admin },
+    dataThreads: threads ?? config.dataThreads,
+    stateDir: stateDir === undefined ? config.stateDir : resolve(stateDir),
+  };
+}
+
+function openAdmin(config: Config, control: Control, tell: (level: string, message: string) => void): Promise<AdminServer> {
+  const metrics = createMetrics({ snapshot: () => control.snapshot() });
+  const { host, port, tokens, allowedHosts } = config.admin;
+  return startAdmin({
+    host, port, tokens, allowedHosts, operations: control.operator,
+    metrics: async () => ({ contentType: metrics.contentType, text: await metrics.text() }),
+    log: (level, message, facts) => {
+      if (level === 'error') tell(level, `${message} ${JSON.stringify(facts)}`);
+    },
+  });
+}
+
+async function reloadFrom(file: string, overrides: Overrides, control: Control, tell: (level: string, message: string) => void): Promise<void> {
+  try {
+    await control.reload(override(await loadConfig(file), overrides));
+  } catch (error) {
+    tell('error', `the configuration was not reloaded, the running one stays: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** Resolves at the first SIGTERM or SIGINT; the second ends the process. */
+function ended(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const hear = (signal: NodeJS.Signals): void => {
+      if (asked) process.exit(1);
+      asked = true;
+      resolve(signal);
+    };
+    process.on('SIGTERM', hear);
+    process.on('SIGINT', hear);
+  });
+}
+
+function logTo(stdout: ServeOptions['stdout']): (batch: string) => void {
+  let dropped = 0;
+  return (batch) => {
+    if ((stdout.writableLength ?? 0) > LOG_BACKLOG) {
+      dropped += batch.split('\n').length - 1;
+      return;
+    }
+    if (dropped > 0) stdout.write(`${JSON.stringify({ dropped })}\n`);
+    dropped = 0;
+    stdout.write(batch);
+  };
+}
+
+function banner(config: Config, control: Control, listeners: readonly { host: string; port: number }[], admin: AdminServer): string {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+  const lines = [`switchyard ${version} is ready`, ''];
+  for (const { host, port } of listeners) lines.push(row('front door', urlOf(host, port)));
+  lines.push(row('admin', urlOf(admin.address.host, admin.address.port)));
+  for (const { name, versions } of control.operator.upstreams()) {
+    const live = versions.filter(({ phase }) => phase === 'live').map(({ id, weight, backends }) => {
+      const healthy = backends.filter(({ health }) => health === 'healthy').length;
+      return `${id} live${weight === 100 ? '' : ` with ${weight} %`}, ${healthy} of ${backends.length} backends healthy`;
+    });
+    lines.push(row(name, live.join('; ') || 'nothing live yet'));
+  }
+  const next = nextSwap(config, control);
+  if (next !== null) lines.push('', row('try', next));
+  return `${lines.join('\n')}\n\n`;
+}
+
+function row(name: string, text: string): string {
+  return `  ${name.padEnd(12)} ${text}`;
+}
+
+function urlOf(host: string, port: number): string {
+  const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
+}
+
+/** With a demo: the swap to a version of it that is not live. */
+function nextSwap(config: Config, control: Control): string | null {
+  const [upstream] = control.operator.upstreams();
+  const next = config.demo.find(({ version }) => upstream !== undefined && upstream.split[version] === undefined);
+  if (upstream === undefined || next === undefined) return null;
+  return `npx switchyard swap ${upstream.name} --to ${next.version} ${next.ports.map((port) => `--backend 127.0.0.1:${port}`).join(' ')}`;
+}

@@ -1,0 +1,28 @@
+import { loadConfig } from '../config/load.ts';
+import { DEFAULT_CONFIG, refusalToCli } from './run.ts';
+import { EXIT } from './verb.ts';
+import type { Verb } from './verb.ts';
+
+export const checkVerb: Verb = {
+  name: 'check',
+  args: [],
+  flags: { config: { type: 'string', value: 'FILE', help: `The configuration; ${DEFAULT_CONFIG} unless told.` } },
+  summary: 'Validate a configuration.',
+  examples: ['switchyard check --config edge.json'],
+  local: true,
+  async run(call) {
+    const file = call.text('config') ?? DEFAULT_CONFIG;
+    try {
+      const { upstreams, listeners } = await loadConfig(file);
+      const routes = [...upstreams.values()].reduce((sum, { policy }) => sum + policy.routes.length, 0);
+      call.io.stdout.write(`${file} is valid: ${count(listeners.length, 'listener')}, ${count(upstreams.size, 'upstream')}, ${count(routes, 'route')}\n`);
+      return EXIT.done;
+    } catch (error) {
+      throw refusalToCli(error);
+    }
+  },
+};
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,54 @@
+import { REFUSAL, Refusal } from '../errors/catalogue.ts';
+import { parseAddress } from '../pool/address.ts';
+import { CliError, EXIT } from './verb.ts';
+import type { Call, Verb } from './verb.ts';
+
+export const DEFAULT_CONFIG = 'proxy.config.ts';
+
+export const runVerb: Verb = {
+  name: 'run',
+  args: [],
+  flags: {
+    config: { type: 'string', value: 'FILE', help: `The configuration; ${DEFAULT_CONFIG} unless told.` },
+    port: { type: 'string', value: 'N', help: 'Port of the first listener.' },
+    admin: { type: 'string', value: 'HOST:PORT', help: 'Address of the admin API.' },
+    threads: { type: 'string', value: 'N', help: 'Number of data threads.' },
+    'state-dir': { type: 'string', value: 'DIR', help: 'Folder of the journal.' },
+  },
+  summary: 'Run the proxy.',
+  details: 'SIGTERM and SIGINT drain and end it with 0; SIGHUP, or an edit of the file, reloads the configuration.',
+  examples: ['switchyard run', 'switchyard run --config edge.json --threads 4'],
+  local: true,
+  async run(call) {
+    const overrides = { port: numberOf(call, 'port', 0, 65_535), admin: adminOf(call), threads: numberOf(call, 'threads', 1, 256), stateDir: call.text('state-dir') };
+    const { serve } = await import('../app.ts');
+    try {
+      return await serve({ configFile: call.text('config') ?? DEFAULT_CONFIG, overrides, stdout: call.io.stdout, stderr: call.io.stderr });
+    } catch (error) {
+      throw refusalToCli(error);
+    }
+  },
+};
+
+/** A Refusal of the configuration as the command line tells it: one line, then each fault on its own. */
+export function refusalToCli(error: unknown): unknown {
+  if (!(error instanceof Refusal)) return error;
+  const more = error.errors.length > 1 ? error.errors.map(({ path, message }) => `${path}: ${message}`).join('\n  ') : null;
+  return new CliError(error.fault === REFUSAL.invalid ? EXIT.usage : EXIT.failed, error.message, more);
+}
+
+function numberOf(call: Call, flag: string, least: number, most: number): number | undefined {
+  const text = call.text(flag);
+  if (text === undefined) return undefined;
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= least && value <= most)) throw new CliError(EXIT.usage, `--${flag} is ${JSON.stringify(text)}; expected a whole number from ${least} to ${most}`);
+  return value;
+}
+
+function adminOf(call: Call): { host: string; port: number } | undefined {
+  const text = call.text('admin');
+  if (text === undefined) return undefined;
+  const address = parseAddress(text);
+  if (address === null) throw new CliError(EXIT.usage, `--admin is ${JSON.stringify(text)}; expected HOST:PORT`);
+  return address;
+}

@@ -1,0 +1,168 @@
+import { randomBytes } from 'node:crypto';
+import { createServer } from 'node:net';
+import type { Config } from '../config/config.ts';
+import { diffConfig } from '../config/diff.ts';
+import { parseUpstream } from '../config/parse.ts';
+import { REFUSAL, Refusal } from '../errors/catalogue.ts';
+import { ControlLedger } from '../ledger/control.ts';
+import type { ListenerSpec } from '../listen/tcp.ts';
+import { Journal } from '../swap/journal.ts';
+import { Declared } from './declared.ts';
+import { EventLog } from './events.ts';
+import { Fleet } from './fleet.ts';
+import { measure } from './measure.ts';
+import { Operator } from './operate.ts';
+import { Publisher } from './publisher.ts';
+import { DataThreads } from './threads.ts';
+import { Vitals } from './vitals.ts';
+
+/** Rows of the ledger: backends and versions that are not final, all upstreams together. */
+const SLOTS = 32_768;
+const SEED_WAIT_MS = 2_000;
+
+export interface ControlParts {
+  readonly config: Config;
+  /** Batches of access-log lines. */
+  readonly onLog: (batch: string) => void;
+  /** Something an operator should read; one sentence. */
+  readonly tell: (level: 'info' | 'warn' | 'error', message: string) => void;
+}
+
+/** THE CONTROL PLANE, on the main thread: owns the state, publishes tables, supervises the data threads. */
+export class Control {
+  readonly events = new EventLog(randomBytes(4).toString('hex'));
+  readonly ledger: ControlLedger;
+  readonly threads: DataThreads;
+  readonly operator: Operator;
+  readonly fleet: Fleet;
+  private readonly vitals: Vitals;
+  private readonly publisher: Publisher;
+  private readonly journal: Journal;
+  private readonly declared: Declared;
+  private readonly parts: ControlParts;
+  private config: Config;
+  private standing: 'starting' | 'ready' | 'stopping' = 'starting';
+  private reloading: Promise<void> = Promise.resolve();
+
+  private constructor(parts: ControlParts, journal: Journal) {
+    this.parts = parts;
+    this.config = parts.config;
+    this.journal = journal;
+    this.ledger = new ControlLedger(parts.config.dataThreads, SLOTS);
+    this.ledger.commit(1);
+    this.publisher = new Publisher(this.ledger, parts.config.edge);
+    this.threads = new DataThreads({
+      ledger: this.ledger, committed: () => this.publisher.committed(), onLog: parts.onLog,
+      onLost: (thread, lost, reason) => {
+        parts.tell('error', `data thread ${thread} died with ${lost} requests in flight and is replaced: ${reason}`);
+        this.events.emit({ type: 'thread-lost', upstream: null, version: null, data: { thread, lost } });
+      },
+    });
+    this.publisher.threads = this.threads;
+    this.vitals = new Vitals({
+      ledger: this.ledger,
+      onProbe: (upstream, version, address, now, changed) => {
+        this.fleet.served.get(upstream)?.driver.healthChanged(version, address);
+        if (changed) this.events.emit({ type: 'health', upstream, version, data: { backend: address, health: now.health, probe: now.probes.at(-1) ?? null } });
+      },
+      onEjected: (upstream, version, address, until) => {
+        this.events.emit({ type: 'health', upstream, version, data: { backend: address, ejectedUntil: until === null ? null : new Date(until).toISOString() } });
+      },
+    });
+    this.declared = new Declared(parts.config.stateDir);
+    this.fleet = new Fleet({ ledger: this.ledger, journal, publisher: this.publisher, threads: this.threads, vitals: this.vitals, emit: (event) => this.events.emit(event) });
+    this.operator = new Operator({ fleet: this.fleet, ledger: this.ledger, vitals: this.vitals, events: this.events, declared: this.declared, ready: () => this.ready() });
+  }
+
+  /**
+   * Starts threads, upstreams and, when what was live before is served again, the listeners.
+   * @returns the control plane and the listeners as they are bound.
+   * @throws Refusal when the state folder is in use or damaged, or an address cannot be listened on.
+   */
+  static async start(parts: ControlParts): Promise<{ control: Control; listeners: readonly ListenerSpec[] }> {
+    const { config } = parts;
+    for (const listener of config.listeners) await refuseTaken(listener);
+    const { journal, states } = Journal.open(config.stateDir, { now: Date.now, warn: (message) => parts.tell('warn', message) });
+    try {
+      const control = new Control(parts, journal);
+      await control.threads.start();
+      const declared = control.declared.entries().filter(([name]) => !config.upstreams.has(name)).map(([name, spec]) => parseUpstream(name, spec));
+      await Promise.all([...config.upstreams.values(), ...declared].map((upstream) => control.fleet.add(upstream, states.get(upstream.name) ?? null)));
+      for (const name of states.keys()) if (!control.fleet.served.has(name)) parts.tell('warn', `upstream ${name} has state but is not configured any more; its state is kept`);
+      await control.seedsLive(SEED_WAIT_MS);
+      const listeners = await control.threads.listen(config.listeners).catch((error: Error) => {
+        throw new Refusal(REFUSAL.invalid, error.message);
+      });
+      control.standing = 'ready';
+      return { control, listeners };
+    } catch (error) {
+      journal.close();
+      throw error;
+    }
+  }
+
+  /** Waits a moment for fresh upstreams to become live, so that the first request finds them so. */
+  private async seedsLive(ms: number): Promise<void> {
+    const until = performance.now() + ms;
+    const waiting = (): boolean => [...this.fleet.served.values()].some(({ driver }) => driver.state.swap?.kind === 'seed' && driver.state.split.length === 0);
+    while (waiting() && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+
+  private ready(): { ready: boolean; why: string } {
+    const why = { starting: 'starting', ready: 'ready', stopping: 'shutting down' }[this.standing];
+    return { ready: this.standing === 'ready', why };
+  }
+
+  /** Figures for a scrape. */
+  snapshot() {
+    return measure(this.fleet, this.ledger, this.threads, this.vitals);
+  }
+
+  /** Puts a changed configuration in force; what runs is not disturbed by what cannot be changed. One reload at a time. */
+  reload(config: Config): Promise<void> {
+    const turn = this.reloading.then(() => this.applyConfig(config));
+    this.reloading = turn.catch(() => undefined);
+    return turn;
+  }
+
+  private async applyConfig(config: Config): Promise<void> {
+    const diff = diffConfig(this.config, config);
+    for (const warning of diff.warnings) this.parts.tell('warn', warning);
+    if (diff.same) return;
+    // Removed ones go first: their routes may have moved to others.
+    for (const name of diff.removed) await this.fleet.remove(name);
+    for (const upstream of diff.added) {
+      if (this.fleet.served.has(upstream.name)) await this.fleet.change(upstream, 'config');
+      else await this.fleet.add(upstream, null);
+    }
+    for (const { upstream } of diff.changed) await this.fleet.change(upstream, 'config');
+    if (diff.edge) await this.publisher.publishEdge(config.edge);
+    this.config = config;
+    const changed = [...diff.added.map(({ name }) => name), ...diff.changed.map(({ upstream }) => upstream.name), ...diff.removed];
+    this.events.emit({ type: 'config', upstream: null, version: null, data: { upstreams: changed, edge: diff.edge } });
+    this.parts.tell('info', `configuration reloaded: ${changed.length === 0 ? 'no upstream' : changed.join(', ')} changed`);
+  }
+
+  /** Says so at /readyz, lets what is in flight end, ends the threads. @returns how many requests were cut at the deadline. */
+  async stop(): Promise<number> {
+    this.standing = 'stopping';
+    const cut = await this.threads.finish(this.config.shutdown.drain);
+    await this.fleet.close();
+    this.vitals.close();
+    this.journal.close();
+    return cut;
+  }
+}
+
+/** SO_REUSEPORT would let two proxies share a port without a word: a plain bind tells whether anybody has it. */
+function refuseTaken({ host, port }: ListenerSpec): Promise<void> {
+  if (port === 0) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      const why = error.code === 'EADDRINUSE' ? 'another process listens on it already' : error.message;
+      reject(new Refusal(REFUSAL.invalid, `cannot listen on ${host}:${port}: ${why}`));
+    });
+    probe.listen({ host, port }, () => probe.close(() => resolve()));
+  });
+}

@@ -1,0 +1,201 @@
+import { randomUUID } from 'node:crypto';
+import type { UpstreamConfig } from '../config/config.ts';
+import { REFUSAL, Refusal } from '../errors/catalogue.ts';
+import { emptyCounts } from '../ledger/control.ts';
+import type { ControlLedger, Counts } from '../ledger/control.ts';
+import type { UpstreamPolicy } from '../pool/policy.ts';
+import type { Swap, UpstreamState } from '../pool/upstream.ts';
+import type { Version } from '../pool/version.ts';
+import type { Journal } from '../swap/journal.ts';
+import type { SwapPorts, SwitchyardEvent } from '../swap/ports.ts';
+import { UpstreamDriver } from '../swap/swap.ts';
+import { tableOf } from './publisher.ts';
+import type { Publisher } from './publisher.ts';
+import type { DataThreads } from './threads.ts';
+import type { Vitals } from './vitals.ts';
+
+const IDLE_POLL_MS = 20;
+const REMEMBERED_SWAPS = 1_000;
+
+export interface FleetParts {
+  readonly ledger: ControlLedger;
+  readonly journal: Journal;
+  readonly publisher: Publisher;
+  readonly threads: DataThreads;
+  readonly vitals: Vitals;
+  readonly emit: (event: SwitchyardEvent) => void;
+}
+
+/** An upstream that is served: its configuration and the driver of its swaps. */
+export interface Served {
+  config: UpstreamConfig;
+  readonly driver: UpstreamDriver;
+}
+
+/** All upstreams. */
+export class Fleet {
+  readonly served = new Map<string, Served>();
+  /** Swaps by id, the running ones and those of late. */
+  readonly swaps = new Map<string, { upstream: string; swap: Swap }>();
+  /** Swaps that have ended since the start, by upstream and outcome. */
+  readonly outcomes = new Map<string, Record<string, number>>();
+  private readonly parts: FleetParts;
+
+  constructor(parts: FleetParts) {
+    this.parts = parts;
+  }
+
+  get(name: string): Served {
+    const found = this.served.get(name);
+    if (found === undefined) {
+      const known = [...this.served.keys()];
+      throw new Refusal(REFUSAL.noUpstream, `There is no upstream ${name}; there ${known.length === 1 ? 'is' : 'are'} ${known.join(', ') || 'none'}.`);
+    }
+    return found;
+  }
+
+  /** Takes an upstream up: from its journaled state, or, when there is none, with its seed versions. Resolves once it is served. */
+  async add(config: UpstreamConfig, state: UpstreamState | null): Promise<void> {
+    const { name, policy } = config;
+    const ports = this.ports(name);
+    const driver = new UpstreamDriver(state ?? emptyState(name), policy, ports);
+    const served: Served = { config, driver };
+    this.served.set(name, served);
+    driver.changed((now) => this.remember(now));
+    if (state !== null) await driver.recover();
+    else await this.seed(served);
+  }
+
+  private async seed({ config, driver }: Served): Promise<void> {
+    const asker = { by: 'config' };
+    const { live, versions } = config;
+    if (live === null) await this.parts.publisher.publish(config.name, tableOf(driver.state, config.policy));
+    for (const version of versions) {
+      if (version.id === live) await driver.seed(version, randomUUID(), asker);
+      else await driver.register(version, asker);
+    }
+  }
+
+  /** Takes an upstream down: unroutable at once; what is in flight ends, or is cut at its drain deadline. */
+  async remove(name: string): Promise<void> {
+    const { driver, config } = this.get(name);
+    const { versions } = driver.state;
+    this.served.delete(name);
+    await driver.close();
+    this.parts.journal.remove(name);
+    const generation = await this.parts.publisher.publish(name, null);
+    this.letGo(name, versions, config.policy, generation).catch((error: unknown) => {
+      this.parts.emit({ type: 'error', upstream: name, version: null, data: { error: String(error) } });
+    });
+  }
+
+  private async letGo(name: string, versions: readonly Version[], policy: UpstreamPolicy, generation: number): Promise<void> {
+    const { threads, ledger, vitals } = this.parts;
+    await threads.acked(generation);
+    const since = Date.now();
+    const pending = new Set(versions);
+    const cut = { requests: false, tunnels: false };
+    while (pending.size > 0) {
+      for (const kind of ['requests', 'tunnels'] as const) {
+        if (cut[kind] || Date.now() - since < policy.drain[kind]) continue;
+        cut[kind] = true;
+        for (const { slot } of pending) threads.cut(slot, kind, 0);
+      }
+      for (const version of pending) {
+        if (!ledger.isIdle(slotsOf(version))) continue;
+        pending.delete(version);
+        vitals.forget(name, version);
+        for (const slot of slotsOf(version)) ledger.freeSlot(slot);
+      }
+      await new Promise((resolve) => setTimeout(resolve, IDLE_POLL_MS));
+    }
+  }
+
+  /** Puts another policy in force. */
+  async change(config: UpstreamConfig, by: string, ifMatch?: number): Promise<void> {
+    const served = this.get(config.name);
+    const before = served.config;
+    // The publish that follows reads it from here.
+    served.config = config;
+    try {
+      await served.driver.setPolicy(config.policy, { by, ifMatch });
+    } catch (error) {
+      served.config = before;
+      throw error;
+    }
+    for (const version of served.driver.state.versions) {
+      const mode = version.phase === 'admitting' ? 'admitting' : 'steady';
+      this.parts.vitals.probe(config.name, version, config.policy, mode);
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.served.values()].map(({ driver }) => driver.close()));
+  }
+
+  counts(version: Version): Counts {
+    const counts = emptyCounts();
+    for (const { slot } of version.backends) this.parts.ledger.addCounts(counts, slot);
+    return counts;
+  }
+
+  backendCounts(slot: number): Counts {
+    return this.parts.ledger.addCounts(emptyCounts(), slot);
+  }
+
+  private remember(state: UpstreamState): void {
+    const { swap, name } = state;
+    if (swap === null) return;
+    const before = this.swaps.get(swap.id)?.swap;
+    this.swaps.set(swap.id, { upstream: name, swap });
+    if (this.swaps.size > REMEMBERED_SWAPS) this.swaps.delete(this.swaps.keys().next().value!);
+    if (before?.state === swap.state || !isOutcome(swap.state)) return;
+    const outcomes = this.outcomes.get(name) ?? {};
+    outcomes[swap.state] = (outcomes[swap.state] ?? 0) + 1;
+    this.outcomes.set(name, outcomes);
+  }
+
+  /** What the life of a swap gets of the world. */
+  private ports(name: string): SwapPorts {
+    const { ledger, journal, publisher, threads, vitals, emit } = this.parts;
+    const policy = (): UpstreamPolicy => this.get(name).config.policy;
+    return {
+      now: Date.now,
+      after: (ms, run) => {
+        const timer = setTimeout(run, ms);
+        return () => clearTimeout(timer);
+      },
+      record: (state, why) => journal.record(state, why),
+      publish: (state) => publisher.publish(name, tableOf(state, policy())),
+      acked: (generation) => threads.acked(generation),
+      probe: (version, mode) => vitals.probe(name, version, policy(), mode),
+      health: (version) => vitals.health(name, version),
+      trust: (version, addresses) => vitals.trust(name, version, policy(), addresses),
+      counts: (version) => this.counts(version),
+      peak: (version) => ledger.peak(version.slot),
+      idle: (version) => ledger.isIdle(slotsOf(version)),
+      cut: (version, kind, spreadMs) => threads.cut(version.slot, kind, spreadMs),
+      takeSlots: (count) => ledger.takeSlots(count),
+      freeSlots: (version) => {
+        vitals.forget(name, version);
+        for (const slot of slotsOf(version)) ledger.freeSlot(slot);
+      },
+      giveBackSlots: (slots) => {
+        for (const slot of slots) ledger.freeSlot(slot);
+      },
+      emit,
+    };
+  }
+}
+
+function isOutcome(state: Swap['state']): boolean {
+  return state === 'done' || state === 'rejected' || state === 'rolled-back' || state === 'aborted';
+}
+
+function slotsOf(version: Version): number[] {
+  return [version.slot, ...version.backends.map(({ slot }) => slot)];
+}
+
+function emptyState(name: string): UpstreamState {
+  return { name, revision: 0, changedBy: 'config', changedAt: Date.now(), held: false, split: [], versions: [], swap: null, history: [] };
+}

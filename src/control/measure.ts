@@ -1,0 +1,52 @@
+import type { ControlLedger } from '../ledger/control.ts';
+import { EDGE } from '../ledger/layout.ts';
+import { weightOf } from '../pool/split.ts';
+import type { Swap, UpstreamState } from '../pool/upstream.ts';
+import type { Fleet } from './fleet.ts';
+import type { DataThreads } from './threads.ts';
+import type { Vitals } from './vitals.ts';
+
+/** A snapshot of all figures, as plain data; metrics/ puts it into words. */
+export function measure(fleet: Fleet, ledger: ControlLedger, threads: DataThreads, vitals: Vitals) {
+  return {
+    generation: ledger.generation(),
+    acked: threads.acks(),
+    clientConnections: ledger.edge(EDGE.connections),
+    retries: ledger.edge(EDGE.retries),
+    rejected: ledger.rejected(),
+    upstreams: [...fleet.served].map(([name, { driver }]) => measureUpstream(name, driver.state, fleet, ledger, vitals)),
+  };
+}
+
+function measureUpstream(name: string, state: UpstreamState, fleet: Fleet, ledger: ControlLedger, vitals: Vitals) {
+  return {
+    name,
+    versions: state.versions.map((version) => {
+      const health = vitals.health(name, version);
+      return {
+        id: version.id, phase: version.phase, weight: weightOf(state.split, version.id), counts: fleet.counts(version),
+        traffic: ledger.traffic(version.backends.map(({ slot }) => slot)),
+        backends: version.backends.map(({ address, slot }) => {
+          const { inFlight, started } = fleet.backendCounts(slot);
+          return { address, healthy: health.get(address)?.health === 'healthy', inFlight, requests: started };
+        }),
+      };
+    }),
+    swaps: { ...fleet.outcomes.get(name) },
+    swapSeconds: state.swap === null ? {} : swapSeconds(state.swap, Date.now()),
+  };
+}
+
+const STATE_OF_STEP: Readonly<Record<string, string>> = { requested: 'admitting', admitted: 'cutting-over', live: 'draining', draining: 'draining', drained: 'drained', released: 'released' };
+
+/** Seconds from each step of a swap to the next, by the state that the step began; the running state counts up to now. */
+function swapSeconds(swap: Swap, now: number): Record<string, number> {
+  const seconds: Record<string, number> = {};
+  const running = swap.state !== 'done' && swap.state !== 'rejected' && swap.state !== 'rolled-back' && swap.state !== 'aborted';
+  for (const [i, step] of swap.steps.entries()) {
+    const next = swap.steps.at(i + 1)?.at ?? (running ? now : step.at);
+    const state = STATE_OF_STEP[step.name] ?? 'cutting-over';
+    if (next > step.at) seconds[state] = (seconds[state] ?? 0) + (next - step.at) / 1000;
+  }
+  return seconds;
+}

@@ -1,0 +1,234 @@
+import { randomUUID } from 'node:crypto';
+import { parseUpstream, refuseRouteConflicts } from '../config/parse.ts';
+import { REFUSAL, Refusal } from '../errors/catalogue.ts';
+import { EDGE } from '../ledger/layout.ts';
+import type { ControlLedger } from '../ledger/control.ts';
+import { isAdmitted } from '../pool/phase.ts';
+import type { PastVersion, Receipt, UpstreamState } from '../pool/upstream.ts';
+import type { Version } from '../pool/version.ts';
+import type { SwapRequest, VersionInput } from '../swap/ports.ts';
+import type { Declared } from './declared.ts';
+import type { EventLog } from './events.ts';
+import type { Fleet } from './fleet.ts';
+import type { Caller, Explanation, Goal, LoggedEvent, Operations, Plan, SwapView, UpstreamView, VersionView } from './operations.ts';
+import type { Vitals } from './vitals.ts';
+import { pastView, swapView, upstreamView, versionView } from './views.ts';
+import type { Observed } from './views.ts';
+
+export interface OperatorParts {
+  readonly fleet: Fleet;
+  readonly ledger: ControlLedger;
+  readonly vitals: Vitals;
+  readonly events: EventLog;
+  readonly declared: Declared;
+  readonly ready: () => { ready: boolean; why: string };
+}
+
+/** The operators' side of the control plane: every method is one thing that a person or a deploy tool may ask. */
+export class Operator implements Operations {
+  private readonly parts: OperatorParts;
+
+  constructor(parts: OperatorParts) {
+    this.parts = parts;
+  }
+
+  upstreams(): UpstreamView[] {
+    return [...this.parts.fleet.served.keys()].map((name) => this.upstream(name));
+  }
+
+  upstream(name: string): UpstreamView {
+    return upstreamView(this.state(name), this.observed(name));
+  }
+
+  async putUpstream(name: string, spec: unknown, { by, ifMatch }: Caller): Promise<{ created: boolean; view: UpstreamView }> {
+    const { fleet, declared, events } = this.parts;
+    const config = parseUpstream(name, spec);
+    const others = [...fleet.served.values()].map((served) => served.config).filter((other) => other.name !== name);
+    refuseRouteConflicts([...others, config].map((upstream) => [upstream.name, upstream] as const));
+    const created = !fleet.served.has(name);
+    if (created && ifMatch !== undefined) throw new Refusal(REFUSAL.stale, `There is no upstream ${name} yet, so it has no revision ${ifMatch}.`);
+    if (created) await fleet.add(config, null);
+    else await fleet.change(config, by, ifMatch);
+    declared.put(name, spec);
+    events.emit({ type: 'config', upstream: name, version: null, data: { by, action: created ? 'declared' : 'changed' } });
+    return { created, view: this.upstream(name) };
+  }
+
+  async deleteUpstream(name: string, { by, ifMatch }: Caller): Promise<void> {
+    const { fleet, declared, events } = this.parts;
+    const { revision, changedBy, swap } = this.state(name);
+    if (ifMatch !== undefined && ifMatch !== revision) {
+      throw new Refusal(REFUSAL.stale, `Upstream ${name} is at revision ${revision}, changed by ${changedBy}; not at ${ifMatch}.`, { revision, changedBy });
+    }
+    if (swap !== null && swap.kind !== 'seed' && !this.swapById(swap.id).finished) throw new Refusal(REFUSAL.swapRunning, `A swap of ${name} is running; abort it first.`, { swap: swap.id });
+    declared.remove(name);
+    await fleet.remove(name);
+    events.emit({ type: 'config', upstream: name, version: null, data: { by, action: 'removed' } });
+  }
+
+  versions(name: string): VersionView[] {
+    const state = this.state(name);
+    return [...state.history.map(pastView), ...state.versions.map((version) => versionView(state, version, this.observed(name)))];
+  }
+
+  version(name: string, id: string): VersionView {
+    const { version, past } = this.find(name, id);
+    return version === null ? pastView(past!) : versionView(this.state(name), version, this.observed(name));
+  }
+
+  async register(name: string, input: VersionInput, caller: Caller): Promise<{ created: boolean; view: VersionView }> {
+    const { created } = await this.parts.fleet.get(name).driver.register(input, caller);
+    return { created, view: this.version(name, input.id) };
+  }
+
+  async removeVersion(name: string, id: string, caller: Caller): Promise<VersionView> {
+    await this.parts.fleet.get(name).driver.remove(id, caller);
+    return this.version(name, id);
+  }
+
+  async swap(name: string, request: SwapRequest, caller: Caller): Promise<{ started: boolean; view: SwapView }> {
+    const { started, swap } = await this.parts.fleet.get(name).driver.swap(request, randomUUID(), caller);
+    return { started, view: swap === null ? this.noSwapNeeded(name, request.to) : swapView(this.state(name), swap, this.observed(name)) };
+  }
+
+  /** The answer to a swap to what is live already, when no swap has made it so. */
+  private noSwapNeeded(name: string, to: string): SwapView {
+    return {
+      id: '', upstream: name, kind: 'swap', from: null, to, state: 'done', paused: false, finished: true, killed: 0, weight: 100, requestedBy: '',
+      reason: `${to} is live already`, steps: [], receipt: null,
+    };
+  }
+
+  planSwap(name: string, request: SwapRequest): Plan {
+    return { dryRun: true, upstream: name, ...this.parts.fleet.get(name).driver.plan(request) };
+  }
+
+  async rollback(name: string, to: string | null, caller: Caller): Promise<SwapView> {
+    const swap = await this.parts.fleet.get(name).driver.rollback(to, randomUUID(), caller);
+    return swapView(this.state(name), swap, this.observed(name));
+  }
+
+  async steer(name: string, verb: 'promote' | 'pause' | 'resume' | 'abort', caller: Caller): Promise<SwapView> {
+    const swap = await this.parts.fleet.get(name).driver.steer(verb, caller);
+    return swapView(this.state(name), swap, this.observed(name));
+  }
+
+  lastSwap(name: string): SwapView {
+    const state = this.state(name);
+    if (state.swap === null) throw new Refusal(REFUSAL.noSwap, `Upstream ${name} has had no swap yet.`);
+    return swapView(state, state.swap, this.observed(name));
+  }
+
+  swapById(id: string): SwapView {
+    const found = this.parts.fleet.swaps.get(id);
+    if (found === undefined || !this.parts.fleet.served.has(found.upstream)) throw new Refusal(REFUSAL.noSwap, `There is no swap ${id}, or it was too long ago.`);
+    return swapView(this.state(found.upstream), found.swap, this.observed(found.upstream));
+  }
+
+  async setSplit(name: string, weights: Record<string, number>, caller: Caller): Promise<UpstreamView> {
+    await this.parts.fleet.get(name).driver.setSplit(weights, caller);
+    return this.upstream(name);
+  }
+
+  async hold(name: string, held: boolean, caller: Caller): Promise<UpstreamView> {
+    await this.parts.fleet.get(name).driver.hold(held, caller);
+    return this.upstream(name);
+  }
+
+  async drainBackend(name: string, address: string, { by }: Caller): Promise<UpstreamView> {
+    this.state(name);
+    if (!this.parts.vitals.stop(name, address)) throw new Refusal(REFUSAL.notFound, `No version of ${name} has a backend ${address}.`);
+    this.parts.events.emit({ type: 'health', upstream: name, version: null, data: { by, backend: address, health: 'stopped by an operator' } });
+    return this.upstream(name);
+  }
+
+  receipt(name: string, id: string): Receipt {
+    const { past, version } = this.find(name, id);
+    if (past?.receipt != null && version === null) return past.receipt;
+    const why = version === null ? 'was rejected before it had any traffic' : `is ${version.phase}`;
+    throw new Refusal(REFUSAL.noReceipt, `${id} has no receipt: it ${why}.`);
+  }
+
+  explain(name: string, id: string | null): Explanation {
+    const found = this.parts.fleet.get(name).driver.explain(id);
+    if (found === null) throw this.unknown(name, id ?? '');
+    return found;
+  }
+
+  waitFor(name: string, id: string, goal: Goal, timeoutMs: number, signal: AbortSignal): Promise<{ reached: boolean; view: VersionView }> {
+    const { driver } = this.parts.fleet.get(name);
+    this.find(name, id);
+    return new Promise((resolve) => {
+      let settled = false;
+      let off = (): void => undefined;
+      const finish = (reached: boolean): void => {
+        if (settled) return;
+        settled = true;
+        off();
+        clearTimeout(timer);
+        resolve({ reached, view: this.version(name, id) });
+      };
+      const look = (): void => {
+        const standing = this.standing(name, id, goal);
+        if (standing !== 'waiting') finish(standing === 'reached');
+      };
+      const timer = setTimeout(() => finish(false), timeoutMs);
+      off = driver.changed(look);
+      signal.addEventListener('abort', () => finish(false), { once: true });
+      look();
+    });
+  }
+
+  private standing(name: string, id: string, goal: Goal): 'reached' | 'never' | 'waiting' {
+    const state = this.state(name);
+    const version = state.versions.find((candidate) => candidate.id === id);
+    if (version === undefined) return this.find(name, id).past?.version.phase === goal || (goal === 'drained' && this.find(name, id).past?.receipt != null) ? 'reached' : 'never';
+    const { swap } = state;
+    const moving = swap !== null && swap.to === id && swap.state === 'cutting-over';
+    if (goal === 'admitted') return isAdmitted(version.phase) ? 'reached' : 'waiting';
+    // Live means all of it: the first step of a canary is not yet what a deployer waits for.
+    if (goal === 'live') return version.phase === 'live' && !moving ? 'reached' : 'waiting';
+    return version.phase === goal ? 'reached' : 'waiting';
+  }
+
+  eventsAfter(id: string | null): { events: LoggedEvent[]; complete: boolean } {
+    return this.parts.events.after(id);
+  }
+
+  onEvent(listener: (event: LoggedEvent) => void): () => void {
+    return this.parts.events.on(listener);
+  }
+
+  ready(): { ready: boolean; why: string } {
+    return this.parts.ready();
+  }
+
+  private state(name: string): UpstreamState {
+    return this.parts.fleet.get(name).driver.state;
+  }
+
+  private find(name: string, id: string): { version: Version | null; past: PastVersion | null } {
+    const state = this.state(name);
+    const version = state.versions.find((candidate) => candidate.id === id) ?? null;
+    const past = state.history.findLast((entry) => entry.version.id === id) ?? null;
+    if (version === null && past === null) throw this.unknown(name, id);
+    return { version, past };
+  }
+
+  private unknown(name: string, id: string): Refusal {
+    const ids = this.state(name).versions.map((version) => version.id);
+    return new Refusal(REFUSAL.noVersion, `Upstream ${name} has no version ${id}; it has ${ids.join(', ') || 'none'}.`);
+  }
+
+  private observed(name: string): Observed {
+    const { fleet, ledger, vitals } = this.parts;
+    return {
+      counts: (version) => fleet.counts(version),
+      backendCounts: (slot) => fleet.backendCounts(slot),
+      available: (slot) => ledger.available(slot),
+      health: (version) => vitals.health(name, version),
+      isEjected: (version, address) => vitals.isEjected(name, version.id, address),
+      waiting: () => ledger.edge(EDGE.held),
+    };
+  }
+}

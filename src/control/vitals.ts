@@ -1,0 +1,176 @@
+import { availableOf } from '../health/availability.ts';
+import { Checker } from '../health/checker.ts';
+import type { BackendHealth, ProbeMode } from '../health/evidence.ts';
+import { OutlierWatch } from '../health/outlier.ts';
+import type { SuspectGroup } from '../health/outlier.ts';
+import { effectiveWeights } from '../health/slow-start.ts';
+import type { ControlLedger } from '../ledger/control.ts';
+import type { UpstreamPolicy } from '../pool/policy.ts';
+import type { Backend, Version } from '../pool/version.ts';
+
+const SLOW_START_TICK_MS = 250;
+const FULL_WEIGHT = 1000;
+
+interface Watched {
+  readonly upstream: string;
+  readonly version: Version;
+  policy: UpstreamPolicy;
+  /** Addresses that may get traffic, by when they first might (milliseconds on the vitals' clock). */
+  readonly trusted: Map<string, number>;
+  /** Addresses that an operator has taken out. */
+  readonly stopped: Set<string>;
+}
+
+export interface VitalsParts {
+  readonly ledger: ControlLedger;
+  /** A probe has ended; `changed` = the health is another one. */
+  readonly onProbe: (upstream: string, version: string, address: string, now: BackendHealth, changed: boolean) => void;
+  readonly onEjected: (upstream: string, version: string, address: string, until: number | null) => void;
+}
+
+/** What is observed of backends: probes, failures, ejections; written to the ledger as availability and effective weight. */
+export class Vitals {
+  private readonly parts: VitalsParts;
+  private readonly checker: Checker;
+  private readonly outliers: OutlierWatch;
+  private readonly watched = new Map<string, Watched>();
+  private readonly slowStart: NodeJS.Timeout;
+
+  constructor(parts: VitalsParts) {
+    this.parts = parts;
+    this.checker = new Checker({ report: (key, now, before) => this.probed(key, now, before) });
+    this.outliers = new OutlierWatch({
+      now: () => performance.now(),
+      after: (ms, run) => {
+        const timer = setTimeout(run, ms);
+        return () => clearTimeout(timer);
+      },
+      groups: () => this.suspects(),
+      changed: (key, until) => this.ejected(key, until),
+    });
+    this.slowStart = setInterval(() => this.ease(), SLOW_START_TICK_MS);
+    this.slowStart.unref();
+  }
+
+  close(): void {
+    clearInterval(this.slowStart);
+    this.outliers.close();
+    this.checker.close();
+  }
+
+  probe(upstream: string, version: Version, policy: UpstreamPolicy, mode: ProbeMode | 'off'): void {
+    const entry = this.entry(upstream, version, policy);
+    entry.policy = policy;
+    for (const backend of version.backends) {
+      const key = keyOf(upstream, version.id, backend.address);
+      if (mode === 'off') this.checker.stop(key);
+      else this.checker.watch(key, backend.address, policy.health, mode);
+    }
+    this.assess(entry);
+  }
+
+  trust(upstream: string, version: Version, policy: UpstreamPolicy, addresses: readonly string[]): void {
+    const entry = this.entry(upstream, version, policy);
+    const now = performance.now();
+    for (const address of addresses) if (!entry.trusted.has(address)) entry.trusted.set(address, now);
+    this.assess(entry);
+  }
+
+  /** An operator's soft stop, and its end. @returns false when there is no such backend. */
+  stop(upstream: string, address: string): boolean {
+    let found = false;
+    for (const entry of this.watched.values()) {
+      if (entry.upstream !== upstream || !entry.version.backends.some((backend) => backend.address === address)) continue;
+      entry.stopped.add(address);
+      this.assess(entry);
+      found = true;
+    }
+    return found;
+  }
+
+  forget(upstream: string, version: Version): void {
+    for (const { address } of version.backends) this.checker.stop(keyOf(upstream, version.id, address));
+    this.watched.delete(versionKey(upstream, version.id));
+  }
+
+  health(upstream: string, version: Version): ReadonlyMap<string, BackendHealth> {
+    const found = new Map<string, BackendHealth>();
+    for (const { address } of version.backends) {
+      const health = this.checker.health(keyOf(upstream, version.id, address));
+      if (health !== null) found.set(address, health);
+    }
+    return found;
+  }
+
+  isEjected(upstream: string, version: string, address: string): boolean {
+    return this.outliers.isEjected(keyOf(upstream, version, address));
+  }
+
+  private entry(upstream: string, version: Version, policy: UpstreamPolicy): Watched {
+    const key = versionKey(upstream, version.id);
+    const known = this.watched.get(key);
+    if (known?.version.slot === version.slot) return known;
+    const entry: Watched = { upstream, version, policy, trusted: new Map(), stopped: new Set() };
+    for (const { slot } of version.backends) this.parts.ledger.setWeight(slot, FULL_WEIGHT);
+    this.watched.set(key, entry);
+    return entry;
+  }
+
+  private probed(key: string, now: BackendHealth, before: BackendHealth['health']): void {
+    const [upstream, version, address] = key.split('\n');
+    const entry = this.watched.get(versionKey(upstream, version));
+    if (entry === undefined) return;
+    if (now.health !== before) this.assess(entry);
+    this.parts.onProbe(upstream, version, address, now, now.health !== before);
+  }
+
+  /** Writes the availability of a version's backends to the ledger: every data thread sees it at its next pick. */
+  private assess(entry: Watched): void {
+    const { upstream, version, policy, trusted, stopped } = entry;
+    const available = availableOf(version.backends.map(({ address }) => {
+      const key = keyOf(upstream, version.id, address);
+      return { admitted: trusted.has(address), health: this.checker.health(key)?.health ?? 'unknown', ejected: this.outliers.isEjected(key), stopped: stopped.has(address) };
+    }), policy.health.failOpen);
+    for (const [i, { slot }] of version.backends.entries()) this.parts.ledger.setAvailable(slot, available[i]);
+  }
+
+  private *suspects(): Iterable<SuspectGroup> {
+    for (const { upstream, version, policy, trusted } of this.watched.values()) {
+      if (policy.outlier.failures === 0) continue;
+      const usable = (backend: Backend): boolean => trusted.has(backend.address) && this.checker.health(keyOf(upstream, version.id, backend.address))?.health !== 'unhealthy';
+      yield {
+        policy: policy.outlier,
+        suspects: version.backends.map((backend) => ({
+          key: keyOf(upstream, version.id, backend.address), failures: this.parts.ledger.failuresInRow(backend.slot), usable: usable(backend),
+        })),
+      };
+    }
+  }
+
+  private ejected(key: string, until: number | null): void {
+    const [upstream, version, address] = key.split('\n');
+    const entry = this.watched.get(versionKey(upstream, version));
+    if (entry === undefined) return;
+    this.assess(entry);
+    this.parts.onEjected(upstream, version, address, until === null ? null : Date.now() + until - performance.now());
+  }
+
+  private ease(): void {
+    const now = performance.now();
+    for (const { version, policy, trusted } of this.watched.values()) {
+      if (policy.slowStart.window === 0) continue;
+      const known = version.backends.filter(({ address }) => trusted.has(address));
+      const weights = effectiveWeights(known.map(({ address }) => ({ weight: 1, age: now - (trusted.get(address) ?? now) })), policy.slowStart);
+      for (const [i, { slot }] of known.entries()) this.parts.ledger.setWeight(slot, weights[i]);
+    }
+  }
+}
+
+// Names, ids and addresses hold no line breaks.
+function versionKey(upstream: string, version: string): string {
+  return `${upstream}\n${version}`;
+}
+
+function keyOf(upstream: string, version: string, address: string): string {
+  return `${versionKey(upstream, version)}\n${address}`;
+}
