@@ -79,7 +79,12 @@ function addWebSocket(server: Server, { version, address }: Backend): WebSocketS
 
 async function listen(version: string, host: string, port: number): Promise<() => void> {
   const backend: Backend = { version, address: `${host}:${port}`, count: 0 };
-  const server = createServer((request, response) => answer(request, response, backend));
+  let stopping = false;
+  const server = createServer((request, response) => {
+    // A connection that is busy when the end comes is not idle until its answer is out.
+    response.on('close', () => stopping && setImmediate(() => server.closeIdleConnections()));
+    answer(request, response, backend);
+  });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', (error: NodeJS.ErrnoException) => {
     reject(new Error(error.code === 'EADDRINUSE' ? `port ${port} of ${host} is in use` : `port ${port} of ${host}: ${error.message}`));
@@ -88,6 +93,7 @@ async function listen(version: string, host: string, port: number): Promise<() =
   await promise;
   const sockets = addWebSocket(server, backend);
   return () => {
+    stopping = true;
     for (const socket of sockets.clients) socket.close(1001);
     server.close();
     server.closeIdleConnections();

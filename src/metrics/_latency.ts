@@ -1,5 +1,5 @@
 import { Histogram } from 'prom-client';
-import type { HistogramConfiguration, LabelValues, MetricObjectWithValues, MetricValueWithName } from 'prom-client';
+import type { HistogramConfiguration, LabelValues } from 'prom-client';
 import type { Traffic } from '../ledger/control.ts';
 import { BIN_BOUNDS } from '../ledger/layout.ts';
 
@@ -19,31 +19,34 @@ export class LedgerHistogram<T extends string> extends Histogram<T> {
     this.read = read;
   }
 
-  override async get(): Promise<MetricObjectWithValues<MetricValueWithName<T>>> {
+  /** What the registry asks for when it writes text; the values that the class itself would keep are not used. */
+  getForPromString(): Promise<unknown> {
     const { name, help } = this.about;
-    const values = [...this.read()].flatMap(({ labels, traffic }) => seriesOf(name, labels, traffic));
-    return { ...(await super.get()), name, help, values };
-  }
-
-  /** What the registry asks for when it writes text. */
-  getForPromString(): Promise<MetricObjectWithValues<MetricValueWithName<T>>> {
-    return this.get();
+    return Promise.resolve({ name, help, type: 'histogram', aggregator: 'sum', values: [...this.read()].flatMap(({ labels, traffic }) => seriesOf(name, labels, traffic)) });
   }
 }
 
-function seriesOf<T extends string>(name: string, labels: LabelValues<T>, { bins, latencySum }: Traffic): MetricValueWithName<T>[] {
+interface Sample<T extends string> {
+  readonly metricName: string;
+  readonly labels: LabelValues<T>;
+  readonly sharedLabels: LabelValues<T>;
+  readonly value: number;
+}
+
+function seriesOf<T extends string>(name: string, labels: LabelValues<T>, { bins, latencySum }: Traffic): Sample<T>[] {
   let below = 0;
   let bin = 0;
+  const bucket = (le: string, value: number): Sample<T> => ({ metricName: `${name}_bucket`, labels: { ...labels, le }, sharedLabels: {}, value });
   const buckets = EDGES.map((edge) => {
     while (bin <= edge) below += bins[bin++];
-    return { metricName: `${name}_bucket`, labels: { ...labels, le: String(BIN_BOUNDS[edge]) }, value: below };
+    return bucket(String(BIN_BOUNDS[edge]), below);
   });
   // The count is the sum of the bins, not `answered`: a scrape must never see a bucket above the count.
   const count = bins.reduce((sum, each) => sum + each, 0);
   return [
     ...buckets,
-    { metricName: `${name}_bucket`, labels: { ...labels, le: '+Inf' }, value: count },
-    { metricName: `${name}_sum`, labels, value: latencySum },
-    { metricName: `${name}_count`, labels, value: count },
+    bucket('+Inf', count),
+    { metricName: `${name}_sum`, labels, sharedLabels: {}, value: latencySum },
+    { metricName: `${name}_count`, labels, sharedLabels: {}, value: count },
   ];
 }

@@ -142,7 +142,8 @@ export function createMetrics(source: MetricsSource): Metrics {
   let scrape: Promise<string> | null = null;
   const take = async (): Promise<string> => {
     now = source.snapshot();
-    return registry.metrics();
+    // prom-client writes an event loop lag without samples as `Nan`, which is not a number of the text format.
+    return (await registry.metrics()).replaceAll(/ Nan$/gm, ' NaN');
   };
   return {
     contentType: registry.contentType,
