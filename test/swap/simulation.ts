@@ -2,7 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Refusal } from '../../src/errors/catalogue.ts';
 import type { SwapRequest } from '../../src/swap/ports.ts';
 import { randomFrom } from './random.ts';
-import { input, OPERATOR, RISE, SwapWorld } from './world.ts';
+import { input, OPERATOR, policy, RISE, SwapWorld } from './world.ts';
 import type { Kind } from './world.ts';
 
 const STEPS = 40;
@@ -29,7 +29,8 @@ class Run {
     this.random = randomFrom(seed);
     const keep = this.chance(0.5) ? 0 : this.whole(1, 60_000);
     const minReady = this.chance(0.3) ? 1 : null;
-    this.world = new SwapWorld({ rollback: { keep }, admission: { timeout: this.whole(1, 10_000), minReady }, drain: { requests: this.whole(0, 5_000), tunnels: this.whole(0, 20_000) } });
+    const { health } = policy();
+    this.world = new SwapWorld({ health: { ...health, kind: this.chance(0.1) ? 'none' : 'http' }, rollback: { keep }, admission: { timeout: this.whole(1, 10_000), minReady }, drain: { requests: this.whole(0, 5_000), tunnels: this.whole(0, 20_000) } });
   }
 
   chance(p: number): boolean {

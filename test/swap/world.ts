@@ -80,6 +80,8 @@ export class SwapWorld {
   private peaks = new Map<number, number>();
   private timers: Timer[] = [];
   private waiters: { generation: number; resolve: (acks: Record<string, number>) => void }[] = [];
+  /** Last generation in which a version had weight, by its row. */
+  private lastWeighted = new Map<number, number>();
   private passedOnce = new Set<string>();
   private nextSlot = 0;
   private nextTimer = 0;
@@ -137,7 +139,7 @@ export class SwapWorld {
     for (let round = 0; round < rounds; round++) {
       const version = this.state.versions.find((other) => other.id === id);
       const probed = version === undefined ? undefined : this.probed.get(version.slot);
-      if (version === undefined || probed === undefined || probed.mode === 'off') return;
+      if (version === undefined || probed === undefined || probed.mode === 'off' || this.policy.health.kind === 'none') return;
       for (const { address } of version.backends) {
         this.probeOne(version, probed, address);
         this.driver.healthChanged(id, address);
@@ -222,6 +224,7 @@ export class SwapWorld {
     this.peaks.clear();
     this.probed.clear();
     this.trusted.clear();
+    this.lastWeighted.clear();
     this.generation = 0;
     this.committed = null;
     this.threads = this.threads.map(() => ({ ack: 0, table: null }));
@@ -258,6 +261,7 @@ export class SwapWorld {
     if (state !== this.disk) this.broken('a state was published that is not the recorded one');
     this.committed = state;
     this.generation++;
+    for (const { id, slot } of state.versions) if (weightOf(state.split, id) > 0) this.lastWeighted.set(slot, this.generation);
     if (!this.lateAcks) for (const thread of this.threads.keys()) this.ack(thread);
     return this.generation;
   }
@@ -269,6 +273,14 @@ export class SwapWorld {
     if (problem !== null) this.broken(problem);
     if (state.revision !== before.revision + 1) this.broken(`revision ${before.revision} was followed by ${state.revision}`);
     for (const { id, phase } of state.versions) if ((phase === 'live') !== weightOf(state.split, id) > 0) this.broken(`${id} is ${phase} with weight ${weightOf(state.split, id)}`);
+    if (before.split.length > 0 && state.split.length === 0) this.broken('nothing is live any more');
+    for (const { id, slot, drain } of state.versions) {
+      if (drain?.acks != null && this.disk.versions.some((version) => version.slot === slot) && (drain.generation ?? 0) <= (this.lastWeighted.get(slot) ?? 0)) {
+        this.broken(`${id} had weight in generation ${this.lastWeighted.get(slot)}; its drain says ${drain.generation}`);
+      }
+    }
+    const swap = state.swap;
+    if (swap?.state === 'aborted' && before.swap?.state === 'rolling-back' && JSON.stringify(state.split) !== JSON.stringify(swap.before)) this.broken('an aborted swap left its mark on the split');
     for (const { version, receipt } of state.history) if (!before.history.some((past) => past.version === version)) this.gone(version, receipt);
   }
 
@@ -340,6 +352,12 @@ export class SwapWorld {
         if (this.dies(me)) return;
         const seen = this.probed.get(version.slot)?.seen ?? new Map<string, BackendHealth>();
         if (mode === 'admitting' || mode === 'fresh') for (const [address, health] of seen) seen.set(address, { ...health, run: 0 });
+        if (this.policy.health.kind === 'none') {
+          for (const { address } of version.backends) {
+            seen.set(address, { health: 'healthy', run: 0, probes: [] });
+            this.passedOnce.add(`${version.id}@${version.createdAt}/${address}`);
+          }
+        }
         this.probed.set(version.slot, { version, mode, seen });
       },
       health: (version) => this.probed.get(version.slot)?.seen ?? new Map(),
