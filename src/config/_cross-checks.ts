@@ -22,8 +22,9 @@ function repeated<T>(values: readonly T[], keyOf: (value: T) => string): { at: n
 }
 
 export function listenerIssues({ listeners, admin }: ParsedConfig): Issue[] {
-  const issues = repeated(listeners, ({ host, port }) => `${host}:${port}`)
-    .map(({ at, key }) => issue(['listeners', at], `expected an address of its own, got '${key}' a second time`));
+  const issues = repeated(listeners, ({ host, port }) => `${host}:${port}`).map(({ at, key }) =>
+    issue(['listeners', at], `expected an address of its own, got '${key}' a second time`),
+  );
   const everywhere = new Set(['0.0.0.0', '::']);
   for (const { host, port } of listeners) {
     const clash = port === admin.port && (host === admin.host || everywhere.has(host) || everywhere.has(admin.host));
@@ -68,8 +69,9 @@ export function upstreamIssues(upstream: ParsedUpstream, under: Path): Issue[] {
 
 function versionIssues({ versions, admission }: ParsedUpstream, id: string, under: Path): Issue[] {
   const { backends } = versions[id];
-  const issues = repeated(backends, (backend) => backend.address)
-    .map(({ at, key }) => issue([...under, 'backends', at], `expected an address of its own, got '${key}' a second time`));
+  const issues = repeated(backends, (backend) => backend.address).map(({ at, key }) =>
+    issue([...under, 'backends', at], `expected an address of its own, got '${key}' a second time`),
+  );
   if (admission.minReady !== null && admission.minReady > backends.length) {
     issues.push(issue([...under, 'backends'], `expected at least admission.minReady (${admission.minReady}) of them, got ${backends.length}`));
   }

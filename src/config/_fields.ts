@@ -25,7 +25,8 @@ export const name = text("a name of letters, digits, '.', '_' and '-', at most 6
 
 /** A duration of at least `least` milliseconds. */
 export function duration(least: number) {
-  const expected = least === 0 ? "a duration such as '500ms', '30s' or '5m'" : `a duration of at least ${formatDuration(least)}, such as '500ms', '30s' or '5m'`;
+  const expected =
+    least === 0 ? "a duration such as '500ms', '30s' or '5m'" : `a duration of at least ${formatDuration(least)}, such as '500ms', '30s' or '5m'`;
   const valid = (value: unknown): boolean => {
     if (typeof value !== 'string' && typeof value !== 'number') return false;
     const ms = parseDuration(value);
@@ -52,11 +53,17 @@ export const hostPattern = text("a host name, '*.' and a host name, or '*' (no p
 /** Path prefix of a route; a trailing `/` means nothing on segment boundaries and is dropped. */
 export const pathPrefix = text("a path that begins with '/', without '//', '.' or '..' segments, '?', '#', '*' or spaces", (value) => {
   if (!/^\/[!-~]*$/.test(value) || value.length > 1024 || /[?#*\\]/.test(value)) return false;
-  return !value.slice(1).split('/').some((segment, i, all) => segment === '.' || segment === '..' || (segment === '' && i < all.length - 1));
+  return !value
+    .slice(1)
+    .split('/')
+    .some((segment, i, all) => segment === '.' || segment === '..' || (segment === '' && i < all.length - 1));
 }).transform((value) => (value.length > 1 && value.endsWith('/') ? value.slice(0, -1) : value));
 
 /** Path of a probe: an origin-form target. */
-export const probePath = text("a path that begins with '/', without spaces or '#'", (value) => /^\/[!-~]*$/.test(value) && !value.includes('#') && value.length <= 2048);
+export const probePath = text(
+  "a path that begins with '/', without spaces or '#'",
+  (value) => /^\/[!-~]*$/.test(value) && !value.includes('#') && value.length <= 2048,
+);
 
 /** `host:port` or `[ipv6]:port`, as it is compared and shown. */
 export const address = text("'host:port' or '[ipv6]:port' with a port from 1 to 65535", (value) => {

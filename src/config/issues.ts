@@ -18,7 +18,8 @@ export function showValue(value: unknown): string {
   if (typeof value === 'string') return `'${clip(value.replaceAll(/[\u0000-\u001f\u007f]/g, '?'))}'`;
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : `a list of ${value.length}`;
   if (typeof value === 'object' && value !== null) return 'an object';
-  return typeof value === 'function' ? 'a function' : clip(String(value));
+  if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`;
+  return clip(`${value as number | boolean | null}`);
 }
 
 function clip(text: string): string {

@@ -53,7 +53,7 @@ async function importDefault(file: string): Promise<unknown> {
     timer = setTimeout(() => reject(new Error(`it took longer than ${LOAD_TIMEOUT / 1000} s to evaluate`)), LOAD_TIMEOUT);
   });
   try {
-    const module: Record<string, unknown> = await Promise.race([import(url), late]);
+    const module = await Promise.race([import(url) as Promise<Record<string, unknown>>, late]);
     if (!('default' in module)) return refuse(file, 'it has no default export; expected `export default defineConfig({…})`');
     return module.default;
   } catch (error) {

@@ -1,7 +1,20 @@
-/** The shape of the configuration file and its defaults (design.md, section 5). Unknown fields are errors. */
+/** The shape of the configuration file and its defaults. Unknown fields are errors. */
 import { z } from 'zod';
 import {
-  address, bindHost, cidr, duration, fieldName, fieldValue, hostHeader, hostPattern, name, pathPrefix, percent, probePath, secret, whole,
+  address,
+  bindHost,
+  cidr,
+  duration,
+  fieldName,
+  fieldValue,
+  hostHeader,
+  hostPattern,
+  name,
+  pathPrefix,
+  percent,
+  probePath,
+  secret,
+  whole,
 } from './_fields.ts';
 
 const SECOND = 1000;
@@ -26,7 +39,10 @@ const health = z.strictObject({
   timeout: duration(10).default(5 * SECOND),
   rise: whole(1, 100).default(2),
   fall: whole(1, 100).default(3),
-  expectStatus: z.union([status.transform((one) => [one]), z.array(status).min(1).max(100)], { error: 'a status from 100 to 599 or a list of them' }).nullable().default(null),
+  expectStatus: z
+    .union([status.transform((one) => [one]), z.array(status).min(1).max(100)], { error: 'a status from 100 to 599 or a list of them' })
+    .nullable()
+    .default(null),
   expectHeader: z.record(fieldName, fieldValue).default({}),
   failOpen: percent.default(50),
 });
@@ -44,10 +60,9 @@ const slowStart = z.strictObject({
   minWeight: percent.default(10),
 });
 
-const backend = z.union(
-  [address.transform((text) => ({ address: text, weight: 1 })), z.strictObject({ address, weight: whole(1, 1000).default(1) })],
-  { error: "'host:port' or {address, weight}" },
-);
+const backend = z.union([address.transform((text) => ({ address: text, weight: 1 })), z.strictObject({ address, weight: whole(1, 1000).default(1) })], {
+  error: "'host:port' or {address, weight}",
+});
 
 const version = z.strictObject({ backends: z.array(backend).min(1).max(MOST_BACKENDS) });
 
@@ -62,23 +77,29 @@ export const upstreamSchema = z.strictObject({
   balance: oneOf(['least-in-flight', 'round-robin', 'random', 'maglev']).default('least-in-flight'),
   sticky: z.strictObject({ cookie: fieldName.nullable().default(null), header: fieldName.nullable().default(null) }).prefault({}),
   retries: z.strictObject({ attempts: whole(0, 10).default(1), budget: percent.default(20) }).prefault({}),
-  timeouts: z.strictObject({
-    dial: duration(1).default(3 * SECOND),
-    head: duration(1).default(30 * SECOND),
-    idle: duration(1).default(60 * SECOND),
-    tunnel: duration(1).default(60 * MINUTE),
-  }).prefault({}),
-  limits: z.strictObject({
-    body: whole(0, Number.MAX_SAFE_INTEGER, ' (bytes)').nullable().default(null),
-    connections: whole(1, 1_000_000).nullable().default(null),
-  }).prefault({}),
+  timeouts: z
+    .strictObject({
+      dial: duration(1).default(3 * SECOND),
+      head: duration(1).default(30 * SECOND),
+      idle: duration(1).default(60 * SECOND),
+      tunnel: duration(1).default(60 * MINUTE),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      body: whole(0, Number.MAX_SAFE_INTEGER, ' (bytes)').nullable().default(null),
+      connections: whole(1, 1_000_000).nullable().default(null),
+    })
+    .prefault({}),
   outlier: off(outlier, '{failures, base, max, maxEjected}').prefault({}),
   slowStart: off(slowStart, '{window, aggression, minWeight}').default(false),
-  hold: z.strictObject({
-    queue: whole(0, 1_000_000).default(1000),
-    timeout: duration(0).default(30 * SECOND),
-    whenUnavailable: z.boolean().default(false),
-  }).prefault({}),
+  hold: z
+    .strictObject({
+      queue: whole(0, 1_000_000).default(1000),
+      timeout: duration(0).default(30 * SECOND),
+      whenUnavailable: z.boolean().default(false),
+    })
+    .prefault({}),
   versions: z.record(name, version).default({}),
   live: name.nullable().optional(),
 });
@@ -94,27 +115,42 @@ const admin = z.strictObject({
 });
 
 export const configSchema = z.strictObject({
-  listeners: z.array(z.strictObject({ host: bindHost.default('0.0.0.0'), port })).min(1).max(64).default([{ host: '0.0.0.0', port: 8080 }]),
+  listeners: z
+    .array(z.strictObject({ host: bindHost.default('0.0.0.0'), port }))
+    .min(1)
+    .max(64)
+    .default([{ host: '0.0.0.0', port: 8080 }]),
   admin: admin.prefault({}),
   dataThreads: z.union([z.literal('auto'), whole(1, 256)], { error: "'auto' or a whole number from 1 to 256" }).default('auto'),
-  stateDir: z.custom<string>((value) => typeof value === 'string' && value !== '' && !value.includes('\0'), { error: 'the path of a folder' }).default('.switchyard'),
+  stateDir: z
+    .custom<string>((value) => typeof value === 'string' && value !== '' && !value.includes('\0'), { error: 'the path of a folder' })
+    .default('.switchyard'),
   trustedProxies: z.array(cidr).max(10_000).default([]),
-  timeouts: z.strictObject({
-    clientHead: duration(1).default(10 * SECOND),
-    keepAlive: duration(1).default(60 * SECOND),
-    body: duration(1).default(30 * SECOND),
-  }).prefault({}),
-  limits: z.strictObject({
-    head: whole(1024, GIB / 1024, ' (bytes)').default(32_768),
-    headers: whole(1, 10_000).default(100),
-    target: whole(64, GIB / 1024, ' (bytes)').default(8192),
-    connections: whole(1, 10_000_000).default(10_000),
-  }).prefault({}),
+  timeouts: z
+    .strictObject({
+      clientHead: duration(1).default(10 * SECOND),
+      keepAlive: duration(1).default(60 * SECOND),
+      body: duration(1).default(30 * SECOND),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      head: whole(1024, GIB / 1024, ' (bytes)').default(32_768),
+      headers: whole(1, 10_000).default(100),
+      target: whole(64, GIB / 1024, ' (bytes)').default(8192),
+      connections: whole(1, 10_000_000).default(10_000),
+    })
+    .prefault({}),
   accessLog: oneOf(['off', 'sampled', 'full']).default('off'),
   shutdown: z.strictObject({ drain: duration(0).default(30 * SECOND) }).prefault({}),
-  upstreams: z.record(name, upstreamSchema).default({})
+  upstreams: z
+    .record(name, upstreamSchema)
+    .default({})
     .refine((all) => Object.keys(all).length <= MOST_UPSTREAMS, { error: `at most ${MOST_UPSTREAMS} upstreams` }),
-  demo: z.array(z.strictObject({ version: name, ports: z.array(port).min(1).max(16) })).max(8).default([]),
+  demo: z
+    .array(z.strictObject({ version: name, ports: z.array(port).min(1).max(16) }))
+    .max(8)
+    .default([]),
 });
 
 export type ParsedUpstream = z.output<typeof upstreamSchema>;

@@ -89,12 +89,21 @@ export class Checker {
 
   /** Stops everything. */
   close(): void {
-    for (const key of [...this.watched.keys()]) this.stop(key);
+    for (const key of this.watched.keys()) this.stop(key);
   }
 
   private add(key: string, target: Address, policy: HealthPolicy, mode: ProbeMode): Watched {
     const entry: Watched = {
-      key, target, policy, mode, standing: { health: 'unknown', run: 0 }, probes: [], cancel: null, running: null, waiting: false, again: false,
+      key,
+      target,
+      policy,
+      mode,
+      standing: { health: 'unknown', run: 0 },
+      probes: [],
+      cancel: null,
+      running: null,
+      waiting: false,
+      again: false,
     };
     this.watched.set(key, entry);
     return entry;

@@ -28,7 +28,12 @@ const BLANK: EjectionRecord = { until: null, times: 0, decayAt: 0, paid: 0 };
  * Decides about the backends of one version. Pure.
  * @returns the new records by key, for these backends only
  */
-export function judgeOutliers(suspects: readonly Suspect[], records: ReadonlyMap<string, EjectionRecord>, policy: OutlierPolicy, now: number): Map<string, EjectionRecord> {
+export function judgeOutliers(
+  suspects: readonly Suspect[],
+  records: ReadonlyMap<string, EjectionRecord>,
+  policy: OutlierPolicy,
+  now: number,
+): Map<string, EjectionRecord> {
   const next = new Map(suspects.map((suspect) => [suspect.key, settle(suspect, records.get(suspect.key) ?? BLANK, policy, now)]));
   if (policy.failures === 0) return next;
   const isEjected = ({ key }: Suspect): boolean => next.get(key)?.until != null;

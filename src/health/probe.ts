@@ -74,7 +74,8 @@ function complaint({ statusCode, headers }: Dispatcher.ResponseData, { expectSta
   for (const [name, expected] of Object.entries(expectHeader)) {
     const found = headers[name.toLowerCase()];
     const value = Array.isArray(found) ? found.join(', ') : found;
-    if (value !== expected) return value === undefined ? `no header ${name}, expected '${expected}'` : `header ${name} is '${value.slice(0, 60)}', expected '${expected}'`;
+    if (value !== expected)
+      return value === undefined ? `no header ${name}, expected '${expected}'` : `header ${name} is '${value.slice(0, 60)}', expected '${expected}'`;
   }
   return null;
 }

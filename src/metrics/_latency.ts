@@ -22,7 +22,13 @@ export class LedgerHistogram<T extends string> extends Histogram<T> {
   /** What the registry asks for when it writes text; the values that the class itself would keep are not used. */
   getForPromString(): Promise<unknown> {
     const { name, help } = this.about;
-    return Promise.resolve({ name, help, type: 'histogram', aggregator: 'sum', values: [...this.read()].flatMap(({ labels, traffic }) => seriesOf(name, labels, traffic)) });
+    return Promise.resolve({
+      name,
+      help,
+      type: 'histogram',
+      aggregator: 'sum',
+      values: [...this.read()].flatMap(({ labels, traffic }) => seriesOf(name, labels, traffic)),
+    });
   }
 }
 

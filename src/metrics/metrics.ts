@@ -18,7 +18,7 @@ interface Described {
   readonly name: string;
   readonly help: string;
   readonly labels: readonly string[];
-  read(now: MetricsSnapshot): Iterable<Point>;
+  readonly read: (now: MetricsSnapshot) => Iterable<Point>;
 }
 
 const PHASES: readonly Phase[] = ['admitting', 'standby', 'live', 'draining', 'drained'];
@@ -51,67 +51,109 @@ const BACKEND = ['upstream', 'version', 'backend'];
 
 const METRICS: readonly Described[] = [
   {
-    type: 'counter', name: 'switchyard_requests_total', help: 'Requests that a version answered, by class of the status.',
-    labels: ['upstream', 'version', 'code'], read: perVersion(({ traffic }) => CLASSES.map((code, i) => [code, traffic.codes[i]])),
+    type: 'counter',
+    name: 'switchyard_requests_total',
+    help: 'Requests that a version answered, by class of the status.',
+    labels: ['upstream', 'version', 'code'],
+    read: perVersion(({ traffic }) => CLASSES.map((code, i) => [code, traffic.codes[i]])),
   },
   {
-    type: 'gauge', name: 'switchyard_in_flight', help: 'Requests, streams and tunnels that a backend has now.',
-    labels: BACKEND, read: perBackend(({ inFlight }) => inFlight),
+    type: 'gauge',
+    name: 'switchyard_in_flight',
+    help: 'Requests, streams and tunnels that a backend has now.',
+    labels: BACKEND,
+    read: perBackend(({ inFlight }) => inFlight),
   },
   {
-    type: 'gauge', name: 'switchyard_backend_healthy', help: '1 when the probes of a backend say that it is healthy, else 0.',
-    labels: BACKEND, read: perBackend(({ healthy }) => (healthy ? 1 : 0)),
+    type: 'gauge',
+    name: 'switchyard_backend_healthy',
+    help: '1 when the probes of a backend say that it is healthy, else 0.',
+    labels: BACKEND,
+    read: perBackend(({ healthy }) => (healthy ? 1 : 0)),
   },
   {
-    type: 'counter', name: 'switchyard_backend_requests_total', help: 'Requests that were given to a backend, retries included.',
-    labels: BACKEND, read: perBackend(({ requests }) => requests),
+    type: 'counter',
+    name: 'switchyard_backend_requests_total',
+    help: 'Requests that were given to a backend, retries included.',
+    labels: BACKEND,
+    read: perBackend(({ requests }) => requests),
   },
   {
-    type: 'counter', name: 'switchyard_upstream_failures_total', help: 'Attempts that failed at a backend of a version, by reason.',
-    labels: ['upstream', 'version', 'reason'], read: perVersion(({ traffic }) => FAILURE_LIST.map(({ code }, i) => [code, traffic.failures[i] ?? 0])),
+    type: 'counter',
+    name: 'switchyard_upstream_failures_total',
+    help: 'Attempts that failed at a backend of a version, by reason.',
+    labels: ['upstream', 'version', 'reason'],
+    read: perVersion(({ traffic }) => FAILURE_LIST.map(({ code }, i) => [code, traffic.failures[i] ?? 0])),
   },
   {
-    type: 'counter', name: 'switchyard_retries_total', help: 'Requests that were tried again on another backend.',
-    labels: [], read: ({ retries }) => [[[], retries]],
+    type: 'counter',
+    name: 'switchyard_retries_total',
+    help: 'Requests that were tried again on another backend.',
+    labels: [],
+    read: ({ retries }) => [[[], retries]],
   },
   {
-    type: 'counter', name: 'switchyard_killed_total', help: 'What a version had in flight when it was cut, by kind.',
-    labels: ['upstream', 'version', 'kind'], read: perVersion(({ counts }) => Object.entries(counts.killedByKind)),
+    type: 'counter',
+    name: 'switchyard_killed_total',
+    help: 'What a version had in flight when it was cut, by kind.',
+    labels: ['upstream', 'version', 'kind'],
+    read: perVersion(({ counts }) => Object.entries(counts.killedByKind)),
   },
   {
-    type: 'gauge', name: 'switchyard_split_weight', help: 'Percent of the traffic of an upstream that a version gets.',
+    type: 'gauge',
+    name: 'switchyard_split_weight',
+    help: 'Percent of the traffic of an upstream that a version gets.',
     labels: ['upstream', 'version'],
-    *read(now) {
-      for (const { version, at } of eachVersion(now)) yield [at, version.weight];
-    },
+    read: (now) => Array.from(eachVersion(now), ({ version, at }): Point => [at, version.weight]),
   },
   {
-    type: 'gauge', name: 'switchyard_version_phase', help: '1 for the phase that a version is in, 0 for the others.',
-    labels: ['upstream', 'version', 'phase'], read: perVersion((version) => PHASES.map((phase) => [phase, version.phase === phase ? 1 : 0])),
+    type: 'gauge',
+    name: 'switchyard_version_phase',
+    help: '1 for the phase that a version is in, 0 for the others.',
+    labels: ['upstream', 'version', 'phase'],
+    read: perVersion((version) => PHASES.map((phase) => [phase, version.phase === phase ? 1 : 0])),
   },
   {
-    type: 'counter', name: 'switchyard_swaps_total', help: 'Swaps that have ended, by outcome.',
-    labels: ['upstream', 'outcome'], read: perUpstream(({ swaps }) => Object.entries({ ...NO_SWAPS, ...swaps })),
+    type: 'counter',
+    name: 'switchyard_swaps_total',
+    help: 'Swaps that have ended, by outcome.',
+    labels: ['upstream', 'outcome'],
+    read: perUpstream(({ swaps }) => Object.entries({ ...NO_SWAPS, ...swaps })),
   },
   {
-    type: 'gauge', name: 'switchyard_swap_phase_seconds', help: 'Seconds that the running or last swap has spent in each of its phases.',
-    labels: ['upstream', 'phase'], read: perUpstream(({ swapSeconds }) => Object.entries(swapSeconds)),
+    type: 'gauge',
+    name: 'switchyard_swap_phase_seconds',
+    help: 'Seconds that the running or last swap has spent in each of its phases.',
+    labels: ['upstream', 'phase'],
+    read: perUpstream(({ swapSeconds }) => Object.entries(swapSeconds)),
   },
   {
-    type: 'gauge', name: 'switchyard_client_connections', help: 'Client connections that are open now.',
-    labels: [], read: ({ clientConnections }) => [[[], clientConnections]],
+    type: 'gauge',
+    name: 'switchyard_client_connections',
+    help: 'Client connections that are open now.',
+    labels: [],
+    read: ({ clientConnections }) => [[[], clientConnections]],
   },
   {
-    type: 'counter', name: 'switchyard_rejected_requests_total', help: 'Requests that were refused before they reached a backend, by reason.',
-    labels: ['reason'], read: ({ rejected }) => byReason(rejected),
+    type: 'counter',
+    name: 'switchyard_rejected_requests_total',
+    help: 'Requests that were refused before they reached a backend, by reason.',
+    labels: ['reason'],
+    read: ({ rejected }) => byReason(rejected),
   },
   {
-    type: 'gauge', name: 'switchyard_generation', help: 'Generation of the table that is committed.',
-    labels: [], read: ({ generation }) => [[[], generation]],
+    type: 'gauge',
+    name: 'switchyard_generation',
+    help: 'Generation of the table that is committed.',
+    labels: [],
+    read: ({ generation }) => [[[], generation]],
   },
   {
-    type: 'gauge', name: 'switchyard_thread_acked_generation', help: 'Newest generation that a data thread has moved to.',
-    labels: ['thread'], read: ({ acked }) => Object.entries(acked).map(([thread, generation]) => [[thread], generation]),
+    type: 'gauge',
+    name: 'switchyard_thread_acked_generation',
+    help: 'Newest generation that a data thread has moved to.',
+    labels: ['thread'],
+    read: ({ acked }) => Object.entries(acked).map(([thread, generation]) => [[thread], generation]),
   },
 ];
 
@@ -123,7 +165,7 @@ function byReason(rejected: readonly number[]): Point[] {
 }
 
 /**
- * The metrics of interface.md, filled in when they are asked for. The hot path is not touched: figures are read from the ledger.
+ * All metrics, filled in when they are asked for. The hot path is not touched: figures are read from the ledger.
  * Process metrics (CPU, memory, event loop of the control thread, garbage collection) are added to them.
  */
 export function createMetrics(source: MetricsSource): Metrics {
@@ -132,8 +174,11 @@ export function createMetrics(source: MetricsSource): Metrics {
   for (const metric of METRICS) register(registry, metric, () => now);
   const latency = new LedgerHistogram(
     {
-      name: 'switchyard_request_duration_seconds', help: 'From the request head to the end of the answer, of requests that a version answered.',
-      labelNames: ['upstream', 'version'], buckets: [...BUCKET_BOUNDS], registers: [registry],
+      name: 'switchyard_request_duration_seconds',
+      help: 'From the request head to the end of the answer, of requests that a version answered.',
+      labelNames: ['upstream', 'version'],
+      buckets: [...BUCKET_BOUNDS],
+      registers: [registry],
     },
     () => Array.from(eachVersion(now), ({ version, at: [upstream, id] }) => ({ labels: { upstream, version: id }, traffic: version.traffic })),
   );

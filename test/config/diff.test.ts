@@ -10,7 +10,7 @@ const BASE: ConfigInput = { upstreams: { web: WEB, api: API } };
 function diff(after: ConfigInput, before: ConfigInput = BASE) {
   const surroundings = { cores: 2, folder: '/srv' };
   const { added, changed, ...rest } = diffConfig(parseConfig(before, surroundings), parseConfig(after, surroundings));
-  return { ...rest, added: added.map(({ name }) => name), changed: changed.map(({ upstream, fields }) => [upstream.name, ...fields]) };
+  return { ...rest, added: added.map(({ name }) => name), changed: changed.map(({ upstream, fields }) => [upstream.name].concat(fields)) };
 }
 
 const NOTHING = { added: [], changed: [], removed: [], routes: false, edge: false, shutdown: false, warnings: [], same: true };
@@ -22,9 +22,17 @@ t.test('nothing changed, in whatever order it is written', async (t) => {
 });
 
 t.test('upstreams come, go and change', async (t) => {
-  t.strictSame(diff({ upstreams: { web: WEB, shop: { routes: [{ path: '/shop' }] } } }), { ...NOTHING, added: ['shop'], removed: ['api'], routes: true, same: false });
+  t.strictSame(diff({ upstreams: { web: WEB, shop: { routes: [{ path: '/shop' }] } } }), {
+    ...NOTHING,
+    added: ['shop'],
+    removed: ['api'],
+    routes: true,
+    same: false,
+  });
   t.strictSame(diff({ upstreams: { web: { ...WEB, balance: 'random', drain: { requests: '1s' } }, api: API } }), {
-    ...NOTHING, changed: [['web', 'drain', 'balance']], same: false,
+    ...NOTHING,
+    changed: [['web', 'drain', 'balance']],
+    same: false,
   });
   t.strictSame(diff({ upstreams: { web: WEB, api: { routes: [{ path: '/v2' }] } } }), { ...NOTHING, changed: [['api', 'routes']], routes: true, same: false });
 });
@@ -36,9 +44,17 @@ t.test('the edge and the shutdown change at run time', async (t) => {
 });
 
 t.test('what cannot change at run time is a warning', async (t) => {
-  const after: ConfigInput = { ...BASE, listeners: [{ port: 8081 }], admin: { port: 9901 }, dataThreads: 3, stateDir: 'elsewhere', demo: [{ version: 'v1', ports: [9001] }] };
+  const after: ConfigInput = {
+    ...BASE,
+    listeners: [{ port: 8081 }],
+    admin: { port: 9901 },
+    dataThreads: 3,
+    stateDir: 'elsewhere',
+    demo: [{ version: 'v1', ports: [9001] }],
+  };
   t.strictSame(diff(after), {
-    ...NOTHING, warnings: ['listeners', 'admin', 'dataThreads', 'stateDir', 'demo'].map((field) => `The change of ${field} takes effect after a restart.`),
+    ...NOTHING,
+    warnings: ['listeners', 'admin', 'dataThreads', 'stateDir', 'demo'].map((field) => `The change of ${field} takes effect after a restart.`),
   });
 });
 

@@ -20,7 +20,10 @@ t.test('the same configuration as TypeScript, JavaScript and JSON', async (t) =>
   const body = { listeners: [{ host: '127.0.0.1', port: 8099 }], stateDir: 'state' };
   await writeFile(join(dir, 'a.json'), JSON.stringify(body));
   await writeFile(join(dir, 'b.mjs'), `export default ${JSON.stringify(body)};`);
-  await writeFile(join(dir, 'c.ts'), `const port: number = 8099;\nexport default { listeners: [{ host: '127.0.0.1', port }], stateDir: 'state' } satisfies object;`);
+  await writeFile(
+    join(dir, 'c.ts'),
+    `const port: number = 8099;\nexport default { listeners: [{ host: '127.0.0.1', port }], stateDir: 'state' } satisfies object;`,
+  );
   for (const name of ['a.json', 'b.mjs', 'c.ts']) {
     const config = await loadConfig(join(dir, name));
     t.strictSame(config.listeners, body.listeners, name);
@@ -59,12 +62,19 @@ t.test('what cannot be read is refused in one sentence that names the file', asy
     t.match((await refusalOf(join(dir, name))).message, message, name);
   }
   t.match((await refusalOf(dir)).message, /it is not a file$/);
-  t.strictSame((await refusalOf(join(dir, 'wrong.json'))).errors.map(({ path }) => path), ['dataThreads']);
+  t.strictSame(
+    (await refusalOf(join(dir, 'wrong.json'))).errors.map(({ path }) => path),
+    ['dataThreads'],
+  );
 });
 
 async function watched(t: Tap, file: string): Promise<{ calls: () => number }> {
   let calls = 0;
-  const watch = await watchConfig(file, () => calls++, (error) => t.fail(error.message));
+  const watch = await watchConfig(
+    file,
+    () => calls++,
+    (error) => t.fail(error.message),
+  );
   t.teardown(() => watch.close());
   return { calls: () => calls };
 }
@@ -108,7 +118,11 @@ t.test('a watch does not keep the process alive, and is silent once closed', asy
   const file = join(await tempDir(t), 'proxy.config.json');
   await writeFile(file, '1');
   let calls = 0;
-  const watch = await watchConfig(file, () => calls++, () => undefined);
+  const watch = await watchConfig(
+    file,
+    () => calls++,
+    () => undefined,
+  );
   await writeFile(file, '2');
   watch.close();
   await sleep(250);
@@ -117,7 +131,7 @@ t.test('a watch does not keep the process alive, and is silent once closed', asy
   const script = `const { watchConfig } = await import(${JSON.stringify(module)}); await watchConfig(process.argv[1], () => {}, () => {});`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', script, file]);
   const timer = setTimeout(() => child.kill('SIGKILL'), 8000);
-  const [code] = await once(child, 'exit');
+  const [code] = (await once(child, 'exit')) as [number | null];
   clearTimeout(timer);
   t.equal(code, 0);
 });

@@ -12,12 +12,21 @@ const host = '127.0.0.1';
 
 /** Whether anyone listens there. */
 async function answers(port: number): Promise<boolean> {
-  return fetch(`http://${host}:${port}/healthz`).then((response) => response.ok, () => false);
+  return fetch(`http://${host}:${port}/healthz`).then(
+    (response) => response.ok,
+    () => false,
+  );
 }
 
 t.test('the service', async (t) => {
   const [one, two, other] = await freePorts(3);
-  const demo = await startDemo([{ version: 'v1', ports: [one, two] }, { version: 'v<2>', ports: [other] }], { host });
+  const demo = await startDemo(
+    [
+      { version: 'v1', ports: [one, two] },
+      { version: 'v<2>', ports: [other] },
+    ],
+    { host },
+  );
   t.teardown(() => demo.stop());
   const url = `http://${host}:${one}`;
 
@@ -45,14 +54,14 @@ t.test('the service', async (t) => {
   await t.test('sends events and echoes WebSocket messages', async (t) => {
     const controller = new AbortController();
     const events = await fetch(`${url}/events`, { signal: controller.signal });
-    const chunk = await events.body?.getReader().read();
-    t.match(new TextDecoder().decode(chunk?.value), /^event: tick\ndata: \{"version":"v1",/);
+    const chunk = (await events.body?.getReader().read()) as { value: Uint8Array } | undefined;
+    t.match(Buffer.from(chunk?.value ?? []).toString(), /^event: tick\ndata: \{"version":"v1",/);
     controller.abort();
     const socket = new WebSocket(`ws://${host}:${one}/ws`);
-    const [greeting] = await once(socket, 'message');
+    const [greeting] = (await once(socket, 'message')) as [Buffer];
     t.match(JSON.parse(String(greeting)), { version: 'v1' });
     socket.send('hello');
-    const [echo] = await once(socket, 'message');
+    const [echo] = (await once(socket, 'message')) as [Buffer];
     t.equal(String(echo), 'hello');
     const closed = once(socket, 'close');
     await demo.stop();
@@ -78,9 +87,18 @@ t.test('a port in use is named, and nothing is left running', async (t) => {
   const server = createServer().listen(taken, host);
   await once(server, 'listening');
   t.teardown(() => server.close());
-  await t.rejects(startDemo([{ version: 'v1', ports: [free] }, { version: 'v2', ports: [taken] }], { host }), {
-    message: `The demo version v2 could not be started: port ${taken} of ${host} is in use.`,
-  });
+  await t.rejects(
+    startDemo(
+      [
+        { version: 'v1', ports: [free] },
+        { version: 'v2', ports: [taken] },
+      ],
+      { host },
+    ),
+    {
+      message: `The demo version v2 could not be started: port ${taken} of ${host} is in use.`,
+    },
+  );
   t.notOk(await answers(free));
   await startDemo([{ version: 'v2', ports: [taken] }], { host }).catch((error: unknown) => t.type(error, Refusal));
 });

@@ -1,18 +1,26 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import t from 'tap';
 import { availableOf } from '../../src/health/availability.ts';
 import type { Candidate } from '../../src/health/availability.ts';
 
 /** `h`ealthy, `u`nhealthy, `s`topping, `?` unknown, `n`ever admitted (but healthy), `e`jected, `o`perator-stopped. */
 const LETTERS: Readonly<Record<string, Partial<Candidate>>> = {
-  h: {}, u: { health: 'unhealthy' }, s: { health: 'stopping' }, '?': { health: 'unknown' }, n: { admitted: false }, e: { ejected: true }, o: { stopped: true },
+  h: {},
+  u: { health: 'unhealthy' },
+  s: { health: 'stopping' },
+  '?': { health: 'unknown' },
+  n: { admitted: false },
+  e: { ejected: true },
+  o: { stopped: true },
 };
 
 const candidate = (letter: string): Candidate => ({ admitted: true, health: 'healthy', ejected: false, stopped: false, ...LETTERS[letter] });
 
 /** The letters of those that are available, others as `.`. */
 function shown(letters: string, failOpen: number): string {
-  return availableOf([...letters].map(candidate), failOpen).map((available, i) => (available ? letters[i] : '.')).join('');
+  return availableOf(letters.split('').map(candidate), failOpen)
+    .map((available, i) => (available ? letters[i] : '.'))
+    .join('');
 }
 
 t.test('who gets traffic', async (t) => {
@@ -46,25 +54,40 @@ t.test('who gets traffic', async (t) => {
 });
 
 const candidates = fc.array(
-  fc.record({ admitted: fc.boolean(), health: fc.constantFrom('unknown' as const, 'healthy' as const, 'unhealthy' as const, 'stopping' as const), ejected: fc.boolean(), stopped: fc.boolean() }),
+  fc.record({
+    admitted: fc.boolean(),
+    health: fc.constantFrom('unknown' as const, 'healthy' as const, 'unhealthy' as const, 'stopping' as const),
+    ejected: fc.boolean(),
+    stopped: fc.boolean(),
+  }),
   { maxLength: 12 },
 );
 const percent = fc.integer({ min: 0, max: 100 });
 
 t.test('never a backend that was not admitted', async () => {
-  fc.assert(fc.property(candidates, percent, (all, failOpen) => availableOf(all, failOpen).every((available, i) => !available || all[i].admitted)), { numRuns: 5000 });
+  fc.assert(
+    fc.property(candidates, percent, (all, failOpen) => availableOf(all, failOpen).every((available, i) => !available || all[i].admitted)),
+    { numRuns: 5000 },
+  );
 });
 
 t.test('with a fail-open share there is always one, if any was admitted', async () => {
   fc.assert(
-    fc.property(candidates, percent.filter((share) => share > 0), (all, failOpen) => availableOf(all, failOpen).includes(true) === all.some(({ admitted }) => admitted)),
+    fc.property(
+      candidates,
+      percent.filter((share) => share > 0),
+      (all, failOpen) => availableOf(all, failOpen).includes(true) === all.some(({ admitted }) => admitted),
+    ),
     { numRuns: 5000 },
   );
 });
 
 t.test('without one, never a backend that is known to be bad', async () => {
   const bad = ({ health }: Candidate): boolean => health === 'unhealthy' || health === 'stopping';
-  fc.assert(fc.property(candidates, (all) => availableOf(all, 0).every((available, i) => !available || !bad(all[i]))), { numRuns: 5000 });
+  fc.assert(
+    fc.property(candidates, (all) => availableOf(all, 0).every((available, i) => !available || !bad(all[i]))),
+    { numRuns: 5000 },
+  );
 });
 
 t.test('a healthy backend is never worse off than an unhealthy one', async () => {

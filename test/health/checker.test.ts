@@ -3,7 +3,7 @@ import { parseUpstream } from '../../src/config/parse.ts';
 import type { HealthInput } from '../../src/config/input.ts';
 import { Checker } from '../../src/health/checker.ts';
 import type { CheckerParts } from '../../src/health/checker.ts';
-import type { BackendHealth, Probe } from '../../src/health/evidence.ts';
+import type { Probe } from '../../src/health/evidence.ts';
 import type { HealthPolicy } from '../../src/pool/policy.ts';
 import { RawUpstream } from '../helpers/raw_upstream.ts';
 import { eventually } from '../helpers/wait.ts';
@@ -28,18 +28,19 @@ function world(parts: Partial<CheckerParts> = {}) {
   const timers: { at: number; run: () => void }[] = [];
   const pending: Pending[] = [];
   const reports: string[] = [];
-  const details: BackendHealth[] = [];
   const checker = new Checker({
     report: (key, health, before) => {
       reports.push(`${key} ${before}>${health.health} ${health.run}`);
-      details.push(health);
     },
     probe: (target, _, signal) => {
       const { promise, resolve } = Promise.withResolvers<Probe>();
       const at = now;
-      const end = (status: number, ms: number): void => resolve({ at, ok: status >= 200 && status < 300, status: status || null, ms, error: status === 200 ? null : `status ${status}` });
+      const end = (status: number, ms: number): void =>
+        resolve({ at, ok: status >= 200 && status < 300, status: status || null, ms, error: status === 200 ? null : `status ${status}` });
       const mine: Pending = {
-        at, host: target.host, signal,
+        at,
+        host: target.host,
+        signal,
         async answer(status, ms = 0) {
           pending.splice(pending.indexOf(mine), 1);
           now += ms;
@@ -64,9 +65,12 @@ function world(parts: Partial<CheckerParts> = {}) {
     ...parts,
   });
   return {
-    checker, pending, reports, timers, details,
+    checker,
+    pending,
+    reports,
+    timers,
     /** Lets time pass until the next timer; how long that was. */
-    async next(): Promise<number> {
+    next: async (): Promise<number> => {
       const timer = timers.toSorted((a, b) => a.at - b.at)[0];
       if (timer === undefined) throw new Error('no timer is set');
       timers.splice(timers.indexOf(timer), 1);
@@ -104,7 +108,11 @@ t.test('admitting: at once, then each admitInterval, until told otherwise', asyn
 });
 
 t.test('steady is jittered by a tenth', async (t) => {
-  for (const [random, wait] of [[0, 1800], [0.5, 2000], [1, 2200]]) {
+  for (const [random, wait] of [
+    [0, 1800],
+    [0.5, 2000],
+    [1, 2200],
+  ]) {
     const { checker, pending, next } = world({ random: () => random });
     checker.watch('a', ADDRESS, policyOf(), 'steady');
     await pending[0].answer(200);
@@ -172,7 +180,10 @@ t.test('the last five probes are kept, newest last', async (t) => {
     await pending[0].answer(status);
     await next();
   }
-  t.strictSame(checker.health('a')?.probes.map((probe) => probe.status), [202, 203, 204, 205, 206]);
+  t.strictSame(
+    checker.health('a')?.probes.map((probe) => probe.status),
+    [202, 203, 204, 205, 206],
+  );
   checker.close();
 });
 

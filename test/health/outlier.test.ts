@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import t from 'tap';
 import { OutlierWatch, judgeOutliers } from '../../src/health/outlier.ts';
 import type { EjectionRecord, Suspect } from '../../src/health/outlier.ts';
@@ -67,7 +67,14 @@ t.test('each time longer, up to the longest; good times shorten it again', async
 });
 
 t.test('at most 10 % of a version, but one of two', async (t) => {
-  for (const [size, most] of [[1, 0], [2, 1], [9, 1], [19, 1], [20, 2], [35, 3]]) {
+  for (const [size, most] of [
+    [1, 0],
+    [2, 1],
+    [9, 1],
+    [19, 1],
+    [20, 2],
+    [35, 3],
+  ]) {
     const v = version(size);
     for (let i = 0; i < size; i++) v.set(i, { failures: 5 + i });
     const ejected = v.at(0);
@@ -85,7 +92,10 @@ t.test('never the last one that could serve', async (t) => {
 });
 
 t.test('off', async (t) => {
-  for (const policy of [{ ...POLICY, failures: 0 }, { ...POLICY, maxEjected: 0 }]) {
+  for (const policy of [
+    { ...POLICY, failures: 0 },
+    { ...POLICY, maxEjected: 0 },
+  ]) {
     const v = version(4, policy);
     v.set(0, { failures: 1000 });
     t.strictSame(v.at(0), []);
@@ -93,7 +103,10 @@ t.test('off', async (t) => {
 });
 
 t.test('switching it off brings everyone back', async (t) => {
-  const suspects: Suspect[] = [{ key: 'a', failures: 9, usable: true }, { key: 'b', failures: 0, usable: true }];
+  const suspects: Suspect[] = [
+    { key: 'a', failures: 9, usable: true },
+    { key: 'b', failures: 0, usable: true },
+  ];
   const records = judgeOutliers(suspects, new Map(), POLICY, 0);
   t.not(records.get('a')?.until, null);
   t.equal(judgeOutliers(suspects, records, { ...POLICY, failures: 0 }, 1000).get('a')?.until, null);
@@ -104,11 +117,11 @@ t.test('whatever happens: the share holds, someone is left, and every ejection e
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 12 }), fc.array(tick, { maxLength: 60 }), fc.integer({ min: 1, max: 100 }), (size, ticks, maxEjected) => {
       const policy = { ...POLICY, maxEjected };
-      let suspects: Suspect[] = Array.from({ length: size }, (_, i) => ({ key: String(i), failures: 0, usable: true }));
+      const suspects: Suspect[] = Array.from({ length: size }, (_, i) => ({ key: String(i), failures: 0, usable: true }));
       let records: Map<string, EjectionRecord> = new Map();
       let now = 0;
       for (const changes of ticks) {
-        for (const { i, failures, usable } of changes) suspects = suspects.map((suspect, at) => (at === i ? { ...suspect, failures, usable } : suspect));
+        for (const { i, failures, usable } of changes) if (i < size) suspects[i] = { key: String(i), failures, usable };
         const before = records;
         records = judgeOutliers(suspects, records, policy, (now += 1000));
         const fresh = suspects.filter(({ key }) => records.get(key)?.until != null && before.get(key)?.until == null);
@@ -117,8 +130,12 @@ t.test('whatever happens: the share holds, someone is left, and every ejection e
         if (fresh.length > 0 && !suspects.some(({ key, usable }) => usable && records.get(key)?.until == null)) return false;
         if (ejected.some(({ until }) => until !== null && (until <= now || until - now > policy.max))) return false;
       }
-      suspects = suspects.map((suspect) => ({ ...suspect, failures: 0 }));
-      records = judgeOutliers(suspects, records, policy, now + policy.max);
+      records = judgeOutliers(
+        suspects.map(({ key }) => ({ key, failures: 0, usable: true })),
+        records,
+        policy,
+        now + policy.max,
+      );
       return [...records.values()].every(({ until }) => until === null);
     }),
     { numRuns: 1000 },
@@ -128,7 +145,10 @@ t.test('whatever happens: the share holds, someone is left, and every ejection e
 t.test('the watch looks each second, tells once, and forgets who is gone', async (t) => {
   let now = 0;
   let next: (() => void) | null = null;
-  let suspects: Suspect[] = [{ key: 'a', failures: 0, usable: true }, { key: 'b', failures: 0, usable: true }];
+  let suspects: Suspect[] = [
+    { key: 'a', failures: 0, usable: true },
+    { key: 'b', failures: 0, usable: true },
+  ];
   const told: (readonly [string, number | null])[] = [];
   const watch = new OutlierWatch({
     now: () => now,
@@ -151,8 +171,11 @@ t.test('the watch looks each second, tells once, and forgets who is gone', async
   t.strictSame(told, [['a', 32_000]]);
   t.ok(watch.isEjected('a'));
   t.notOk(watch.isEjected('b'));
-  while (now < 32_000) tick();
-  t.strictSame(told, [['a', 32_000], ['a', null]]);
+  for (let seconds = 3; seconds < 32; seconds++) tick();
+  t.strictSame(told, [
+    ['a', 32_000],
+    ['a', null],
+  ]);
   suspects = [];
   tick();
   t.notOk(watch.isEjected('a'));

@@ -9,7 +9,11 @@ import type { UpstreamConnection } from '../helpers/raw_upstream.ts';
 import { eventually } from '../helpers/wait.ts';
 
 /** A server that writes these bytes on each connection, then does what `then` says. */
-function raw(t: Parameters<typeof RawUpstream.start>[0], bytes: string, then: (connection: UpstreamConnection) => void = () => undefined): Promise<RawUpstream> {
+function raw(
+  t: Parameters<typeof RawUpstream.start>[0],
+  bytes: string,
+  then: (connection: UpstreamConnection) => void = () => undefined,
+): Promise<RawUpstream> {
   return RawUpstream.start(t, undefined, {
     async onConnection(connection) {
       if (bytes !== '') connection.write(bytes);
@@ -71,10 +75,15 @@ t.test('what is no answer', async (t) => {
     ['silence', '', () => undefined, 'no answer within 250 ms'],
     ['half a head', `${head}Content-Le`, () => undefined, 'no answer within 250 ms'],
     ['half a body', `${head}Content-Length: 10\r\n\r\nfive5`, () => undefined, 'no answer within 250 ms'],
-    ['an endless trickle', head, (connection) => {
-      const timer = setInterval(() => connection.write('X-A: b\r\n'), 20);
-      connection.socket.on('close', () => clearInterval(timer));
-    }, 'no answer within 250 ms'],
+    [
+      'an endless trickle',
+      head,
+      (connection) => {
+        const timer = setInterval(() => connection.write('X-A: b\r\n'), 20);
+        connection.socket.on('close', () => clearInterval(timer));
+      },
+      'no answer within 250 ms',
+    ],
     ['closed at once', '', (connection) => connection.end(), 'the connection was closed before the answer was complete'],
     ['closed half-way', `${head}Content-Length: 10\r\n\r\nfive5`, (connection) => connection.end(), 'the connection was closed before the answer was complete'],
     ['TLS garbage', '\x15\x03\x01\x00\x02\x02\x46', (connection) => connection.end(), 'the answer is not valid HTTP'],

@@ -55,8 +55,13 @@ function versionOf(ledger: ControlLedger, id: string, slots: number[], change: P
 
 function snapshotOf(versions: VersionMetrics[], change: Partial<MetricsSnapshot> = {}, web: Partial<UpstreamMetrics> = {}): MetricsSnapshot {
   return {
-    generation: 9, acked: { 0: 9, 1: 8 }, clientConnections: 12, retries: 3, rejected: REJECT_LIST.map((_, i) => i),
-    upstreams: [{ name: 'web', versions, swaps: { done: 4 }, swapSeconds: { admitting: 1.25 }, ...web }], ...change,
+    generation: 9,
+    acked: { 0: 9, 1: 8 },
+    clientConnections: 12,
+    retries: 3,
+    rejected: REJECT_LIST.map((_, i) => i),
+    upstreams: [{ name: 'web', versions, swaps: { done: 4 }, swapSeconds: { admitting: 1.25 }, ...web }],
+    ...change,
   };
 }
 
@@ -148,17 +153,29 @@ t.test('refusals that share a reason are one series', async (t) => {
   const families = await scrape(snapshotOf([]));
   const series = families.get('switchyard_rejected_requests_total')?.series ?? new Map<string, number>();
   t.equal(series.size, new Set(REJECT_LIST.map(({ code }) => code)).size);
-  t.equal([...series.values()].reduce((sum, each) => sum + each, 0), REJECT_LIST.reduce((sum, _, i) => sum + i, 0), 'none is lost');
+  t.equal(
+    [...series.values()].reduce((sum, each) => sum + each, 0),
+    REJECT_LIST.reduce((sum, _, i) => sum + i, 0),
+    'none is lost',
+  );
 });
 
 t.test('the histogram is cumulative and adds up', async (t) => {
   const { ledger, backends } = busyLedger();
   const families = await scrape(snapshotOf([versionOf(ledger, 'v1', backends)]));
   const series = families.get('switchyard_request_duration_seconds')?.series ?? new Map<string, number>();
-  const buckets = [...series].filter(([key]) => key.includes('_bucket')).map(([key, count]) => ({ le: Number(/le="\+?([^"]+)"/.exec(key)?.[1].replace('Inf', 'Infinity')), count }));
+  const buckets = [...series]
+    .filter(([key]) => key.includes('_bucket'))
+    .map(([key, count]) => ({ le: Number(/le="\+?([^"]+)"/.exec(key)?.[1].replace('Inf', 'Infinity')), count }));
   t.ok(buckets.length >= 10 && buckets.length <= 20, 'a sensible number of buckets');
-  t.ok(buckets.every(({ le }, i) => i === 0 || le > buckets[i - 1].le), 'bounds rise');
-  t.ok(buckets.every(({ le }) => le === Infinity || BIN_BOUNDS.includes(le)), "bounds are the ledger's");
+  t.ok(
+    buckets.every(({ le }, i) => i === 0 || le > buckets[i - 1].le),
+    'bounds rise',
+  );
+  t.ok(
+    buckets.every(({ le }) => le === Infinity || BIN_BOUNDS.includes(le)),
+    "bounds are the ledger's",
+  );
   const seconds = [0.0001, 0.0003, 0.001, 0.005, 0.005, 0.07, 0.002, 60];
   for (const { le, count } of buckets) t.equal(count, seconds.filter((each) => each < le).length, `le ${le}`);
   const at = 'upstream="web",version="v1"';
@@ -175,7 +192,7 @@ t.test('the series of a released version disappear, and those of the others neve
   ledger.closeThread(1);
   snapshot = snapshotOf([versionOf(ledger, 'v2', [4])]);
   const after = parse(await metrics.text());
-  t.notMatch([...after.values()].flatMap(({ series }) => [...series.keys()]).join('\n'), 'version="v1"');
+  t.notMatch([...after.values()].map(({ series }) => Array.from(series.keys()).join('\n')).join('\n'), 'version="v1"');
   for (const [name, { type, series }] of after) {
     if (type === 'gauge' || !name.startsWith('switchyard_')) continue;
     for (const [key, value] of series) t.ok(value >= (before.get(name)?.series.get(key) ?? 0), key);
@@ -215,6 +232,8 @@ t.test('a scrape that fails does not spoil the next', async (t) => {
 t.test('a thousand backends are written in one go', async (t) => {
   const ledger = new ControlLedger(2, 1000);
   const slots = ledger.takeSlots(1000) ?? [];
-  const families = await scrape(snapshotOf([versionOf(ledger, 'v1', slots)].map((version) => ({ ...version, backends: slots.map((slot) => ({ address: `a:${slot + 1}`, healthy: true, inFlight: 0, requests: 0 })) }))));
+  const families = await scrape(
+    snapshotOf([versionOf(ledger, 'v1', slots, { backends: slots.map((slot) => ({ address: `a:${slot + 1}`, healthy: true, inFlight: 0, requests: 0 })) })]),
+  );
   t.equal(families.get('switchyard_in_flight')?.series.size, 1000);
 });
