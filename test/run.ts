@@ -5,7 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createReadStream, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createReadStream, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
@@ -57,8 +57,12 @@ try {
   const reporter = process.stdout.isTTY ? [] : ['--reporter=min'];
   // What runs in worker threads and child processes is not measured, so a threshold would say little about this project.
   const coverage = process.argv.some((argument) => argument.startsWith('--coverage')) ? ['--allow-incomplete-coverage'] : ['--disable-coverage'];
+  // Of a folder tap would run every file, helpers too.
+  const asked = process.argv
+    .slice(2)
+    .map((argument) => (statSync(argument, { throwIfNoEntry: false })?.isDirectory() ? join(argument, '**/*.test.ts') : argument));
   const tap = join(root, 'node_modules', '.bin', 'tap');
-  const child = spawn(process.execPath, [tap, 'run', ...reporter, ...coverage, `--output-file=${results}`, ...process.argv.slice(2)], {
+  const child = spawn(process.execPath, [tap, 'run', ...reporter, ...coverage, `--output-file=${results}`, ...asked], {
     cwd: root,
     stdio: 'inherit',
   });
