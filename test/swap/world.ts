@@ -249,6 +249,12 @@ export class SwapWorld {
     return counts;
   }
 
+  private counts(slot: number): Counts {
+    const counts = this.countsOf(slot);
+    const open = (kind: Kind): number => this.requests.filter((request) => request.slot === slot && request.kind === kind).length;
+    return { ...counts, killedByKind: { ...counts.killedByKind }, streams: open('stream'), tunnels: open('tunnel') };
+  }
+
   private answerWaiters(): void {
     const least = Math.min(...this.threads.map(({ ack }) => ack));
     for (const waiter of this.waiters.filter(({ generation }) => generation <= least)) {
@@ -367,7 +373,7 @@ export class SwapWorld {
         for (const address of addresses) trusted.add(address);
         this.trusted.set(version.slot, trusted);
       },
-      counts: (version) => ({ ...this.countsOf(version.slot), killedByKind: { ...this.countsOf(version.slot).killedByKind } }),
+      counts: (version) => this.counts(version.slot),
       peak: (version) => this.peaks.get(version.slot) ?? 0,
       idle: (version) => !this.requests.some(({ slot }) => slot === version.slot),
       cut: (version, kind, spreadMs) => {
