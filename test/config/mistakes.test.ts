@@ -1,6 +1,6 @@
 import t from 'tap';
 import { parseConfig } from '../../src/config/parse.ts';
-import { issuesOf } from './issues_of.ts';
+import { issuesOf } from '../helpers/issues_of.ts';
 
 /** A configuration with one upstream `web`, with these fields besides its route. */
 const web = (fields: Record<string, unknown>): unknown => ({ upstreams: { web: { routes: [{}], ...fields } } });

@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { ConfigInput, UpstreamInput } from '../../src/config/input.ts';
 import { parseConfig, parseUpstream, refuseRouteConflicts } from '../../src/config/parse.ts';
-import { issuesOf } from './issues_of.ts';
+import { issuesOf } from '../helpers/issues_of.ts';
 
 const NAME = "a name of letters, digits, '.', '_' and '-', at most 63, that begins with a letter or digit";
 
