@@ -170,7 +170,6 @@ export class Checker {
 
   private finish(entry: Watched, probe: Probe, aborted: boolean): void {
     entry.running = null;
-    if (this.watched.get(entry.key) !== entry) return;
     // The next probe is arranged first: the report may change how, or whether, this backend is watched.
     if (entry.again) this.due(entry);
     else if (!aborted) this.schedule(entry, probe.ms);

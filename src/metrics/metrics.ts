@@ -139,7 +139,7 @@ const METRICS: readonly Described[] = [
     name: 'switchyard_rejected_requests_total',
     help: 'Requests that were refused before they reached a backend, by reason.',
     labels: ['reason'],
-    read: ({ rejected }) => byReason(rejected),
+    read: ({ rejected }) => REJECT_LIST.map(({ code }, i): Point => [[code], rejected[i] ?? 0]),
   },
   {
     type: 'gauge',
@@ -156,13 +156,6 @@ const METRICS: readonly Described[] = [
     read: ({ acked }) => Object.entries(acked).map(([thread, generation]) => [[thread], generation]),
   },
 ];
-
-/** Two faults may share a reason (a refusal on a head and on a body, say): their counts are one series. */
-function byReason(rejected: readonly number[]): Point[] {
-  const sums = new Map<string, number>();
-  for (const [i, { code }] of REJECT_LIST.entries()) sums.set(code, (sums.get(code) ?? 0) + (rejected[i] ?? 0));
-  return [...sums].map(([code, count]) => [[code], count]);
-}
 
 /**
  * All metrics, filled in when they are asked for. The hot path is not touched: figures are read from the ledger.

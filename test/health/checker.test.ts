@@ -261,11 +261,14 @@ t.test('a thousand backends: at most so many probes at a time, and each gets its
   for (let i = 0; i < 1000; i++) checker.watch(`k${i}`, ADDRESS, policyOf(), 'steady');
   checker.stop('k999');
   let most = 0;
+  let probed = 0;
   while (pending.length > 0) {
     most = Math.max(most, pending.length);
+    probed++;
     await pending[0].answer(200);
   }
   t.equal(most, 8);
+  t.equal(probed, 999, 'one that is stopped while it waits is not probed');
   t.equal(new Set(reports.map((report) => report.split(' ')[0])).size, 999);
   checker.close();
 });

@@ -149,7 +149,7 @@ t.test('the figures are those of the ledger', async (t) => {
   t.equal(value('switchyard_retries_total'), 3);
 });
 
-t.test('refusals that share a reason are one series', async (t) => {
+t.test('every refusal is counted, each reason in one series', async (t) => {
   const families = await scrape(snapshotOf([]));
   const series = families.get('switchyard_rejected_requests_total')?.series ?? new Map<string, number>();
   t.equal(series.size, new Set(REJECT_LIST.map(({ code }) => code)).size);
