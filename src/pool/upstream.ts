@@ -65,7 +65,13 @@ export interface Receipt {
   readonly admitted: { readonly healthy: number; readonly of: number };
   readonly firstRequestAt: string | null;
   readonly lastRequestAt: string | null;
-  readonly counts: { readonly started: number; readonly completed: number; readonly clientAborted: number; readonly upstreamFailed: number; readonly killed: number };
+  readonly counts: {
+    readonly started: number;
+    readonly completed: number;
+    readonly clientAborted: number;
+    readonly upstreamFailed: number;
+    readonly killed: number;
+  };
   readonly killedByKind: { readonly http: number; readonly stream: number; readonly tunnel: number };
   readonly peakInFlight: number;
   readonly drainMs: number;

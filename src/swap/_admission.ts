@@ -41,10 +41,12 @@ export function askAgain(turn: Turn, swap: Swap): void {
 function passed(turn: Turn, version: Version): string[] {
   const seen = turn.world.health(version);
   const probed = turn.world.policy.health.kind !== 'none';
-  return version.backends.map(({ address }) => address).filter((address) => {
-    const backend = seen.get(address);
-    return backend?.health === 'healthy' && (!probed || backend.run > 0);
-  });
+  return version.backends
+    .map(({ address }) => address)
+    .filter((address) => {
+      const backend = seen.get(address);
+      return backend?.health === 'healthy' && (!probed || backend.run > 0);
+    });
 }
 
 /** New evidence about a version: admits it when enough of its backends pass, trusts backends that pass later. */

@@ -42,8 +42,8 @@ function swapPublished(turn: Turn, generation: number): void {
   const swap = runningSwap(turn.state);
   if (swap === null) return;
   if (swap.state === 'standby' && !swap.paused) beginCutover(turn, swap);
-  else if (swap.publishedAt !== null) return;
-  else if (swap.state === 'cutting-over') stepPublished(turn, swap, generation);
+  if (swap.state === 'standby' || swap.publishedAt !== null) return;
+  if (swap.state === 'cutting-over') stepPublished(turn, swap, generation);
   else if (swap.state === 'rolling-back') {
     changeSwap(turn, { publishedAt: turn.world.now });
     addStep(turn, 'split restored', { generation, split: splitRecord(turn.state.split) });
@@ -72,8 +72,13 @@ function drainFacts(turn: Turn, version: Version): Record<string, unknown> {
   const { inFlight, streams, tunnels } = turn.world.counts(version);
   const until = (at: number | undefined): string | null => (at === undefined ? null : new Date(at).toISOString());
   return {
-    version: version.id, inFlight, streams, tunnels, generation: version.drain?.generation,
-    requestsUntil: until(version.drain?.requestsUntil), tunnelsUntil: until(version.drain?.tunnelsUntil),
+    version: version.id,
+    inFlight,
+    streams,
+    tunnels,
+    generation: version.drain?.generation,
+    requestsUntil: until(version.drain?.requestsUntil),
+    tunnelsUntil: until(version.drain?.tunnelsUntil),
   };
 }
 

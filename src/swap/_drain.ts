@@ -39,8 +39,17 @@ export function startDrain(turn: Turn, id: string, letGo: LettingGo): void {
   const now = turn.world.now;
   moveVersion(turn, id, 'draining', {
     drain: {
-      since: now, generation: null, acks: null, requestsUntil: now + letGo.requests, tunnelsUntil: now + letGo.tunnels,
-      requestsCut: false, tunnelsCut: false, doneAt: null, keepUntil: null, keep: letGo.keep, then: letGo.then,
+      since: now,
+      generation: null,
+      acks: null,
+      requestsUntil: now + letGo.requests,
+      tunnelsUntil: now + letGo.tunnels,
+      requestsCut: false,
+      tunnelsCut: false,
+      doneAt: null,
+      keepUntil: null,
+      keep: letGo.keep,
+      then: letGo.then,
     },
   });
   turn.effects.push({ type: 'publish' });

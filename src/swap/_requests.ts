@@ -19,7 +19,8 @@ const ID = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$/;
 
 function checkBackends(input: VersionInput): void {
   const errors: Issue[] = [];
-  if (!ID.test(input.id)) errors.push({ path: 'id', message: `${JSON.stringify(input.id)}: expected 1 to 100 letters, digits, dots, dashes, underscores or pluses` });
+  if (!ID.test(input.id))
+    errors.push({ path: 'id', message: `${JSON.stringify(input.id)}: expected 1 to 100 letters, digits, dots, dashes, underscores or pluses` });
   if (input.backends.length === 0) errors.push({ path: 'backends', message: 'there is none; expected at least one backend' });
   if (input.backends.length > MAX_BACKENDS) errors.push({ path: 'backends', message: `${input.backends.length} backends; expected at most ${MAX_BACKENDS}` });
   const seen = new Set<string>();
@@ -27,20 +28,29 @@ function checkBackends(input: VersionInput): void {
     if (parseAddress(address) === null) errors.push({ path: `backends[${i}].address`, message: `${JSON.stringify(address)}: expected host:port` });
     if (seen.has(address)) errors.push({ path: `backends[${i}].address`, message: `${address} is named twice` });
     seen.add(address);
-    if (!Number.isInteger(weight) || weight < 1 || weight > 1_000) errors.push({ path: `backends[${i}].weight`, message: `${weight}: expected a whole number from 1 to 1000` });
+    if (!Number.isInteger(weight) || weight < 1 || weight > 1_000)
+      errors.push({ path: `backends[${i}].weight`, message: `${weight}: expected a whole number from 1 to 1000` });
   }
   if (errors.length > 0) throw new Refusal(REFUSAL.invalid, `${errors[0].path}: ${errors[0].message}`, {}, errors);
 }
 
 function sameBackends(version: Version, backends: VersionInput['backends']): boolean {
-  const key = (list: VersionInput['backends']): string => list.map(({ address, weight }) => `${address} ${weight}`).sort().join();
+  const key = (list: VersionInput['backends']): string =>
+    list
+      .map(({ address, weight }) => `${address} ${weight}`)
+      .sort()
+      .join();
   return key(version.backends) === key(backends);
 }
 
 function checkSame(version: Version, backends: VersionInput['backends'] | undefined): void {
   if (backends === undefined || sameBackends(version, backends)) return;
   const has = version.backends.map(({ address }) => address);
-  throw new Refusal(REFUSAL.versionExists, `Version ${version.id} is registered with other backends: ${listed(has)}.`, { version: version.id, phase: version.phase, backends: has });
+  throw new Refusal(REFUSAL.versionExists, `Version ${version.id} is registered with other backends: ${listed(has)}.`, {
+    version: version.id,
+    phase: version.phase,
+    backends: has,
+  });
 }
 
 /** Registers a version and begins its admission. Registering the same again changes nothing. */
@@ -48,11 +58,19 @@ export function register(turn: Turn, input: VersionInput, slots: readonly number
   const known = findVersion(turn.state, input.id);
   if (known !== undefined) return checkSame(known, input.backends);
   checkBackends(input);
-  if (turn.state.versions.length >= MAX_VERSIONS) throw new Refusal(REFUSAL.notNow, `Upstream ${turn.state.name} has ${MAX_VERSIONS} versions; remove one first.`);
+  if (turn.state.versions.length >= MAX_VERSIONS)
+    throw new Refusal(REFUSAL.notNow, `Upstream ${turn.state.name} has ${MAX_VERSIONS} versions; remove one first.`);
   const version: Version = {
-    id: input.id, phase: 'admitting', slot: slots[input.backends.length],
+    id: input.id,
+    phase: 'admitting',
+    slot: slots[input.backends.length],
     backends: input.backends.map(({ address, weight }, i) => ({ address, weight, slot: slots[i] })),
-    createdAt: turn.world.now, admittedAt: null, admittedHealthy: 0, trusted: [], admitBy, drain: null,
+    createdAt: turn.world.now,
+    admittedAt: null,
+    admittedHealthy: 0,
+    trusted: [],
+    admitBy,
+    drain: null,
   };
   turn.state = { ...turn.state, versions: [...turn.state.versions, version] };
   turn.effects.push({ type: 'probe', version, mode: 'admitting' });
@@ -82,7 +100,11 @@ export function startSwap(turn: Turn, request: SwapRequest, slots: readonly numb
   }
   if (known === undefined && request.backends === undefined) throw unknownVersion(turn.state, request.to);
   if (weightOf(turn.state.split, request.to) === 100) return;
-  if (known?.phase === 'draining') throw new Refusal(REFUSAL.notNow, `Version ${known.id} is draining; swap to it once it is drained and kept, or roll back.`, { version: known.id, phase: known.phase });
+  if (known?.phase === 'draining')
+    throw new Refusal(REFUSAL.notNow, `Version ${known.id} is draining; swap to it once it is drained and kept, or roll back.`, {
+      version: known.id,
+      phase: known.phase,
+    });
   const swap = newSwap(turn, { request, id, by, kind: known?.phase === 'drained' ? 'rollback' : 'swap' });
   if (known === undefined) register(turn, { id: request.to, backends: request.backends ?? [] }, slots, admissionDeadline(turn, swap));
   else if (known.phase === 'admitting') changeVersion(turn, known.id, { admitBy: admissionDeadline(turn, swap) });
@@ -93,9 +115,10 @@ export function startSwap(turn: Turn, request: SwapRequest, slots: readonly numb
 export function unknownVersion(state: UpstreamState, id: string): Refusal {
   const past = state.history.findLast((entry) => entry.version.id === id);
   const known = state.versions.map((version) => version.id);
-  const detail = past === undefined
-    ? `Upstream ${state.name} has no version ${id}; it has ${listed(known)}.`
-    : `Version ${id} was ${past.version.phase}; name its backends to register it anew.`;
+  const detail =
+    past === undefined
+      ? `Upstream ${state.name} has no version ${id}; it has ${listed(known)}.`
+      : `Version ${id} was ${past.version.phase}; name its backends to register it anew.`;
   return new Refusal(REFUSAL.noVersion, detail, { version: id, versions: known });
 }
 
@@ -122,9 +145,21 @@ function newSwap(turn: Turn, { request, id, by, kind }: NewSwap): Swap {
   const from = before.map(({ version }) => version).filter((version) => version !== request.to);
   checkNumbers(request);
   return {
-    id, kind, from, to: request.to, state: 'admitting', paused: false, at: 0, publishedAt: null, steps: [], outcome: null, reason: null, before,
+    id,
+    kind,
+    from,
+    to: request.to,
+    state: 'admitting',
+    paused: false,
+    at: 0,
+    publishedAt: null,
+    steps: [],
+    outcome: null,
+    reason: null,
+    before,
     canary: canaryFor(request.canary ?? [], from, weightOf(before, request.to)),
-    requestedBy: by, requestedAt: now,
+    requestedBy: by,
+    requestedAt: now,
     admissionTimeout: request.admission?.timeout ?? policy.admission.timeout,
     minReady: request.admission?.minReady ?? null,
     drain: { requests: request.drain?.requests ?? policy.drain.requests, tunnels: request.drain?.tunnels ?? policy.drain.tunnels },
@@ -134,8 +169,11 @@ function newSwap(turn: Turn, { request, id, by, kind }: NewSwap): Swap {
 
 function checkNumbers(request: SwapRequest): void {
   const given: [string, number | undefined, number][] = [
-    ['admission.timeout', request.admission?.timeout, 0], ['admission.minReady', request.admission?.minReady, 1],
-    ['drain.requests', request.drain?.requests, 0], ['drain.tunnels', request.drain?.tunnels, 0], ['rollback.keep', request.keep, 0],
+    ['admission.timeout', request.admission?.timeout, 0],
+    ['admission.minReady', request.admission?.minReady, 1],
+    ['drain.requests', request.drain?.requests, 0],
+    ['drain.tunnels', request.drain?.tunnels, 0],
+    ['rollback.keep', request.keep, 0],
   ];
   for (const [path, value, least] of given) {
     if (value !== undefined && !(Number.isFinite(value) && value >= least)) throw invalid(path, `${value}: expected a number of at least ${least}`);
@@ -200,12 +238,15 @@ function keptVersion(turn: Turn, to: string | null): Version {
   const state = turn.state;
   if (to === null) {
     const kept = state.versions.filter(({ phase }) => phase === 'drained').sort((a, b) => (b.drain?.doneAt ?? 0) - (a.drain?.doneAt ?? 0));
-    if (kept.length === 0) throw new Refusal(REFUSAL.nothingKept, `No earlier version of ${state.name} is kept; keep one with rollback.keep.`, { upstream: state.name });
+    if (kept.length === 0)
+      throw new Refusal(REFUSAL.nothingKept, `No earlier version of ${state.name} is kept; keep one with rollback.keep.`, { upstream: state.name });
     return kept[0];
   }
   const version = findVersion(state, to);
   if (version === undefined && state.history.some((past) => past.version.id === to)) {
-    throw new Refusal(REFUSAL.nothingKept, `Version ${to} is gone: it was ${state.history.findLast((past) => past.version.id === to)?.version.phase}.`, { version: to });
+    throw new Refusal(REFUSAL.nothingKept, `Version ${to} is gone: it was ${state.history.findLast((past) => past.version.id === to)?.version.phase}.`, {
+      version: to,
+    });
   }
   if (version === undefined) throw unknownVersion(state, to);
   if (version.phase === 'drained' || (version.phase === 'draining' && version.drain?.then === 'released' && version.trusted.length > 0)) return version;

@@ -18,10 +18,21 @@ const VersionSchema: z.ZodType<Version> = z.object({
   admittedHealthy: Whole,
   trusted: z.array(z.string()),
   admitBy: MaybeAt,
-  drain: z.object({
-    since: At, generation: Whole.nullable(), requestsUntil: At, tunnelsUntil: At, requestsCut: z.boolean(), tunnelsCut: z.boolean(),
-    acks: Acks.nullable(), keep: z.number().min(0), doneAt: MaybeAt, keepUntil: MaybeAt, then: z.enum(['released', 'rejected']),
-  }).nullable(),
+  drain: z
+    .object({
+      since: At,
+      generation: Whole.nullable(),
+      requestsUntil: At,
+      tunnelsUntil: At,
+      requestsCut: z.boolean(),
+      tunnelsCut: z.boolean(),
+      acks: Acks.nullable(),
+      keep: z.number().min(0),
+      doneAt: MaybeAt,
+      keepUntil: MaybeAt,
+      then: z.enum(['released', 'rejected']),
+    })
+    .nullable(),
 });
 
 const Counts = z.object({ started: Whole, completed: Whole, clientAborted: Whole, upstreamFailed: Whole, killed: Whole });
@@ -69,21 +80,24 @@ const SwapSchema: z.ZodType<Swap> = z.object({
   before: SplitSchema,
 });
 
-const StateSchema: z.ZodType<UpstreamState> = z.object({
-  name: z.string().min(1),
-  revision: Whole,
-  changedBy: z.string(),
-  changedAt: At,
-  held: z.boolean(),
-  split: SplitSchema,
-  versions: z.array(VersionSchema),
-  swap: SwapSchema.nullable(),
-  history: z.array(z.object({ version: VersionSchema, receipt: ReceiptSchema.nullable(), reason: z.string().nullable() })),
-}).superRefine((state, context) => {
-  for (const { version } of state.split) {
-    if (state.versions.find(({ id }) => id === version)?.phase !== 'live') context.addIssue({ code: 'custom', path: ['split'], message: `version ${version} has weight but is not live` });
-  }
-});
+const StateSchema: z.ZodType<UpstreamState> = z
+  .object({
+    name: z.string().min(1),
+    revision: Whole,
+    changedBy: z.string(),
+    changedAt: At,
+    held: z.boolean(),
+    split: SplitSchema,
+    versions: z.array(VersionSchema),
+    swap: SwapSchema.nullable(),
+    history: z.array(z.object({ version: VersionSchema, receipt: ReceiptSchema.nullable(), reason: z.string().nullable() })),
+  })
+  .superRefine((state, context) => {
+    for (const { version } of state.split) {
+      if (state.versions.find(({ id }) => id === version)?.phase !== 'live')
+        context.addIssue({ code: 'custom', path: ['split'], message: `version ${version} has weight but is not live` });
+    }
+  });
 
 /** One entry of the journal; `state` null = the upstream was removed. */
 export interface Entry {

@@ -13,7 +13,8 @@ export function steer(turn: Turn, verb: 'promote' | 'pause' | 'resume' | 'abort'
   const swap = runningSwap(turn.state);
   if (swap === null) throw new Refusal(REFUSAL.noRunningSwap, `No swap of ${turn.state.name} is running.`, { last: turn.state.swap?.id ?? null });
   if (swap.state === 'rolling-back') throw notNow(swap, `Swap to ${swap.to} is going back already.`);
-  if (lastStepTaken(turn, swap)) throw notNow(swap, `Swap to ${swap.to} has taken its last step; ${verb === 'abort' ? 'use rollback to go back' : 'there is nothing to wait for'}.`);
+  if (lastStepTaken(turn, swap))
+    throw notNow(swap, `Swap to ${swap.to} has taken its last step; ${verb === 'abort' ? 'use rollback to go back' : 'there is nothing to wait for'}.`);
   if (verb === 'promote') promote(turn, swap, by);
   else if (verb === 'pause') pause(turn, swap, by);
   else if (verb === 'resume') resume(turn, swap, by);

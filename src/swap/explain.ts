@@ -55,11 +55,16 @@ function explainUpstream(state: UpstreamState, world: World): Explanation {
 
 function explainVersion(state: UpstreamState, version: Version, world: World): { summary: string; facts: Fact[] } {
   switch (version.phase) {
-    case 'admitting': return admitting(version, world);
-    case 'standby': return waiting(state, version, world);
-    case 'live': return live(state, version, world);
-    case 'draining': return draining(version, world);
-    default: return kept(state, version, world);
+    case 'admitting':
+      return admitting(version, world);
+    case 'standby':
+      return waiting(state, version, world);
+    case 'live':
+      return live(state, version, world);
+    case 'draining':
+      return draining(version, world);
+    default:
+      return kept(state, version, world);
   }
 }
 
@@ -92,7 +97,11 @@ function live(state: UpstreamState, version: Version, world: World): { summary: 
   const facts: Fact[] = [{ fact: `it has ${weight} % of the traffic`, blocks: 'released' }];
   if (swap !== null && swap.to === version.id && swap.state === 'cutting-over') {
     const until = holdUntil(swap);
-    const hold = swap.paused ? 'the swap is paused; resume or promote it' : until === null ? 'this step is held until promoted' : `the next step is due in ${seconds(until - world.now)}`;
+    const hold = swap.paused
+      ? 'the swap is paused; resume or promote it'
+      : until === null
+        ? 'this step is held until promoted'
+        : `the next step is due in ${seconds(until - world.now)}`;
     facts.unshift({ fact: hold, blocks: 'live' });
   }
   facts.push(...unhealthy(version, world).map((fact): Fact => ({ fact, blocks: 'nothing' })));
@@ -107,7 +116,8 @@ function draining(version: Version, world: World): { summary: string; facts: Fac
   else if (drain.acks === null) facts.push({ fact: `not every data thread has acked generation ${drain.generation}`, blocks: 'released' });
   const plain = inFlight - streams - tunnels;
   if (drain !== null && plain > 0) facts.push({ fact: `${plain} requests in flight, cut in ${seconds(drain.requestsUntil - world.now)}`, blocks: 'released' });
-  if (drain !== null && streams + tunnels > 0) facts.push({ fact: `${streams} streams and ${tunnels} tunnels open, cut in ${seconds(drain.tunnelsUntil - world.now)}`, blocks: 'released' });
+  if (drain !== null && streams + tunnels > 0)
+    facts.push({ fact: `${streams} streams and ${tunnels} tunnels open, cut in ${seconds(drain.tunnelsUntil - world.now)}`, blocks: 'released' });
   return { summary: `${version.id} is draining: ${inFlight} in flight.`, facts };
 }
 

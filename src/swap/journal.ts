@@ -7,8 +7,10 @@ import { lockFolder } from './_lock.ts';
 import type { Entry } from './_state-schema.ts';
 
 /** The calls the journal makes to the disk; a test can stop at any of them. */
-export type Disk = Pick<typeof fs,
-  'mkdirSync' | 'readdirSync' | 'readFileSync' | 'openSync' | 'writeSync' | 'fsyncSync' | 'ftruncateSync' | 'closeSync' | 'renameSync' | 'rmSync'>;
+export type Disk = Pick<
+  typeof fs,
+  'mkdirSync' | 'readdirSync' | 'readFileSync' | 'openSync' | 'writeSync' | 'fsyncSync' | 'ftruncateSync' | 'closeSync' | 'renameSync' | 'rmSync'
+>;
 
 export interface JournalOptions {
   /** Epoch milliseconds. */
@@ -233,5 +235,8 @@ function fileOf(upstream: string): string {
 }
 
 function damaged(path: string, line: number, why: string): Refusal {
-  return new Refusal(REFUSAL.internal, `${path}, line ${line}: ${why}. The file is damaged; restore it, or move it away to start without it.`, { file: path, line });
+  return new Refusal(REFUSAL.internal, `${path}, line ${line}: ${why}. The file is damaged; restore it, or move it away to start without it.`, {
+    file: path,
+    line,
+  });
 }

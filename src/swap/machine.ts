@@ -48,18 +48,30 @@ function inOrder(effects: readonly Effect[]): Effect[] {
 
 function apply(turn: Turn, event: SwapEvent): void {
   switch (event.type) {
-    case 'register': return register(turn, event.input, event.slots, turn.world.now + turn.world.policy.admission.timeout);
-    case 'seed': return seed(turn, event.input, event.slots, event.id, event.by);
-    case 'swap': return startSwap(turn, event.request, event.slots, event.id, event.by);
-    case 'rollback': return rollback(turn, event.to, event.id, event.by);
-    case 'split': return setSplit(turn, event.weights);
-    case 'hold': return setHold(turn, event.held);
-    case 'remove': return removeVersion(turn, event.version, event.by);
-    case 'policy': return policyChanged(turn);
-    case 'published': return onPublished(turn, event.generation);
-    case 'acked': return drainAcked(turn, event.generation, event.acks);
-    case 'idle': return tryFinishDrain(turn, event.version);
-    case 'recovered': return recover(turn, event.slots);
+    case 'register':
+      return register(turn, event.input, event.slots, turn.world.now + turn.world.policy.admission.timeout);
+    case 'seed':
+      return seed(turn, event.input, event.slots, event.id, event.by);
+    case 'swap':
+      return startSwap(turn, event.request, event.slots, event.id, event.by);
+    case 'rollback':
+      return rollback(turn, event.to, event.id, event.by);
+    case 'split':
+      return setSplit(turn, event.weights);
+    case 'hold':
+      return setHold(turn, event.held);
+    case 'remove':
+      return removeVersion(turn, event.version, event.by);
+    case 'policy':
+      return policyChanged(turn);
+    case 'published':
+      return onPublished(turn, event.generation);
+    case 'acked':
+      return drainAcked(turn, event.generation, event.acks);
+    case 'idle':
+      return tryFinishDrain(turn, event.version);
+    case 'recovered':
+      return recover(turn, event.slots);
     case 'health':
       admissionHealth(turn, event.version);
       return watchCutover(turn);
@@ -67,7 +79,8 @@ function apply(turn: Turn, event: SwapEvent): void {
       admissionDeadlines(turn);
       drainDeadlines(turn);
       return watchCutover(turn);
-    default: return steer(turn, event.type, event.by);
+    default:
+      return steer(turn, event.type, event.by);
   }
 }
 

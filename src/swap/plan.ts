@@ -24,7 +24,8 @@ export function planSwap(state: UpstreamState, request: SwapRequest, world: Worl
   const of = version?.backends.length ?? 0;
   const need = Math.min(of, swap.minReady ?? world.policy.admission.minReady ?? of);
   const steps: string[] = [];
-  if (known === undefined) steps.push(`register ${to} with ${of} ${of === 1 ? 'backend' : 'backends'}: ${listed(version?.backends.map(({ address }) => address) ?? [])}`);
+  if (known === undefined)
+    steps.push(`register ${to} with ${of} ${of === 1 ? 'backend' : 'backends'}: ${listed(version?.backends.map(({ address }) => address) ?? [])}`);
   steps.push(`admit ${to}: ${need} of ${of} backends healthy within ${seconds(swap.admissionTimeout)}, else nothing moves`);
   for (const { weight, hold } of swap.canary) steps.push(`weight ${weight} on ${to}, ${hold === null ? 'held until promoted' : `held for ${seconds(hold)}`}`);
   steps.push(`all traffic to ${to}`);

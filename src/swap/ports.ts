@@ -6,8 +6,27 @@ import type { Backend, Version } from '../pool/version.ts';
 export type { BackendHealth, Probe };
 
 export type EventType =
-  | 'registered' | 'admitted' | 'rejected' | 'swap-started' | 'step' | 'paused' | 'resumed' | 'live' | 'draining' | 'drained'
-  | 'released' | 'rolled-back' | 'aborted' | 'health' | 'held' | 'unheld' | 'split' | 'killed' | 'thread-lost' | 'config' | 'error';
+  | 'registered'
+  | 'admitted'
+  | 'rejected'
+  | 'swap-started'
+  | 'step'
+  | 'paused'
+  | 'resumed'
+  | 'live'
+  | 'draining'
+  | 'drained'
+  | 'released'
+  | 'rolled-back'
+  | 'aborted'
+  | 'health'
+  | 'held'
+  | 'unheld'
+  | 'split'
+  | 'killed'
+  | 'thread-lost'
+  | 'config'
+  | 'error';
 
 export interface SwitchyardEvent {
   readonly type: EventType;

@@ -359,9 +359,13 @@ export class UpstreamDriver {
   private world(): World {
     const { ports } = this;
     return {
-      now: ports.now(), policy: this.policy, startedAt: this.startedAt,
-      health: (version) => ports.health(version), counts: (version) => ports.counts(version),
-      peak: (version) => ports.peak(version), idle: (version) => ports.idle(version),
+      now: ports.now(),
+      policy: this.policy,
+      startedAt: this.startedAt,
+      health: (version) => ports.health(version),
+      counts: (version) => ports.counts(version),
+      peak: (version) => ports.peak(version),
+      idle: (version) => ports.idle(version),
     };
   }
 }

@@ -8,10 +8,18 @@ const PHASES: readonly Phase[] = ['admitting', 'standby', 'live', 'draining', 'd
 t.test('nothing becomes live that was not admitted, and nothing comes back from a final phase', async (t) => {
   for (const phase of PHASES) {
     if (mayMove(phase, 'live')) t.ok(isAdmitted(phase), `${phase} may become live`);
-    if (isFinal(phase)) t.notOk(PHASES.some((next) => mayMove(phase, next)), `${phase} is final`);
+    if (isFinal(phase))
+      t.notOk(
+        PHASES.some((next) => mayMove(phase, next)),
+        `${phase} is final`,
+      );
     t.notOk(isAdmitted(phase) && isFinal(phase), phase);
   }
-  t.same(PHASES.filter((phase) => mayMove(phase, 'released')), ['draining', 'drained'], 'nothing is released that was not drained');
+  t.same(
+    PHASES.filter((phase) => mayMove(phase, 'released')),
+    ['draining', 'drained'],
+    'nothing is released that was not drained',
+  );
   t.notOk(mayMove('live', 'rejected'));
   t.notOk(mayMove('admitting', 'live'));
 });

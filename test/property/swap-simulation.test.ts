@@ -9,7 +9,19 @@ const THREADS = RUNS < 2 ? 1 : 2;
 
 /** What random lives have to come across: a simulation that never gets somewhere proves nothing about it. */
 const PLACES = [
-  'crash', 'live', 'released', 'rejected', 'aborted', 'rolled-back', 'drained', 'paused', 'resumed', 'split', 'killed', 'swap-running', 'nothing-kept',
+  'crash',
+  'live',
+  'released',
+  'rejected',
+  'aborted',
+  'rolled-back',
+  'drained',
+  'paused',
+  'resumed',
+  'split',
+  'killed',
+  'swap-running',
+  'nothing-kept',
 ];
 
 async function simulateFrom(first: number, runs: number): Promise<Outcome> {

@@ -9,7 +9,8 @@ import type { UpstreamState } from '../../src/pool/upstream.ts';
 import { Journal } from '../../src/swap/journal.ts';
 import type { Disk, JournalOptions } from '../../src/swap/journal.ts';
 import { tempDir } from '../helpers/temp.ts';
-import { input, OPERATOR, RISE, SwapWorld } from './world.ts';
+import { input, OPERATOR, RISE } from './fixtures.ts';
+import { SwapWorld } from './world.ts';
 
 const NOW: JournalOptions = { now: () => 1_700_000_000_000 };
 
@@ -27,16 +28,22 @@ function revisions(dir: string): Record<string, number> {
 /** A disk that fails at its n-th change and at all that follow, as if the process had been killed there. */
 function dyingDisk(calls: number): { disk: Disk; died: () => boolean } {
   let left = calls;
-  const deadly = <A extends unknown[], R>(run: (...args: A) => R, half?: (...args: A) => void) => (...args: A): R => {
-    if (left-- > 0) return run(...args);
-    if (left === -1) half?.(...args);
-    throw new Error('killed');
-  };
+  const deadly =
+    <A extends unknown[], R>(run: (...args: A) => R, half?: (...args: A) => void) =>
+    (...args: A): R => {
+      if (left-- > 0) return run(...args);
+      if (left === -1) half?.(...args);
+      throw new Error('killed');
+    };
   const write = (fd: number, bytes: Buffer, from: number, length: number, at: number): number => fs.writeSync(fd, bytes, from, length, at);
   const disk = {
     ...fs,
     writeSync: deadly(write, (fd, bytes, from, length, at) => void fs.writeSync(fd, bytes, from, length >> 1, at)),
-    openSync: deadly(fs.openSync), fsyncSync: deadly(fs.fsyncSync), renameSync: deadly(fs.renameSync), rmSync: deadly(fs.rmSync), ftruncateSync: deadly(fs.ftruncateSync),
+    openSync: deadly(fs.openSync),
+    fsyncSync: deadly(fs.fsyncSync),
+    renameSync: deadly(fs.renameSync),
+    rmSync: deadly(fs.rmSync),
+    ftruncateSync: deadly(fs.ftruncateSync),
   } as unknown as Disk;
   return { disk, died: () => left < 0 };
 }
@@ -50,7 +57,18 @@ t.test('what was recorded is read again, whole', async (t) => {
   await world.driver.seed(input('v1'), 'seed', OPERATOR);
   await world.probe('v1', RISE);
   for (const id of ['v2', 'v3', 'v4']) {
-    await world.driver.swap({ to: id, backends: input(id).backends, canary: [{ weight: 5, hold: 100 }, { weight: 50, hold: null }] }, id, OPERATOR);
+    await world.driver.swap(
+      {
+        to: id,
+        backends: input(id).backends,
+        canary: [
+          { weight: 5, hold: 100 },
+          { weight: 50, hold: null },
+        ],
+      },
+      id,
+      OPERATOR,
+    );
     await world.probe(id, RISE);
     await world.advance(100);
     if (id === 'v3') await world.driver.steer('abort', OPERATOR);

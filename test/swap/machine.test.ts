@@ -7,7 +7,8 @@ import { sharesFor } from '../../src/swap/_shares.ts';
 import { decide, nextDeadline } from '../../src/swap/machine.ts';
 import type { World } from '../../src/swap/events.ts';
 import { receiptFor } from '../../src/swap/receipt.ts';
-import { input, OPERATOR, policy, RISE, SwapWorld } from './world.ts';
+import { input, OPERATOR, policy, RISE } from './fixtures.ts';
+import { SwapWorld } from './world.ts';
 
 function still(now: number): World {
   return { now, policy: policy(), startedAt: 0, health: () => new Map(), counts: () => emptyCounts(), peak: () => 0, idle: () => true };
@@ -21,15 +22,27 @@ t.test('decide is pure: the same input gives the same answer, and the state it i
   t.same(state, before);
   t.same(decide(state, event, still(5)), first);
   t.match(first.state, { revision: 1, changedBy: 'me', changedAt: 5 });
-  t.same(first.effects.map(({ type }) => type), ['probe', 'emit', 'emit']);
-  t.same(first.state.versions[0].backends.map(({ slot }) => slot), [1, 2]);
+  t.same(
+    first.effects.map(({ type }) => type),
+    ['probe', 'emit', 'emit'],
+  );
+  t.same(
+    first.state.versions[0].backends.map(({ slot }) => slot),
+    [1, 2],
+  );
   t.equal(first.state.versions[0].slot, 3, 'the last row is that of the version');
   t.equal(nextDeadline(first.state), 30_005);
 });
 
 t.test('an event that decides nothing gives the very same state back', async (t) => {
   const state = emptyUpstream('web', 0);
-  for (const event of [{ type: 'tick' }, { type: 'health', version: 'v9' }, { type: 'idle', version: 'v9' }, { type: 'published', generation: 1 }, { type: 'acked', generation: 1, acks: {} }] as const) {
+  for (const event of [
+    { type: 'tick' },
+    { type: 'health', version: 'v9' },
+    { type: 'idle', version: 'v9' },
+    { type: 'published', generation: 1 },
+    { type: 'acked', generation: 1, acks: {} },
+  ] as const) {
     t.equal(decide(state, event, still(9)).state, state, event.type);
   }
   t.equal(nextDeadline(state), null);
@@ -37,7 +50,16 @@ t.test('an event that decides nothing gives the very same state back', async (t)
 
 t.test('shares: whole percents that sum to 100, proportional, never gaining while the incoming one grows', async (t) => {
   const befores: Split[] = [
-    [{ version: 'a', weight: 100 }], [{ version: 'b', weight: 10 }, { version: 'a', weight: 90 }], [{ version: 'c', weight: 1 }, { version: 'b', weight: 33 }, { version: 'a', weight: 66 }],
+    [{ version: 'a', weight: 100 }],
+    [
+      { version: 'b', weight: 10 },
+      { version: 'a', weight: 90 },
+    ],
+    [
+      { version: 'c', weight: 1 },
+      { version: 'b', weight: 33 },
+      { version: 'a', weight: 66 },
+    ],
   ];
   for (const before of befores) {
     let last = new Map(before.map(({ version, weight }) => [version, weight]));
@@ -54,7 +76,14 @@ t.test('shares: whole percents that sum to 100, proportional, never gaining whil
     }
   }
   t.same(sharesFor([], 'new', 5), [{ version: 'new', weight: 100 }], 'nothing else is live');
-  t.same(sharesFor(befores[1], 'a', 95), [{ version: 'a', weight: 95 }, { version: 'b', weight: 5 }], 'the incoming one may have a share already');
+  t.same(
+    sharesFor(befores[1], 'a', 95),
+    [
+      { version: 'a', weight: 95 },
+      { version: 'b', weight: 5 },
+    ],
+    'the incoming one may have a share already',
+  );
 });
 
 t.test('no receipt for a version whose counts do not add up, or that is not drained', async (t) => {
@@ -65,12 +94,19 @@ t.test('no receipt for a version whose counts do not add up, or that is not drai
   await world.driver.swap({ to: 'v2', backends: input('v2').backends }, 's1', OPERATOR);
   await world.probe('v2', RISE);
   t.match(receiptFor(world.state, world.version('v1'), still(0)), { version: 'v1' });
-  t.throws(() => receiptFor(world.state, world.version('v1'), { ...still(0), counts: () => ({ ...emptyCounts(), started: 2, completed: 1 }) }), /2 requests started, 1 ended/);
+  t.throws(
+    () => receiptFor(world.state, world.version('v1'), { ...still(0), counts: () => ({ ...emptyCounts(), started: 2, completed: 1 }) }),
+    /2 requests started, 1 ended/,
+  );
 });
 
 t.test('explain names what is waited for', async (t) => {
   const world = new SwapWorld();
-  const facts = (id: string | null): string => world.driver.explain(id)?.facts.map(({ fact, blocks }) => `${blocks}: ${fact}`).join('\n') ?? 'null';
+  const facts = (id: string | null): string =>
+    world.driver
+      .explain(id)
+      ?.facts.map(({ fact, blocks }) => `${blocks}: ${fact}`)
+      .join('\n') ?? 'null';
   t.match(facts(null), /live: no version has weight/);
   await world.driver.seed(input('v1'), 'seed', OPERATOR);
   await world.probe('v1', RISE);
@@ -90,7 +126,7 @@ t.test('explain names what is waited for', async (t) => {
   t.match(facts('v1'), /released: not every data thread has acked generation \d+/);
   t.match(facts('v1'), /released: 1 requests in flight, cut in 30\.0 s\nreleased: 0 streams and 1 tunnels open, cut in 300\.0 s/);
   for (const thread of [0, 1]) world.ack(thread);
-  for (const request of [...world.requests]) world.finish(request);
+  while (world.requests.length > 0) world.finish(world.requests[0]);
   await world.advance(20);
   t.equal(world.driver.explain('v1')?.summary, 'v1 is released: it may be destroyed.');
   t.equal(world.driver.explain('v9'), null);

@@ -1,5 +1,6 @@
 import t from 'tap';
-import { input, OPERATOR, RISE, SwapWorld } from './world.ts';
+import { input, OPERATOR, RISE } from './fixtures.ts';
+import { SwapWorld } from './world.ts';
 
 const CANARY = [{ weight: 20, hold: 1_000 }];
 
@@ -51,9 +52,15 @@ t.test('killed in a canary: the recorded split is served, and its hold begins an
   await world.probe('v2', RISE);
   await world.advance(900);
   await killAndStart(world);
-  t.same(world.committed?.split, [{ version: 'v2', weight: 20 }, { version: 'v1', weight: 80 }]);
+  t.same(world.committed?.split, [
+    { version: 'v2', weight: 20 },
+    { version: 'v1', weight: 80 },
+  ]);
   for (const point of [0, 0.5]) t.ok(world.request(0, 'http', point));
-  t.same(world.requests.map(({ id }) => id), ['v2', 'v1']);
+  t.same(
+    world.requests.map(({ id }) => id),
+    ['v2', 'v1'],
+  );
   for (const id of ['v1', 'v2']) await world.probe(id, RISE);
   await world.advance(999);
   t.equal(world.state.split[0].weight, 20);

@@ -2,15 +2,22 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Refusal } from '../../src/errors/catalogue.ts';
 import type { SwapRequest } from '../../src/swap/ports.ts';
 import { randomFrom } from './random.ts';
-import { input, OPERATOR, policy, RISE, SwapWorld } from './world.ts';
-import type { Kind } from './world.ts';
+import { input, OPERATOR, policy, RISE } from './fixtures.ts';
+import { SwapWorld } from './world.ts';
+import type { Kind } from './fixtures.ts';
 
 const STEPS = 40;
 const IDS = ['v1', 'v2', 'v3', 'v4'];
 
 /** What a worker thread is given, and what it answers with. */
-export interface Task { first: number; runs: number }
-export interface Outcome { failure: string | null; seen: Map<string, number> }
+export interface Task {
+  first: number;
+  runs: number;
+}
+export interface Outcome {
+  failure: string | null;
+  seen: Map<string, number>;
+}
 
 /** What the runs have come across: a simulation that never gets somewhere proves nothing about it. */
 const seen = new Map<string, number>();
@@ -30,7 +37,12 @@ class Run {
     const keep = this.chance(0.5) ? 0 : this.whole(1, 60_000);
     const minReady = this.chance(0.3) ? 1 : null;
     const { health } = policy();
-    this.world = new SwapWorld({ health: { ...health, kind: this.chance(0.1) ? 'none' : 'http' }, rollback: { keep }, admission: { timeout: this.whole(1, 10_000), minReady }, drain: { requests: this.whole(0, 5_000), tunnels: this.whole(0, 20_000) } });
+    this.world = new SwapWorld({
+      health: { ...health, kind: this.chance(0.1) ? 'none' : 'http' },
+      rollback: { keep },
+      admission: { timeout: this.whole(1, 10_000), minReady },
+      drain: { requests: this.whole(0, 5_000), tunnels: this.whole(0, 20_000) },
+    });
   }
 
   chance(p: number): boolean {
@@ -124,11 +136,15 @@ class Run {
 
   /** A refusal is an answer; anything else is a fault of ours. */
   private operate(asked: Promise<unknown>): void {
-    asked.then(() => count('accepted'), (error: unknown) => {
-      if (!(error instanceof Refusal)) this.world.violation ??= `an operator got ${String(error)}`;
-      else count(error.fault.code);
-      if (error instanceof Refusal && error.fault.code === 'internal' && !/journal|published|shutting/.test(error.message)) this.world.violation ??= error.message;
-    });
+    asked.then(
+      () => count('accepted'),
+      (error: unknown) => {
+        if (!(error instanceof Refusal)) this.world.violation ??= `an operator got ${String(error)}`;
+        else count(error.fault.code);
+        if (error instanceof Refusal && error.fault.code === 'internal' && !/journal|published|shutting/.test(error.message))
+          this.world.violation ??= error.message;
+      },
+    );
   }
 
   /** The world comes to rest: from here on every swap has to end by itself. */
@@ -165,7 +181,9 @@ class Run {
     const fault = events.find(({ type, data }) => type === 'error' && !/journal|published|disk full|dead/.test(String(data.error)));
     if (violation === null && fault === undefined) return;
     const what = violation ?? `the driver reported: ${JSON.stringify(fault)}`;
-    throw new Error(`seed ${this.seed}: ${what}\nSWAP_SIMULATION_SEED=${this.seed} SWAP_SIMULATION_RUNS=1\n${log.slice(-25).join('\n')}\n${JSON.stringify(state.swap)}`);
+    throw new Error(
+      `seed ${this.seed}: ${what}\nSWAP_SIMULATION_SEED=${this.seed} SWAP_SIMULATION_RUNS=1\n${log.slice(-25).join('\n')}\n${JSON.stringify(state.swap)}`,
+    );
   }
 }
 

@@ -6,44 +6,14 @@ import { splitProblem, weightOf } from '../../src/pool/split.ts';
 import { emptyUpstream } from '../../src/pool/upstream.ts';
 import type { UpstreamState } from '../../src/pool/upstream.ts';
 import type { Version } from '../../src/pool/version.ts';
-import type { SwapPorts, SwitchyardEvent, VersionInput } from '../../src/swap/ports.ts';
+import type { SwapPorts, SwitchyardEvent } from '../../src/swap/ports.ts';
 import { UpstreamDriver } from '../../src/swap/swap.ts';
+import { FALL, policy, RISE } from './fixtures.ts';
+import type { Kind, Probed, Request, Thread, Timer } from './fixtures.ts';
+import { receiptProblem } from './promises.ts';
 
-export type Kind = 'http' | 'stream' | 'tunnel';
-interface Request { slot: number; id: string; thread: number; kind: Kind }
-interface Probed { version: Version; mode: 'admitting' | 'fresh' | 'steady' | 'off'; seen: Map<string, BackendHealth> }
-interface Timer { at: number; ms: number; run: () => void; seq: number }
-interface Thread { ack: number; table: UpstreamState | null }
-
-export const RISE = 2;
-const FALL = 3;
 /** How often the driver looks whether a draining version is idle. */
 const IDLE_POLL = 10;
-
-export function policy(change: Partial<UpstreamPolicy> = {}): UpstreamPolicy {
-  return {
-    routes: [{ host: '*', path: '/' }],
-    health: {
-      kind: 'http', path: '/healthz', host: null, port: null, interval: 2_000, admitInterval: 1_000, timeout: 5_000, rise: RISE, fall: FALL,
-      expectStatus: null, expectHeader: {}, failOpen: 50,
-    },
-    admission: { timeout: 30_000, minReady: null },
-    drain: { requests: 30_000, tunnels: 300_000 },
-    rollback: { keep: 0 },
-    balance: 'least-in-flight', sticky: { cookie: null, header: null }, retries: { attempts: 1, budget: 20 },
-    timeouts: { dial: 3_000, head: 30_000, idle: 60_000, tunnel: 3_600_000 }, limits: { body: null, connections: null },
-    outlier: { failures: 5, base: 30_000, max: 300_000, maxEjected: 10 }, slowStart: { window: 0, aggression: 1, minWeight: 10 },
-    hold: { queue: 1_000, timeout: 30_000, whenUnavailable: false },
-    ...change,
-  };
-}
-
-/** A version with `count` backends whose addresses are told by its id. */
-export function input(id: string, count = 2): VersionInput {
-  return { id, backends: Array.from({ length: count }, (_, i) => ({ address: `${id}.test:${i + 1}`, weight: 1 })) };
-}
-
-export const OPERATOR = { by: 'operator' };
 
 /**
  * The world around one upstream: a clock that only moves when told, data threads that can be late,
@@ -56,7 +26,10 @@ export class SwapWorld {
   disk: UpstreamState;
   committed: UpstreamState | null = null;
   generation = 0;
-  threads: Thread[] = [{ ack: 0, table: null }, { ack: 0, table: null }];
+  threads: Thread[] = [
+    { ack: 0, table: null },
+    { ack: 0, table: null },
+  ];
   requests: Request[] = [];
   probed = new Map<number, Probed>();
   trusted = new Map<number, Set<string>>();
@@ -102,7 +75,9 @@ export class SwapWorld {
   }
 
   phase(id: string): string | null {
-    return this.state.versions.find((version) => version.id === id)?.phase ?? this.state.history.findLast((past) => past.version.id === id)?.version.phase ?? null;
+    return (
+      this.state.versions.find((version) => version.id === id)?.phase ?? this.state.history.findLast((past) => past.version.id === id)?.version.phase ?? null
+    );
   }
 
   version(id: string): Version {
@@ -123,7 +98,13 @@ export class SwapWorld {
       let next: Timer | undefined;
       // A look for an idle version that would find none is left out: there would be thousands of them.
       const idle = this.state.versions.some(({ phase, slot }) => phase === 'draining' && !this.requests.some((request) => request.slot === slot));
-      for (const timer of this.timers) if (timer.at <= until && (idle || timer.ms !== IDLE_POLL) && (next === undefined || timer.at < next.at || (timer.at === next.at && timer.seq < next.seq))) next = timer;
+      for (const timer of this.timers)
+        if (
+          timer.at <= until &&
+          (idle || timer.ms !== IDLE_POLL) &&
+          (next === undefined || timer.at < next.at || (timer.at === next.at && timer.seq < next.seq))
+        )
+          next = timer;
       if (next === undefined) break;
       this.timers.splice(this.timers.indexOf(next), 1);
       this.now = Math.max(this.now, next.at);
@@ -172,7 +153,8 @@ export class SwapWorld {
     const usable = version.backends.filter(({ address }) => this.trusted.get(version.slot)?.has(address));
     if (usable.length === 0) return this.broken(`${version.id} has weight but no trusted backend`);
     for (const { address } of usable) {
-      if (!this.passedOnce.has(`${version.id}@${version.createdAt}/${address}`)) return this.broken(`${address} of ${version.id} gets traffic and has never passed`);
+      if (!this.passedOnce.has(`${version.id}@${version.createdAt}/${address}`))
+        return this.broken(`${address} of ${version.id} gets traffic and has never passed`);
     }
     const counts = this.countsOf(version.slot);
     counts.started++;
@@ -238,7 +220,7 @@ export class SwapWorld {
     await this.settle();
   }
 
-  private broken(what: string): false {
+  private broken(what: string | null): false {
     this.violation ??= what;
     return false;
   }
@@ -278,7 +260,8 @@ export class SwapWorld {
     const problem = splitProblem(state.split);
     if (problem !== null) this.broken(problem);
     if (state.revision !== before.revision + 1) this.broken(`revision ${before.revision} was followed by ${state.revision}`);
-    for (const { id, phase } of state.versions) if ((phase === 'live') !== weightOf(state.split, id) > 0) this.broken(`${id} is ${phase} with weight ${weightOf(state.split, id)}`);
+    for (const { id, phase } of state.versions)
+      if ((phase === 'live') !== weightOf(state.split, id) > 0) this.broken(`${id} is ${phase} with weight ${weightOf(state.split, id)}`);
     if (before.split.length > 0 && state.split.length === 0) this.broken('nothing is live any more');
     for (const { id, slot, drain } of state.versions) {
       if (drain?.acks != null && this.disk.versions.some((version) => version.slot === slot) && (drain.generation ?? 0) <= (this.lastWeighted.get(slot) ?? 0)) {
@@ -286,22 +269,17 @@ export class SwapWorld {
       }
     }
     const swap = state.swap;
-    if (swap?.state === 'aborted' && before.swap?.state === 'rolling-back' && JSON.stringify(state.split) !== JSON.stringify(swap.before)) this.broken('an aborted swap left its mark on the split');
-    for (const { version, receipt } of state.history) if (!before.history.some((past) => past.version === version)) this.gone(version, receipt);
+    if (swap?.state === 'aborted' && before.swap?.state === 'rolling-back' && JSON.stringify(state.split) !== JSON.stringify(swap.before))
+      this.broken('an aborted swap left its mark on the split');
+    for (const { version, receipt } of state.history)
+      if (!before.history.some((past) => past.version === version)) this.broken(receiptProblem(version, receipt) ?? this.workLeft(version));
   }
 
-  private gone(version: Version, receipt: UpstreamState['history'][number]['receipt']): void {
-    if (this.requests.some(({ slot }) => slot === version.slot)) this.broken(`${version.id} is ${version.phase} with work in flight`);
-    if (this.threads.some(({ table }) => table !== null && table.versions.some(({ slot }) => slot === version.slot) && weightOf(table.split, version.id) > 0)) {
-      this.broken(`${version.id} is ${version.phase} before every thread has acked`);
-    }
-    if (receipt === null) {
-      if (version.phase === 'released') this.broken(`${version.id} is released without a receipt`);
-      return;
-    }
-    const { started, completed, clientAborted, upstreamFailed, killed } = receipt.counts;
-    if (started !== completed + clientAborted + upstreamFailed + killed) this.broken(`the receipt of ${version.id} breaks the conservation law`);
-    for (const ack of Object.values(receipt.acks)) if (ack < receipt.generation) this.broken(`the receipt of ${version.id} has an ack ${ack} before ${receipt.generation}`);
+  /** Why a version that is gone should not be: work in flight, or a thread that may still start some. */
+  private workLeft({ id, slot, phase }: Version): string | null {
+    if (this.requests.some((request) => request.slot === slot)) return `${id} is ${phase} with work in flight`;
+    const late = this.threads.some(({ table }) => table !== null && table.versions.some((version) => version.slot === slot) && weightOf(table.split, id) > 0);
+    return late ? `${id} is ${phase} before every thread has acked` : null;
   }
 
   /** Counts a call to the world; true when the process is dead, or dies with it. */
@@ -380,7 +358,8 @@ export class SwapWorld {
         if (this.dies(me)) return;
         this.cuts.push({ id: version.id, kind, spreadMs });
         const kill = (): void => {
-          for (const request of this.requests.filter(({ slot }) => slot === version.slot)) if ((kind === 'requests') === (request.kind === 'http')) this.finish(request, 'killed');
+          for (const request of this.requests.filter(({ slot }) => slot === version.slot))
+            if ((kind === 'requests') === (request.kind === 'http')) this.finish(request, 'killed');
         };
         if (spreadMs === 0) kill();
         else this.timers.push({ at: this.now + spreadMs, ms: spreadMs, run: kill, seq: this.nextTimer++ });

@@ -1,0 +1,70 @@
+import type { UpstreamPolicy } from '../../src/pool/policy.ts';
+import type { UpstreamState } from '../../src/pool/upstream.ts';
+import type { Version } from '../../src/pool/version.ts';
+import type { BackendHealth } from '../../src/health/evidence.ts';
+import type { VersionInput } from '../../src/swap/ports.ts';
+
+export type Kind = 'http' | 'stream' | 'tunnel';
+export interface Request {
+  slot: number;
+  id: string;
+  thread: number;
+  kind: Kind;
+}
+export interface Probed {
+  version: Version;
+  mode: 'admitting' | 'fresh' | 'steady' | 'off';
+  seen: Map<string, BackendHealth>;
+}
+export interface Timer {
+  at: number;
+  ms: number;
+  run: () => void;
+  seq: number;
+}
+export interface Thread {
+  ack: number;
+  table: UpstreamState | null;
+}
+
+export const RISE = 2;
+export const FALL = 3;
+
+export function policy(change: Partial<UpstreamPolicy> = {}): UpstreamPolicy {
+  return {
+    routes: [{ host: '*', path: '/' }],
+    health: {
+      kind: 'http',
+      path: '/healthz',
+      host: null,
+      port: null,
+      interval: 2_000,
+      admitInterval: 1_000,
+      timeout: 5_000,
+      rise: RISE,
+      fall: FALL,
+      expectStatus: null,
+      expectHeader: {},
+      failOpen: 50,
+    },
+    admission: { timeout: 30_000, minReady: null },
+    drain: { requests: 30_000, tunnels: 300_000 },
+    rollback: { keep: 0 },
+    balance: 'least-in-flight',
+    sticky: { cookie: null, header: null },
+    retries: { attempts: 1, budget: 20 },
+    timeouts: { dial: 3_000, head: 30_000, idle: 60_000, tunnel: 3_600_000 },
+    limits: { body: null, connections: null },
+    outlier: { failures: 5, base: 30_000, max: 300_000, maxEjected: 10 },
+    slowStart: { window: 0, aggression: 1, minWeight: 10 },
+    hold: { queue: 1_000, timeout: 30_000, whenUnavailable: false },
+    ...change,
+  };
+}
+
+/** A version with `count` backends whose addresses are told by its id. */
+export function input(id: string, count = 2): VersionInput {
+  return { id, backends: Array.from({ length: count }, (_, i) => ({ address: `${id}.test:${i + 1}`, weight: 1 })) };
+}
+
+export const OPERATOR = { by: 'operator' };
