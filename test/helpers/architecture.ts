@@ -28,6 +28,7 @@ export const ROOMS = [
   'control',
   'metrics',
   'admin',
+  'app.ts',
   'cli',
   'main.ts',
 ] as const;
