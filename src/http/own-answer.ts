@@ -1,5 +1,7 @@
 import { FAILURE, REJECT } from '../errors/catalogue.ts';
 import type { Fault } from '../errors/catalogue.ts';
+import { FIELD } from './fields.ts';
+import type { FieldBlock } from './fields.ts';
 
 const REASONS: Readonly<Record<number, string>> = {
   400: 'Bad Request', 404: 'Not Found', 405: 'Method Not Allowed', 408: 'Request Timeout', 413: 'Content Too Large', 414: 'URI Too Long', 417: 'Expectation Failed',
@@ -43,4 +45,10 @@ export function ownAnswer(fault: Fault, style: AnswerStyle): Buffer {
     (fault.status === 405 ? 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n' : '') +
     (style.close ? 'Connection: close\r\n' : '');
   return Buffer.from(`${head}${style.date.toString('latin1')}\r\n${style.head ? '' : body}`, 'latin1');
+}
+
+/** Whether the client asks for JSON. */
+export function wantsJson(fields: FieldBlock, buf: Buffer): boolean {
+  const at = fields.find(FIELD.accept);
+  return at !== -1 && fields.value(buf, at).includes('application/json');
 }

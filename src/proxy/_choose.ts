@@ -1,12 +1,11 @@
 import { REJECT } from '../errors/catalogue.ts';
 import type { Fault } from '../errors/catalogue.ts';
 import { FULL, NONE, pick } from '../balance/pick.ts';
-import { fieldId } from '../http/fields.ts';
-import { FIELD } from '../http/fields.ts';
+import { FIELD, fieldId } from '../http/fields.ts';
 import type { RequestHead } from '../http/request-head.ts';
 import { bucketOf } from '../pool/split.ts';
 import type { Context } from './context.ts';
-import type { Exchange } from './request.ts';
+import type { ExchangeRecord } from './_record.ts';
 import type { UpstreamTarget, VersionTarget } from './targets.ts';
 
 /**
@@ -14,7 +13,7 @@ import type { UpstreamTarget, VersionTarget } from './targets.ts';
  * other thread or callback comes between reading the generation and the claim (invariant 2).
  * @returns why nothing was claimed, or null.
  */
-export function choose(ctx: Context, exchange: Exchange): Fault | null {
+export function choose(ctx: Context, exchange: ExchangeRecord): Fault | null {
   ctx.refresh();
   const upstream = ctx.table.upstreams.get(exchange.upstream!.name);
   if (upstream === undefined) return REJECT.noRoute;
@@ -34,7 +33,7 @@ export function choose(ctx: Context, exchange: Exchange): Fault | null {
   return null;
 }
 
-function chooseVersion(upstream: UpstreamTarget, exchange: Exchange): VersionTarget | null {
+function chooseVersion(upstream: UpstreamTarget, exchange: ExchangeRecord): VersionTarget | null {
   const { live, ends, policy } = upstream;
   if (live.length === 0) return null;
   let chosen = live.length === 1 ? live[0] : null;
@@ -52,14 +51,14 @@ function chooseVersion(upstream: UpstreamTarget, exchange: Exchange): VersionTar
 }
 
 /** A cookie's value is `<key>.<version>`: the key is the client's for ever, the version heals when it is gone. */
-function bindCookie(name: string, exchange: Exchange, version: string): void {
+function bindCookie(name: string, exchange: ExchangeRecord, version: string): void {
   exchange.extra = `Set-Cookie: ${name}=${exchange.key}.${version}; Path=/; HttpOnly; SameSite=Lax\r\n`;
 }
 
 const KEY = /^([0-9a-f]{16})\.([A-Za-z0-9._-]{1,63})$/;
 
 /** Reads the split key of the request: the sticky cookie (one is made up when there is none), or the header. */
-export function stickyKey(exchange: Exchange, head: RequestHead, buf: Buffer): void {
+export function stickyKey(exchange: ExchangeRecord, head: RequestHead, buf: Buffer): void {
   const { cookie, header } = exchange.upstream!.policy.sticky;
   if (cookie !== null) {
     const match = KEY.exec(cookieValue(head, buf, cookie));

@@ -1,4 +1,5 @@
 import { bytes, isWord } from '../http/chars.ts';
+import type { ResponseHead } from '../http/response-head.ts';
 
 /** What a method allows (RFC 9110 §9.2), as bits. */
 export const TRAIT = { head: 1, idempotent: 2, trace: 4, upgrade: 8 } as const;
@@ -20,9 +21,11 @@ export function methodTraits(buf: Buffer, from: number, to: number): number {
 
 const EVENT_STREAM = bytes('text/event-stream');
 
-/** Whether a Content-Type value in bytes [from, to) is that of server-sent events. */
-export function isEventStream(buf: Buffer, from: number, to: number): boolean {
-  return to - from >= EVENT_STREAM.length && isWord(buf, from, from + EVENT_STREAM.length, EVENT_STREAM);
+/** Whether an answer is a stream of server-sent events. */
+export function isEventStream({ contentType, fields }: ResponseHead, buf: Buffer): boolean {
+  if (contentType === -1) return false;
+  const from = fields.spans[contentType * 4 + 2];
+  return fields.spans[contentType * 4 + 3] - from >= EVENT_STREAM.length && isWord(buf, from, from + EVENT_STREAM.length, EVENT_STREAM);
 }
 
 const LF = 0x0a;

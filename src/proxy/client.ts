@@ -2,19 +2,16 @@ import type { Socket } from 'node:net';
 import { REJECT } from '../errors/catalogue.ts';
 import type { Fault } from '../errors/catalogue.ts';
 import { CHUNK, ChunkedReader } from '../http/chunked.ts';
-import { FIELD } from '../http/fields.ts';
 import type { FieldBlock } from '../http/fields.ts';
 import { forwardingFields } from '../http/forward-request.ts';
 import type { Forwarder } from '../http/forward-request.ts';
-import { writeResponse } from '../http/forward-response.ts';
-import { ownAnswer } from '../http/own-answer.ts';
+import { ownAnswer, wantsJson } from '../http/own-answer.ts';
 import { BODY, RequestHead } from '../http/request-head.ts';
 import type { Body } from '../http/request-head.ts';
 import type { ResponseHead } from '../http/response-head.ts';
-import { writeTrailers } from '../http/trailers.ts';
-import { CHUNK_END, LAST_CHUNK, chunkSize } from '../http/writer.ts';
 import { EDGE } from '../ledger/layout.ts';
 import { Accumulator } from './_accumulator.ts';
+import { Delivery, NO_BODY } from './_delivery.ts';
 import type { Context } from './context.ts';
 import { Deadline } from './deadline.ts';
 import type { Expiring } from './deadline.ts';
@@ -29,9 +26,6 @@ const PIPELINE_LIMIT = 65_536;
 /** After the last answer: what the client may still send, and how long, before the socket is closed. */
 const LINGER_BYTES = 262_144;
 const LINGER_MS = 2_000;
-/** Body pieces up to this size are copied into one write with what is around them. */
-const COPY_LIMIT = 16_384;
-const BATCH_LIMIT = 65_536;
 
 type OwnedSocket = Socket & { owner?: ClientConnection };
 
@@ -43,6 +37,7 @@ export class ClientConnection implements Downstream, Expiring {
   address: string;
   private readonly ctx: Context;
   private readonly deadline: Deadline;
+  private readonly delivery: Delivery;
   private state: number = STATE.head;
   private partial: Accumulator<RequestHead> | null = null;
   /** Bytes behind the request that is under way. */
@@ -55,10 +50,7 @@ export class ClientConnection implements Downstream, Expiring {
   private minor = 1;
   private keepAlive = true;
   private json = false;
-  /** Framing of the answer. */
-  private outgoing: Body = BODY.none;
   private closeAfter = false;
-  private batching = false;
   private lingered = 0;
   private uploadPaused = false;
 
@@ -75,6 +67,7 @@ export class ClientConnection implements Downstream, Expiring {
       fixed: forwardingFields(address, scheme, port),
     };
     this.deadline = new Deadline(this);
+    this.delivery = new Delivery(ctx, socket);
     this.exchange = new Exchange(ctx, this);
     const owned: OwnedSocket = socket;
     owned.owner = this;
@@ -165,10 +158,10 @@ export class ClientConnection implements Downstream, Expiring {
     ctx.timers.disarm(this.deadline);
     this.minor = head.minor;
     this.keepAlive = head.keepAlive && !ctx.closing;
-    this.json = wantsJson(head, buf);
+    this.json = wantsJson(head.fields, buf);
     this.incoming = head.body;
     this.remaining = head.length;
-    if (this.forwarder.trusted) this.address = clientAddress(ctx, head, buf, this.forwarder.address);
+    if (this.forwarder.trusted) this.address = ctx.trusted.clientOf(this.forwarder.address, head.fields, buf);
     if (head.body === BODY.chunked) (this.chunks ??= new ChunkedReader()).reset();
     const fault = exchange.open(head, buf);
     if (fault !== null) {
@@ -237,59 +230,26 @@ export class ClientConnection implements Downstream, Expiring {
 
   // ── answering ───────────────────────────────────────────────────────────────────────────────────
 
-  private batch(): void {
-    if (this.batching) return;
-    this.batching = true;
-    this.ctx.responseWriter.begin();
-  }
-
   informational(head: ResponseHead, src: Buffer): void {
-    if (this.minor === 0) return;
-    this.batch();
-    writeResponse(this.ctx.responseWriter, head, src, { minor: 1, body: BODY.none, close: false, date: this.ctx.date(), extra: '' });
+    if (this.minor === 1) this.delivery.head(head, src, NO_BODY);
   }
 
   respond(head: ResponseHead, src: Buffer, extra: string): void {
-    this.outgoing = head.body;
-    if (head.body === BODY.chunked || head.body === BODY.close) this.outgoing = this.minor === 1 ? BODY.chunked : BODY.close;
-    this.closeAfter = !this.keepAlive || this.ctx.closing || !this.exchange.upload.complete || this.outgoing === BODY.close;
-    this.batch();
-    writeResponse(this.ctx.responseWriter, head, src, { minor: this.minor, body: this.outgoing, close: this.closeAfter, date: this.ctx.date(), extra });
+    const body = this.delivery.framingFor(head.body, this.minor);
+    this.closeAfter = !this.keepAlive || this.ctx.closing || !this.exchange.upload.complete || body === BODY.close;
+    this.delivery.head(head, src, { minor: this.minor, body, close: this.closeAfter, extra });
   }
 
   body(chunk: Buffer, from: number, to: number): void {
-    const size = to - from;
-    const chunked = this.outgoing === BODY.chunked;
-    const writer = this.ctx.responseWriter;
-    if (size <= COPY_LIMIT && (!this.batching || writer.length + size < BATCH_LIMIT)) {
-      this.batch();
-      if (chunked) writer.text(chunkSize(size));
-      writer.copy(chunk, from, to);
-      if (chunked) writer.bytes(CHUNK_END);
-      return;
-    }
-    // Large pieces are not copied: one writev carries them and what is around them.
-    this.socket.cork();
-    if (chunked) {
-      this.batch();
-      writer.text(chunkSize(size));
-    }
-    this.flush();
-    this.socket.write(size === chunk.length ? chunk : chunk.subarray(from, to));
-    if (chunked) this.socket.write(CHUNK_END);
-    this.socket.uncork();
+    this.delivery.body(chunk, from, to);
   }
 
   end(trailers: FieldBlock | null, src: Buffer | null): void {
-    if (this.outgoing !== BODY.chunked) return;
-    this.batch();
-    if (trailers === null || src === null) this.ctx.responseWriter.bytes(LAST_CHUNK);
-    else writeTrailers(this.ctx.responseWriter, trailers, src);
+    this.delivery.end(trailers, src);
   }
 
   switchProtocols(head: ResponseHead, src: Buffer): void {
-    this.batch();
-    writeResponse(this.ctx.responseWriter, head, src, { minor: 1, body: BODY.none, close: false, date: this.ctx.date(), extra: '' });
+    this.delivery.head(head, src, NO_BODY);
     this.flush();
     this.state = STATE.tunnel;
     const rest = this.pending;
@@ -299,9 +259,7 @@ export class ClientConnection implements Downstream, Expiring {
   }
 
   tunnel(chunk: Buffer, from: number, to: number): void {
-    if (from === to || this.socket.writableEnded) return;
-    this.flush();
-    this.socket.write(chunk.subarray(from, to));
+    this.delivery.raw(chunk, from, to);
   }
 
   endTunnel(): void {
@@ -310,9 +268,7 @@ export class ClientConnection implements Downstream, Expiring {
   }
 
   flush(): void {
-    if (!this.batching) return;
-    this.batching = false;
-    this.socket.write(this.ctx.responseWriter.take());
+    this.delivery.flush();
     if (this.congested) this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.body);
   }
 
@@ -325,7 +281,7 @@ export class ClientConnection implements Downstream, Expiring {
     this.minor = 1;
     this.keepAlive = false;
     this.json = false;
-    this.exchange.refuseUnread(fault);
+    this.exchange.refusedUnread(fault);
     this.answer(fault, true);
   }
 
@@ -341,7 +297,7 @@ export class ClientConnection implements Downstream, Expiring {
   cut(): void {
     this.flush();
     // Without a length or chunks, only a reset tells a cut body from a complete one.
-    if (this.outgoing === BODY.close) this.socket.resetAndDestroy();
+    if (this.delivery.framing === BODY.close) this.socket.resetAndDestroy();
     else this.socket.destroy();
   }
 
@@ -419,24 +375,10 @@ export class ClientConnection implements Downstream, Expiring {
   }
 
   expired(): void {
-    if (this.state === STATE.head && this.partial !== null) {
-      this.refuseHead(REJECT.headTimeout);
-    } else if (this.state === STATE.busy && !this.congested && !this.exchange.upload.complete && this.exchange.inFlight) this.exchange.badUpload(REJECT.bodyTimeout);
+    if (this.state === STATE.head && this.partial !== null) this.refuseHead(REJECT.headTimeout);
+    else if (this.state === STATE.busy && !this.congested && !this.exchange.upload.complete && this.exchange.inFlight) this.exchange.badUpload(REJECT.bodyTimeout);
     else this.close();
   }
-}
-
-function wantsJson(head: RequestHead, buf: Buffer): boolean {
-  const at = head.fields.find(FIELD.accept);
-  return at !== -1 && head.fields.value(buf, at).includes('application/json');
-}
-
-function clientAddress(ctx: Context, head: RequestHead, buf: Buffer, peer: string): string {
-  let chain = '';
-  for (let i = 0; i < head.fields.count; i++) {
-    if (head.fields.ids[i] === FIELD.xForwardedFor) chain += `${chain === '' ? '' : ','}${head.fields.value(buf, i)}`;
-  }
-  return chain === '' ? peer : ctx.trusted.clientOf(peer, chain);
 }
 
 // One function for all sockets: a closure per connection and event would cost some 200 bytes each.

@@ -1,4 +1,6 @@
 import { BlockList, isIP } from 'node:net';
+import { FIELD } from '../http/fields.ts';
+import type { FieldBlock } from '../http/fields.ts';
 
 /** The peers whose forwarding fields are believed (`trustedProxies`). */
 export class TrustedProxies {
@@ -21,11 +23,15 @@ export class TrustedProxies {
     return family !== 0 && this.list.check(address, family === 6 ? 'ipv6' : 'ipv4');
   }
 
-  /** The client behind a chain of X-Forwarded-For: the last address that is not a trusted proxy's. */
-  clientOf(peer: string, forwardedFor: string): string {
-    const chain = forwardedFor.split(',').map((part) => plainAddress(part.trim()));
+  /** The client behind the chain of X-Forwarded-For: the last address that is not a trusted proxy's. */
+  clientOf(peer: string, fields: FieldBlock, buf: Buffer): string {
+    const chain: string[] = [];
+    for (let i = 0; i < fields.count; i++) {
+      if (fields.ids[i] !== FIELD.xForwardedFor) continue;
+      for (const part of fields.value(buf, i).split(',')) chain.push(plainAddress(part.trim()));
+    }
     let client = peer;
-    while (this.has(client) && chain.length > 0) {
+    while (this.has(client)) {
       const before = chain.pop() ?? '';
       if (isIP(before) === 0) break;
       client = before;

@@ -1,3 +1,5 @@
+import { FIELD } from '../http/fields.ts';
+import type { ResponseHead } from '../http/response-head.ts';
 import { OUTCOME } from '../ledger/thread.ts';
 import type { Outcome } from '../ledger/thread.ts';
 import { CLOSE_TO_BACKEND, CLOSE_TO_CLIENT, FrameTracker } from '../http/websocket.ts';
@@ -150,4 +152,10 @@ export class Tunnel implements UpstreamUser, Expiring {
     this.connection.destroy();
     this.owner.tunnelOver(outcome, this.bytesUp, this.bytesDown);
   }
+}
+
+/** Whether a 101 has switched to WebSocket. */
+export function isWebSocket(head: ResponseHead, buf: Buffer): boolean {
+  const at = head.fields.find(FIELD.upgrade);
+  return at !== -1 && head.fields.value(buf, at).toLowerCase() === 'websocket';
 }

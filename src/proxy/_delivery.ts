@@ -1,0 +1,103 @@
+import type { Socket } from 'node:net';
+import type { FieldBlock } from '../http/fields.ts';
+import { writeResponse } from '../http/forward-response.ts';
+import { BODY } from '../http/request-head.ts';
+import type { Body } from '../http/request-head.ts';
+import type { ResponseHead } from '../http/response-head.ts';
+import { writeTrailers } from '../http/trailers.ts';
+import { CHUNK_END, LAST_CHUNK, chunkSize } from '../http/writer.ts';
+import type { Context } from './context.ts';
+
+/** Body pieces up to this size are copied into one write with what is around them. */
+const COPY_LIMIT = 16_384;
+const BATCH_LIMIT = 65_536;
+
+interface HeadStyle {
+  readonly minor: number;
+  readonly body: Body;
+  readonly close: boolean;
+  readonly extra: string;
+}
+
+/** Of 1xx answers. */
+export const NO_BODY: HeadStyle = { minor: 1, body: BODY.none, close: false, extra: '' };
+
+/**
+ * Frames an answer for an HTTP/1.x client. What is written in one tick is gathered in the thread's
+ * scratch buffer and sent by `flush` as one write: a second write costs a microsecond or more.
+ */
+export class Delivery {
+  /** Framing of the answer under way. */
+  framing: Body = BODY.none;
+  private gathering = false;
+  private readonly ctx: Context;
+  private readonly socket: Socket;
+
+  constructor(ctx: Context, socket: Socket) {
+    this.ctx = ctx;
+    this.socket = socket;
+  }
+
+  /** A body of unknown length is chunked, but for clients of HTTP/1.0, which read until the end of the connection. */
+  framingFor(body: Body, minor: number): Body {
+    if (body === BODY.none || body === BODY.length) return body;
+    return minor === 1 ? BODY.chunked : BODY.close;
+  }
+
+  head(head: ResponseHead, src: Buffer, { minor, body, close, extra }: HeadStyle): void {
+    this.framing = body;
+    this.gather();
+    writeResponse(this.ctx.responseWriter, head, src, { minor, body, close, date: this.ctx.date(), extra });
+  }
+
+  body(chunk: Buffer, from: number, to: number): void {
+    const size = to - from;
+    const chunked = this.framing === BODY.chunked;
+    const writer = this.ctx.responseWriter;
+    if (size <= COPY_LIMIT && (!this.gathering || writer.length + size < BATCH_LIMIT)) {
+      this.gather();
+      if (chunked) writer.text(chunkSize(size));
+      writer.copy(chunk, from, to);
+      if (chunked) writer.bytes(CHUNK_END);
+      return;
+    }
+    // Large pieces are not copied: one writev carries them and what is around them.
+    this.socket.cork();
+    if (chunked) {
+      this.gather();
+      writer.text(chunkSize(size));
+    }
+    this.flush();
+    this.socket.write(size === chunk.length ? chunk : chunk.subarray(from, to));
+    if (chunked) this.socket.write(CHUNK_END);
+    this.socket.uncork();
+  }
+
+  end(trailers: FieldBlock | null, src: Buffer | null): void {
+    if (this.framing !== BODY.chunked) return;
+    this.gather();
+    if (trailers === null || src === null) this.ctx.responseWriter.bytes(LAST_CHUNK);
+    else writeTrailers(this.ctx.responseWriter, trailers, src);
+  }
+
+  /** Bytes of a tunnel. */
+  raw(chunk: Buffer, from: number, to: number): void {
+    if (from === to || this.socket.writableEnded) return;
+    this.flush();
+    this.socket.write(chunk.subarray(from, to));
+  }
+
+  /** @returns whether there was anything to send. */
+  flush(): boolean {
+    if (!this.gathering) return false;
+    this.gathering = false;
+    this.socket.write(this.ctx.responseWriter.take());
+    return true;
+  }
+
+  private gather(): void {
+    if (this.gathering) return;
+    this.gathering = true;
+    this.ctx.responseWriter.begin();
+  }
+}

@@ -1,0 +1,177 @@
+import { REJECT } from '../errors/catalogue.ts';
+import type { Fault } from '../errors/catalogue.ts';
+import type { RequestHead } from '../http/request-head.ts';
+import { EDGE } from '../ledger/layout.ts';
+import { KIND, OUTCOME } from '../ledger/thread.ts';
+import type { Kind, Outcome } from '../ledger/thread.ts';
+import { TRAIT } from './_traits.ts';
+import { Upload } from './_upload.ts';
+import type { LogEntry } from './access-log.ts';
+import type { Context } from './context.ts';
+import type { Downstream } from './downstream.ts';
+import type { BackendTarget, UpstreamLoad, UpstreamTarget, VersionTarget } from './targets.ts';
+
+const LEAST_RETRY_BUDGET = 3;
+
+/** What is known of a request while it lives, and how its books are closed. The life itself is in request.ts. */
+export abstract class ExchangeRecord {
+  readonly down: Downstream;
+  readonly upload: Upload;
+  requestId = '';
+  upstream: UpstreamTarget | null = null;
+  version: VersionTarget | null = null;
+  backend: BackendTarget | null = null;
+  /** Split key of a sticky cookie or header; null = the client's address. */
+  key: string | null = null;
+  /** Version that the sticky cookie is bound to. */
+  bound: string | null = null;
+  /** Further field lines of the answer (a sticky cookie). */
+  extra = '';
+  /** Slots of backends that could not be connected to. */
+  readonly tried: number[] = [];
+  kind: Kind = KIND.http;
+  protected readonly ctx: Context;
+  /** TRAIT bits of the method. */
+  protected traits = 0;
+  protected retries = 0;
+  protected status = 0;
+  /** Why it did not complete, or was refused. */
+  protected fault: Fault | null = null;
+  protected bytesOut = 0;
+  /** It counts as a retry in the upstream's budget. */
+  protected retrying = false;
+  /** It holds a claim on `backend`. */
+  protected claimed = false;
+  private load: UpstreamLoad | null = null;
+  private startedAt = 0;
+  private method = '';
+  private host = '';
+  private target = '';
+
+  constructor(ctx: Context, down: Downstream) {
+    this.ctx = ctx;
+    this.down = down;
+    this.upload = new Upload(ctx, down);
+  }
+
+  get isHead(): boolean {
+    return (this.traits & TRAIT.head) !== 0;
+  }
+
+  protected clear(traits: number): void {
+    this.traits = traits;
+    this.upstream = null;
+    this.version = null;
+    this.backend = null;
+    this.key = null;
+    this.bound = null;
+    this.extra = '';
+    if (this.tried.length > 0) this.tried.length = 0;
+    this.retries = 0;
+    this.kind = KIND.http;
+    this.status = 0;
+    this.fault = null;
+    this.retrying = false;
+    this.claimed = false;
+    this.bytesOut = 0;
+    this.startedAt = performance.now();
+  }
+
+  /** Takes what the access log will want; the head's bytes are gone by then. */
+  protected describe(head: RequestHead | null, buf: Buffer): void {
+    this.requestId = '';
+    this.method = head === null ? '' : buf.toString('latin1', head.start, head.methodEnd);
+    this.target = head === null ? '' : buf.toString('latin1', head.targetStart, head.targetEnd);
+    this.host = head === null || head.authorityStart === -1 ? '' : buf.toString('latin1', head.authorityStart, head.authorityEnd);
+  }
+
+  protected enter(upstream: UpstreamTarget): void {
+    this.load = upstream.load;
+    this.load.active++;
+  }
+
+  /**
+   * Whether it may be tried once more, within the upstream's budget; if so it is counted.
+   * @param fresh the connection was never made, so nothing was sent. @param stale a used connection was closed under it, before any answer.
+   */
+  protected mayRetry(fresh: boolean, stale: boolean): boolean {
+    const { retries } = this.upstream!.policy;
+    if (this.retries >= retries.attempts || !this.upload.replayable) return false;
+    if (!fresh && !(stale && (this.traits & (TRAIT.idempotent | TRAIT.upgrade)) === TRAIT.idempotent)) return false;
+    const { active, retrying } = this.load!;
+    if (!fresh && !this.retrying && retrying >= Math.max(LEAST_RETRY_BUDGET, (active * retries.budget) / 100)) {
+      this.ctx.ledger.count(EDGE.retriesRefused, 1);
+      return false;
+    }
+    if (!this.retrying) this.load!.retrying++;
+    this.retrying = true;
+    this.retries++;
+    this.ctx.ledger.count(EDGE.retries, 1);
+    return true;
+  }
+
+  /** Whether a request that was refused for this may wait at the door instead. */
+  protected mayHold(fault: Fault): boolean {
+    return this.upstream!.held || (this.upstream!.policy.hold.whenUnavailable && fault === REJECT.unavailable);
+  }
+
+  /** Kind of what is in flight on this version, or null. */
+  inFlightOn(versionSlot: number): Kind | null {
+    return this.claimed && this.version?.slot === versionSlot ? this.kind : null;
+  }
+
+  /** Ends the claim, if there is one, counts and logs. */
+  protected closeBooks(outcome: Outcome): void {
+    const { ctx, backend, version } = this;
+    const millis = performance.now() - this.startedAt;
+    if (this.load !== null) {
+      this.load.active--;
+      if (this.retrying) this.load.retrying--;
+      this.load = null;
+    }
+    if (this.claimed) {
+      if (this.status !== 0) ctx.ledger.answered(backend!.slot, this.status, millis, this.upload.bytes, this.bytesOut);
+      ctx.ledger.settle(backend!.slot, version!.slot, outcome, this.kind);
+    }
+    this.claimed = false;
+    if (ctx.log.mode !== 'off') ctx.log.write(this.logEntry(outcome === OUTCOME.clientAborted, millis));
+    this.upload.close();
+  }
+
+  /** A head that could not be read. */
+  refusedUnread(fault: Fault): void {
+    this.clear(0);
+    this.describe(null, NOTHING);
+    this.refused(fault);
+  }
+
+  /** A request that was refused before it was sent: counted and logged like any other. */
+  refused(fault: Fault): void {
+    this.ctx.countRejected(fault);
+    this.status = fault.status;
+    this.fault = fault;
+    if (this.ctx.log.mode !== 'off') this.ctx.log.write(this.logEntry(false, performance.now() - this.startedAt));
+  }
+
+  private logEntry(aborted: boolean, millis: number): LogEntry {
+    return {
+      at: new Date().toISOString(),
+      client: this.down.address,
+      method: this.method,
+      host: this.host,
+      target: this.target,
+      status: this.status,
+      ms: Math.round(millis * 1000) / 1000,
+      bytesIn: this.upload.bytes,
+      bytesOut: this.bytesOut,
+      upstream: this.upstream?.name ?? null,
+      version: this.version?.id ?? null,
+      backend: this.backend?.address ?? null,
+      retries: this.retries,
+      requestId: this.requestId,
+      reason: this.fault?.code ?? (aborted ? 'client-aborted' : null),
+    };
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
