@@ -155,13 +155,22 @@ async function versionOf(api: Client, upstream: string, id: string): Promise<Ver
   }
 }
 
-/** Why a swap failed: each backend of the rejected version with its last probe. */
+interface Seen {
+  readonly health: string;
+  readonly lastProbe: { readonly status: number | null; readonly error: string | null; readonly ms: number } | null;
+}
+
+/** Why a swap failed: each backend of the rejected version with its last probe, as the swap has kept it. */
 async function backendLines(api: Client, swap: SwapView): Promise<string[]> {
+  const kept = swap.steps.findLast(({ name }) => name === 'not admitted')?.evidence.backends as Readonly<Record<string, Seen>> | undefined;
+  if (kept !== undefined) return Object.entries(kept).map(([address, seen]) => backendLine(address, seen));
   const version = await versionOf(api, swap.upstream, swap.to);
-  return (version?.backends ?? []).map(({ address, health, lastProbe }) => {
-    const probe = lastProbe === null ? 'was not probed' : lastProbe.error ?? (lastProbe.status === null ? 'passed' : `answered ${lastProbe.status}`);
-    return `    ${address}  ${health}: ${probe}${lastProbe === null ? '' : ` (${Math.round(lastProbe.ms)} ms)`}`;
-  });
+  return (version?.backends ?? []).map((backend) => backendLine(backend.address, backend));
+}
+
+function backendLine(address: string, { health, lastProbe }: Seen): string {
+  const probe = lastProbe === null ? 'was not probed' : (lastProbe.error ?? (lastProbe.status === null ? 'passed' : `answered ${lastProbe.status}`));
+  return `    ${address}  ${health}: ${probe}${lastProbe === null ? '' : ` (${Math.round(lastProbe.ms)} ms)`}`;
 }
 
 /**

@@ -7,7 +7,7 @@ export const checkVerb: Verb = {
   name: 'check',
   args: [],
   flags: { config: { type: 'string', value: 'FILE', help: `The configuration; ${DEFAULT_CONFIG} unless told.` } },
-  summary: 'Validate a configuration.',
+  summary: 'validates a configuration',
   examples: ['switchyard check --config edge.json'],
   local: true,
   async run(call) {

@@ -15,7 +15,7 @@ export const runVerb: Verb = {
     threads: { type: 'string', value: 'N', help: 'Number of data threads.' },
     'state-dir': { type: 'string', value: 'DIR', help: 'Folder of the journal.' },
   },
-  summary: 'Run the proxy.',
+  summary: 'runs the proxy',
   details: 'SIGTERM and SIGINT drain and end it with 0; SIGHUP, or an edit of the file, reloads the configuration.',
   examples: ['switchyard run', 'switchyard run --config edge.json --threads 4'],
   local: true,
