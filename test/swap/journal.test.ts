@@ -112,6 +112,7 @@ t.test('cut off at every byte of the last lines: the last whole line counts', as
     fs.writeFileSync(path, whole.subarray(0, size));
     const expected = size < ends[1] ? 1 : 2;
     const { journal: cut, states } = Journal.open(dir, NOW);
+    if (fs.statSync(path).size !== ends[expected - 1]) t.fail(`${size} bytes: the torn line was not cut off`);
     if (states.get('a')?.revision !== expected) t.fail(`${size} bytes: revision ${states.get('a')?.revision}, expected ${expected}`);
     cut.record(state('a', 9), 'x');
     cut.close();
@@ -217,6 +218,8 @@ t.test('a write that fails leaves no trace, and a compaction that fails is only 
   full = true;
   t.throws(() => journal.record(state('a', 2), 'x'), /ENOSPC/);
   full = false;
+  t.equal(fs.readFileSync(join(dir, 'journal.jsonl'), 'utf8').split('\n').length, 2, 'one whole line and nothing after it');
+  t.ok(fs.readFileSync(join(dir, 'journal.jsonl'), 'utf8').endsWith('\n'));
   noRename = true;
   for (let n = 3; n <= 8; n++) journal.record(state('a', n), 'x');
   t.match(warnings[0], /could not be compacted: EROFS/);

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { SwapRequest } from '../../src/swap/ports.ts';
-import { input, OPERATOR, RISE } from './fixtures.ts';
+import { input, OPERATOR, policy, RISE } from './fixtures.ts';
 import { canary, receipt, refused, to, withLive } from './upstream.ts';
 
 t.test('pause freezes, resume begins the hold anew, promote goes on now', async (t) => {
@@ -205,4 +205,18 @@ t.test('a dry run tells the steps and changes nothing', async (t) => {
   t.match(plan.steps, [/register v2/, /admit v2: 2 of 2/, /weight 5 on v2, held for 1 s/, /all traffic to v2/, /drain v1/, /release v1/]);
   t.equal(world.state, before);
   t.throws(() => world.driver.plan({ to: 'v9' }), /has no version v9/);
+});
+
+t.test('another policy counts from the moment it is recorded', async (t) => {
+  const world = await withLive();
+  const quick = policy({ admission: { timeout: 1_000, minReady: null } });
+  world.recordFails = 1;
+  await refused(t, 'internal', world.driver.setPolicy(quick, OPERATOR));
+  await world.driver.register(input('v2'), OPERATOR);
+  t.equal(world.version('v2').admitBy, world.now + 30_000, 'what was refused has no effect');
+  const generation = world.generation;
+  t.match(await world.driver.setPolicy(quick, { by: 'file' }), { changedBy: 'file' });
+  t.equal(world.generation, generation + 1, 'it is published');
+  await world.driver.register(input('v3'), OPERATOR);
+  t.equal(world.version('v3').admitBy, world.now + 1_000);
 });
