@@ -158,6 +158,19 @@ t.test('a long poll ends when its client goes', async (t) => {
   }
 });
 
+t.test('closing does not wait for operations that do not heed the signal', async (t) => {
+  const admin = await testAdmin(t);
+  let waiting = false;
+  admin.operations.waitFor = () => {
+    waiting = true;
+    return new Promise(() => {});
+  };
+  const reply = admin.ask('GET', '/v1/upstreams/web/versions/v1?wait=released&timeout=10m');
+  while (!waiting) await new Promise((resolve) => setImmediate(resolve));
+  await admin.close();
+  t.equal((await reply).status, 202);
+});
+
 t.test('closing answers the long polls with the present state', async (t) => {
   const admin = await testAdmin(t);
   const waiting = admin.ask('GET', '/v1/upstreams/web/versions/v1?wait=released&timeout=10m');

@@ -212,9 +212,10 @@ t.test('rollback is followed like a swap', async (t) => {
 
 t.test('a proxy that restarts while a swap is watched is waited for', async (t) => {
   const admin = await testAdmin(t);
-  const running = startCli(['swap', 'web', '--to', 'v2', '--admin', admin.url]);
+  const running = startCli(['swap', 'web', '--to', 'v2', '--admin', admin.url], { NO_COLOR: '1' }, true);
   await until(() => admin.operations.listening > 0);
   await admin.close();
+  await until(() => running.out().includes('the admin API does not answer; trying again'));
   const after = await testAdmin(t, { port: admin.port, operations: admin.operations });
   cutover(admin.operations);
   finish(admin.operations);

@@ -101,7 +101,7 @@ t.test('wait', async (t) => {
   admin.operations.web.versions = [versionView('v1', { phase: 'released' })];
   admin.operations.emit('released');
   t.match((await waiting).json, { phase: 'released' });
-  t.match(await run(admin, 'wait', 'web', 'v1', '--for', 'live', '--timeout', '1ms'), { exit: 1, err: /is released and can never be live/ });
+  t.match(await run(admin, 'wait', 'web', 'v1', '--for', 'live', '--timeout', '10m'), { exit: 1, err: /is released and can never be live/ });
   admin.operations.web.versions = [versionView('v1')];
   t.match(await run(admin, 'wait', 'web', 'v1', '--for', 'drained', '--timeout', '50ms'), { exit: 4, err: /v1 of web is live, not drained, after 0\.1 s; 2 requests in flight\n {2}see why with: switchyard explain web v1/ });
   const interrupted = startCli(['wait', 'web', 'v1', '--for', 'drained', '--admin', admin.url]);

@@ -1,5 +1,6 @@
 import type { Caller, Explanation, Goal, LoggedEvent, Operations, Plan, SwapView, UpstreamView, VersionView } from '../../src/control/operations.ts';
 import { Refusal, REFUSAL } from '../../src/errors/catalogue.ts';
+import { isFinal } from '../../src/pool/phase.ts';
 import type { Receipt } from '../../src/pool/upstream.ts';
 import type { EventType, SwapRequest } from '../../src/swap/ports.ts';
 
@@ -203,7 +204,7 @@ export class FakeOperations implements Operations {
         resolve({ reached: reached(), view: this.version(name, id) });
       };
       const check = (): void => {
-        if (reached()) finish();
+        if (reached() || isFinal(this.version(name, id).phase)) finish();
       };
       const timer = setTimeout(finish, timeoutMs);
       this.listeners.add(check);
