@@ -17,9 +17,7 @@ export interface Target {
 export function targetOf(request: IncomingMessage): Target {
   const text = (request.url ?? '/').replace(/^https?:\/\/[^/?#]*/i, '') || '/';
   const mark = text.indexOf('?');
-  return mark === -1
-    ? { path: text, query: new URLSearchParams() }
-    : { path: text.slice(0, mark), query: new URLSearchParams(text.slice(mark + 1)) };
+  return mark === -1 ? { path: text, query: new URLSearchParams() } : { path: text.slice(0, mark), query: new URLSearchParams(text.slice(mark + 1)) };
 }
 
 export interface Inputs {

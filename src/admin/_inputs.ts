@@ -8,7 +8,8 @@ const MAX_CANARY_STEPS = 20;
 /** The longest a long poll may wait, in milliseconds. */
 const MAX_WAIT = 600_000;
 
-export const Name = z.string({ error: 'expected a name' })
+export const Name = z
+  .string({ error: 'expected a name' })
   .regex(NAME, { error: 'expected 1 to 63 letters, digits, dots, dashes and underscores that begin with a letter or digit' })
   .meta({ description: 'Name of an upstream or id of a version', examples: ['web', 'v42'] });
 
@@ -23,19 +24,25 @@ function readDuration(max: number, error: string): (input: string | number, cont
 
 const DURATION = 'a duration such as 500ms, 30s, 5m or 1h';
 const DURATION_ERROR = `expected ${DURATION}, or a number of milliseconds`;
-const Duration = z.union([z.string(), z.number()], { error: DURATION_ERROR })
+const Duration = z
+  .union([z.string(), z.number()], { error: DURATION_ERROR })
   .transform(readDuration(MAX_DURATION, DURATION_ERROR))
   .meta({ description: `${DURATION}, or a number of milliseconds`, examples: ['30s'] });
 
 const WAIT_ERROR = `expected ${DURATION}, at most 10m`;
 // A bare number in a query would be read as seconds by half of its writers: the unit is asked for.
-const Wait = z.string().transform(readDuration(MAX_WAIT, WAIT_ERROR)).meta({ description: `${DURATION}, at most 10m`, examples: ['60s'] });
+const Wait = z
+  .string()
+  .transform(readDuration(MAX_WAIT, WAIT_ERROR))
+  .meta({ description: `${DURATION}, at most 10m`, examples: ['60s'] });
 
-const HostPort = z.string({ error: 'expected host:port' })
+const HostPort = z
+  .string({ error: 'expected host:port' })
   .refine((text) => text.length <= 300 && parseAddress(text) !== null, { error: 'expected host:port' })
   .meta({ examples: ['127.0.0.1:9001'] });
 
-const BackendWeight = z.int({ error: 'expected a whole number from 1 to 1000' })
+const BackendWeight = z
+  .int({ error: 'expected a whole number from 1 to 1000' })
   .min(1, { error: 'expected a whole number from 1 to 1000' })
   .max(1000, { error: 'expected a whole number from 1 to 1000' });
 
@@ -45,7 +52,8 @@ const Backend = z.union([HostPort.transform((address) => ({ address, weight: 1 }
   error: (issue) => (typeof issue.input === 'object' && issue.input !== null ? undefined : 'expected host:port, or an object {address, weight}'),
 });
 
-const Backends = z.array(Backend, { error: 'expected a list of backends' })
+const Backends = z
+  .array(Backend, { error: 'expected a list of backends' })
   .min(1, { error: 'expected at least one backend' })
   .max(MAX_BACKENDS, { error: `expected at most ${MAX_BACKENDS} backends` })
   .superRefine((backends, context) => {
@@ -59,10 +67,13 @@ const Backends = z.array(Backend, { error: 'expected a list of backends' })
 const Percent = 'expected a whole number from 1 to 99';
 const CanaryStep = z.strictObject({
   weight: z.int({ error: Percent }).min(1, { error: Percent }).max(99, { error: Percent }).meta({ description: 'Percent of the traffic' }),
-  hold: Duration.nullish().transform((hold) => hold ?? null).meta({ description: 'How long to stay at this weight; null = until promoted' }),
+  hold: Duration.nullish()
+    .transform((hold) => hold ?? null)
+    .meta({ description: 'How long to stay at this weight; null = until promoted' }),
 });
 
-const Canary = z.array(CanaryStep, { error: 'expected a list of steps {weight, hold}' })
+const Canary = z
+  .array(CanaryStep, { error: 'expected a list of steps {weight, hold}' })
   .max(MAX_CANARY_STEPS, { error: `expected at most ${MAX_CANARY_STEPS} steps` })
   .superRefine((steps, context) => {
     steps.forEach(({ weight }, at) => {
@@ -91,15 +102,18 @@ export const SwapBody = z.strictObject({
 
 export const RollbackBody = z.strictObject({ to: Name.nullish() });
 
-const Share = z.int({ error: 'expected a whole number of percent from 0 to 100' })
+const Share = z
+  .int({ error: 'expected a whole number of percent from 0 to 100' })
   .min(0, { error: 'expected a whole number of percent from 0 to 100' })
   .max(100, { error: 'expected a whole number of percent from 0 to 100' });
 
-export const SplitBody = z.record(Name, Share, { error: 'expected an object of version ids and percents' })
+export const SplitBody = z
+  .record(Name, Share, { error: 'expected an object of version ids and percents' })
   .refine((split) => Object.values(split).reduce((sum, weight) => sum + weight, 0) === 100, { error: 'expected percents that sum to 100' })
   .meta({ examples: [{ v1: 90, v2: 10 }] });
 
-export const UpstreamBody = z.record(z.string(), z.unknown(), { error: 'expected an object with the fields of an upstream' })
+export const UpstreamBody = z
+  .record(z.string(), z.unknown(), { error: 'expected an object with the fields of an upstream' })
   .meta({ description: 'An upstream as in the configuration file: routes, health, admission, drain, rollback, …' });
 
 export const UpstreamParams = z.strictObject({ upstream: Name });
@@ -112,11 +126,18 @@ const GOALS = ['admitted', 'live', 'drained', 'released', 'admitting', 'standby'
 
 export const NoQuery = z.strictObject({});
 export const WaitQuery = z.strictObject({
-  wait: z.enum(GOALS, { error: `expected one of ${GOALS.join(', ')}` }).optional().meta({ description: 'Answer once the version has got there' }),
+  wait: z
+    .enum(GOALS, { error: `expected one of ${GOALS.join(', ')}` })
+    .optional()
+    .meta({ description: 'Answer once the version has got there' }),
   timeout: Wait.default(60_000),
 });
 export const SwapQuery = z.strictObject({
-  after: z.string().regex(/^\d{1,6}$/, { error: 'expected a number of steps' }).transform(Number).optional()
+  after: z
+    .string()
+    .regex(/^\d{1,6}$/, { error: 'expected a number of steps' })
+    .transform(Number)
+    .optional()
     .meta({ description: 'Answer once the swap has more steps than this, or is finished' }),
   timeout: Wait.default(60_000),
 });

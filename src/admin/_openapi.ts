@@ -72,12 +72,17 @@ function parametersOf(row: Endpoint): Json[] {
   const of = (schema: z.ZodType, where: 'path' | 'query'): Json[] => {
     const described = tidy(z.toJSONSchema(schema, { io: 'input' }), false);
     const required = Array.isArray(described.required) ? described.required : [];
-    return Object.entries(isJson(described.properties) ? described.properties : {})
-      .map(([name, shape]) => ({ name, in: where, required: where === 'path' || required.includes(name), schema: shape }));
+    return Object.entries(isJson(described.properties) ? described.properties : {}).map(([name, shape]) => ({
+      name,
+      in: where,
+      required: where === 'path' || required.includes(name),
+      schema: shape,
+    }));
   };
   const header = (name: string, text: string): Json => ({ name, in: 'header', required: false, description: text, schema: { type: 'string' } });
   return [
-    ...of(row.params, 'path'), ...of(row.query, 'query'),
+    ...of(row.params, 'path'),
+    ...of(row.query, 'query'),
     ...(row.conditional === true ? [header('If-Match', 'The revision that must still be the current one, as an ETag, or *')] : []),
     ...(row.method === 'POST' ? [header('Idempotency-Key', 'A repeat with the same key is done once and answered as the first was')] : []),
     ...(row.id === 'events' ? [header('Last-Event-ID', 'Resume after this event')] : []),
@@ -90,11 +95,17 @@ function operationObject(row: Endpoint): Json {
   for (const [status, codes] of Object.entries(problemsOf(row))) responses[status] ??= problemObject(codes);
   const parameters = parametersOf(row);
   return {
-    operationId: row.id, summary: row.summary,
+    operationId: row.id,
+    summary: row.summary,
     ...(parameters.length === 0 ? {} : { parameters }),
-    ...(row.body === null ? {} : {
-      requestBody: { required: row.bodyOptional !== true, content: { 'application/json': { schema: tidy(z.toJSONSchema(row.body, { io: 'input' }), false) } } },
-    }),
+    ...(row.body === null
+      ? {}
+      : {
+          requestBody: {
+            required: row.bodyOptional !== true,
+            content: { 'application/json': { schema: tidy(z.toJSONSchema(row.body, { io: 'input' }), false) } },
+          },
+        }),
     responses,
     security: row.scope === 'open' ? [] : [{ token: [] }],
     'x-scope': row.scope,

@@ -14,7 +14,13 @@ export function problemAnswer(refusal: Refusal, headers: Readonly<Record<string,
   const { code, status, text } = refusal.fault;
   const errors = refusal.errors.length > 0 ? { errors: refusal.errors } : {};
   const document = {
-    ...refusal.facts, type: `urn:switchyard:problem:${code}`, title: text, status, detail: refusal.message, code, ...errors,
+    ...refusal.facts,
+    type: `urn:switchyard:problem:${code}`,
+    title: text,
+    status,
+    detail: refusal.message,
+    code,
+    ...errors,
   };
   const retry = RETRY_SECONDS[code];
   return {

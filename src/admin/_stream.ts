@@ -46,9 +46,12 @@ export function streamSse(operations: Operations, wanted: Subscription, request:
     if (response.writableLength > MAX_BUFFERED) response.destroy();
   };
   write(`retry: ${RETRY_MS}\n\n`);
-  const off = subscribe(operations, wanted,
+  const off = subscribe(
+    operations,
+    wanted,
     () => write(`event: reset\ndata: ${JSON.stringify(RESET)}\n\n`),
-    (event) => write(`id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`));
+    (event) => write(`id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`),
+  );
   const heartbeat = setInterval(() => write(': still here\n\n'), HEARTBEAT_MS);
   const end = (): void => {
     response.end();

@@ -6,56 +6,112 @@ const Time = z.string().meta({ format: 'date-time' });
 const Whole = z.int();
 const Evidence = z.record(z.string(), z.unknown());
 
-const Counts = z.object({ started: Whole, completed: Whole, clientAborted: Whole, upstreamFailed: Whole, killed: Whole })
+const Counts = z
+  .object({ started: Whole, completed: Whole, clientAborted: Whole, upstreamFailed: Whole, killed: Whole })
   .meta({ description: 'started = completed + clientAborted + upstreamFailed + killed + in flight' });
 
 const Probe = z.object({ at: Time, ok: z.boolean(), status: Whole.nullable(), ms: z.number(), error: z.string().nullable() });
 
 const Backend = z.object({
-  address: z.string(), weight: Whole, health: z.enum(['unknown', 'healthy', 'unhealthy', 'stopping']), available: z.boolean(), ejected: z.boolean(),
-  inFlight: Whole, openSockets: Whole, requests: Whole, lastProbe: Probe.nullable(), probes: z.array(Probe),
+  address: z.string(),
+  weight: Whole,
+  health: z.enum(['unknown', 'healthy', 'unhealthy', 'stopping']),
+  available: z.boolean(),
+  ejected: z.boolean(),
+  inFlight: Whole,
+  openSockets: Whole,
+  requests: Whole,
+  lastProbe: Probe.nullable(),
+  probes: z.array(Probe),
 });
 
 export const VersionView = z.object({
-  id: z.string(), phase: z.enum(['admitting', 'standby', 'live', 'draining', 'drained', 'released', 'rejected']), weight: Whole, inFlight: Whole,
-  streams: Whole, tunnels: Whole, createdAt: Time, keepUntil: Time.nullable(), backends: z.array(Backend), counts: Counts, reason: z.string().nullable(),
+  id: z.string(),
+  phase: z.enum(['admitting', 'standby', 'live', 'draining', 'drained', 'released', 'rejected']),
+  weight: Whole,
+  inFlight: Whole,
+  streams: Whole,
+  tunnels: Whole,
+  createdAt: Time,
+  keepUntil: Time.nullable(),
+  backends: z.array(Backend),
+  counts: Counts,
+  reason: z.string().nullable(),
 });
 
 export const Receipt = z.object({
-  upstream: z.string(), version: z.string(), releasedAt: Time, generation: Whole, admitted: z.object({ healthy: Whole, of: Whole }),
-  firstRequestAt: Time.nullable(), lastRequestAt: Time.nullable(), counts: Counts,
-  killedByKind: z.object({ http: Whole, stream: Whole, tunnel: Whole }), peakInFlight: Whole, drainMs: z.number(),
-  acks: z.record(z.string(), Whole), countedSince: Time,
+  upstream: z.string(),
+  version: z.string(),
+  releasedAt: Time,
+  generation: Whole,
+  admitted: z.object({ healthy: Whole, of: Whole }),
+  firstRequestAt: Time.nullable(),
+  lastRequestAt: Time.nullable(),
+  counts: Counts,
+  killedByKind: z.object({ http: Whole, stream: Whole, tunnel: Whole }),
+  peakInFlight: Whole,
+  drainMs: z.number(),
+  acks: z.record(z.string(), Whole),
+  countedSince: Time,
 });
 
 export const SwapView = z.object({
-  id: z.string(), upstream: z.string(), kind: z.enum(['seed', 'swap', 'rollback']), from: z.string().nullable(), to: z.string(), state: z.string(),
-  paused: z.boolean(), finished: z.boolean(), killed: Whole, weight: Whole, requestedBy: z.string(), reason: z.string().nullable(),
-  steps: z.array(z.object({ name: z.string(), at: Time, evidence: Evidence })), receipt: Receipt.nullable(),
+  id: z.string(),
+  upstream: z.string(),
+  kind: z.enum(['seed', 'swap', 'rollback']),
+  from: z.string().nullable(),
+  to: z.string(),
+  state: z.string(),
+  paused: z.boolean(),
+  finished: z.boolean(),
+  killed: Whole,
+  weight: Whole,
+  requestedBy: z.string(),
+  reason: z.string().nullable(),
+  steps: z.array(z.object({ name: z.string(), at: Time, evidence: Evidence })),
+  receipt: Receipt.nullable(),
 });
 
 export const UpstreamView = z.object({
-  name: z.string(), revision: Whole, split: z.record(z.string(), Whole), held: z.boolean(), waiting: Whole,
-  versions: z.array(VersionView), swap: SwapView.nullable(),
+  name: z.string(),
+  revision: Whole,
+  split: z.record(z.string(), Whole),
+  held: z.boolean(),
+  waiting: Whole,
+  versions: z.array(VersionView),
+  swap: SwapView.nullable(),
 });
 
 export const ExplanationView = z.object({
-  upstream: z.string(), version: z.string().nullable(), summary: z.string(),
+  upstream: z.string(),
+  version: z.string().nullable(),
+  summary: z.string(),
   facts: z.array(z.object({ fact: z.string(), blocks: z.enum(['admitted', 'live', 'released', 'nothing']) })),
 });
 
 export const PlanView = z.object({ dryRun: z.literal(true), upstream: z.string(), from: z.string().nullable(), to: z.string(), steps: z.array(z.string()) });
 
 export const EventView = z.object({
-  id: z.string(), at: Time, type: z.string(), upstream: z.string().nullable(), version: z.string().nullable(), data: Evidence,
+  id: z.string(),
+  at: Time,
+  type: z.string(),
+  upstream: z.string().nullable(),
+  version: z.string().nullable(),
+  data: Evidence,
 });
 
 export const ReadyView = z.object({ ready: z.boolean(), why: z.string() });
 
-export const ProblemView = z.object({
-  type: z.string(), title: z.string(), status: Whole, detail: z.string(), code: z.string(),
-  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
-}).meta({ description: 'RFC 9457, with the facts of the case as further members' });
+export const ProblemView = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: Whole,
+    detail: z.string(),
+    code: z.string(),
+    errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+  })
+  .meta({ description: 'RFC 9457, with the facts of the case as further members' });
 
 /** Every shape that has a name in the OpenAPI document. The types on the right keep them true to the operations. */
 export const NAMED = {

@@ -42,8 +42,17 @@ const ONE_UPSTREAM = { 200: { text: 'The upstream as it is now', schema: Upstrea
 
 function steering(verb: 'promote' | 'pause' | 'resume' | 'abort', summary: string): Endpoint {
   return endpoint({
-    method: 'POST', path: `/v1/upstreams/{upstream}/swap/${verb}`, id: `${verb}Swap`, summary, scope: 'operate', conditional: true,
-    params: UpstreamParams, query: NoQuery, body: Nothing, bodyOptional: true, problems: { ...UPSTREAM_404, 409: ['no-running-swap', 'not-now'] },
+    method: 'POST',
+    path: `/v1/upstreams/{upstream}/swap/${verb}`,
+    id: `${verb}Swap`,
+    summary,
+    scope: 'operate',
+    conditional: true,
+    params: UpstreamParams,
+    query: NoQuery,
+    body: Nothing,
+    bodyOptional: true,
+    problems: { ...UPSTREAM_404, 409: ['no-running-swap', 'not-now'] },
     answers: { 200: { text: 'The swap as it is now', schema: SwapView } },
     handle: async ({ operations, params, caller }) => ({ status: 200, json: await operations.steer(params.upstream, verb, caller) }),
   });
@@ -51,8 +60,18 @@ function steering(verb: 'promote' | 'pause' | 'resume' | 'abort', summary: strin
 
 function holding(verb: 'hold' | 'unhold', summary: string): Endpoint {
   return endpoint({
-    method: 'POST', path: `/v1/upstreams/{upstream}/${verb}`, id: `${verb}Upstream`, summary, scope: 'operate', conditional: true,
-    params: UpstreamParams, query: NoQuery, body: Nothing, bodyOptional: true, problems: UPSTREAM_404, answers: ONE_UPSTREAM,
+    method: 'POST',
+    path: `/v1/upstreams/{upstream}/${verb}`,
+    id: `${verb}Upstream`,
+    summary,
+    scope: 'operate',
+    conditional: true,
+    params: UpstreamParams,
+    query: NoQuery,
+    body: Nothing,
+    bodyOptional: true,
+    problems: UPSTREAM_404,
+    answers: ONE_UPSTREAM,
     handle: async ({ operations, params, caller }) => upstreamAnswer(await operations.hold(params.upstream, verb === 'hold', caller)),
   });
 }
@@ -60,8 +79,16 @@ function holding(verb: 'hold' | 'unhold', summary: string): Endpoint {
 /** Endpoints that declare upstreams and versions. */
 const STRUCTURE: readonly Endpoint[] = [
   endpoint({
-    method: 'PUT', path: '/v1/upstreams/{upstream}', id: 'putUpstream', summary: 'Declares an upstream or changes its structure', scope: 'operate',
-    conditional: true, params: UpstreamParams, query: NoQuery, body: UpstreamBody, problems: { 409: ['not-now'], 507: ['slots-exhausted'] },
+    method: 'PUT',
+    path: '/v1/upstreams/{upstream}',
+    id: 'putUpstream',
+    summary: 'Declares an upstream or changes its structure',
+    scope: 'operate',
+    conditional: true,
+    params: UpstreamParams,
+    query: NoQuery,
+    body: UpstreamBody,
+    problems: { 409: ['not-now'], 507: ['slots-exhausted'] },
     answers: { 200: { text: 'Changed', schema: UpstreamView }, 201: { text: 'Created', schema: UpstreamView } },
     handle: async ({ operations, params, body, caller }) => {
       const { created, view } = await operations.putUpstream(params.upstream, body, caller);
@@ -69,8 +96,16 @@ const STRUCTURE: readonly Endpoint[] = [
     },
   }),
   endpoint({
-    method: 'DELETE', path: '/v1/upstreams/{upstream}', id: 'deleteUpstream', summary: 'Removes an upstream', scope: 'operate', conditional: true,
-    params: UpstreamParams, query: NoQuery, body: null, problems: { ...UPSTREAM_404, 409: ['not-now', 'swap-running'] },
+    method: 'DELETE',
+    path: '/v1/upstreams/{upstream}',
+    id: 'deleteUpstream',
+    summary: 'Removes an upstream',
+    scope: 'operate',
+    conditional: true,
+    params: UpstreamParams,
+    query: NoQuery,
+    body: null,
+    problems: { ...UPSTREAM_404, 409: ['not-now', 'swap-running'] },
     answers: { 204: { text: 'Removed', schema: null } },
     handle: async ({ operations, params, caller }) => {
       await operations.deleteUpstream(params.upstream, caller);
@@ -78,9 +113,16 @@ const STRUCTURE: readonly Endpoint[] = [
     },
   }),
   endpoint({
-    method: 'POST', path: '/v1/upstreams/{upstream}/versions', id: 'registerVersion', scope: 'operate', conditional: true,
+    method: 'POST',
+    path: '/v1/upstreams/{upstream}/versions',
+    id: 'registerVersion',
+    scope: 'operate',
+    conditional: true,
     summary: 'Registers a version and admits it without moving traffic',
-    params: UpstreamParams, query: NoQuery, body: VersionBody, problems: { ...UPSTREAM_404, 409: ['version-exists'], 507: ['slots-exhausted'] },
+    params: UpstreamParams,
+    query: NoQuery,
+    body: VersionBody,
+    problems: { ...UPSTREAM_404, 409: ['version-exists'], 507: ['slots-exhausted'] },
     answers: { 200: { text: 'It was registered before, with the same backends', schema: VersionView }, 201: { text: 'Registered', schema: VersionView } },
     handle: async ({ operations, params, body, caller }) => {
       const { created, view } = await operations.register(params.upstream, body, caller);
@@ -88,15 +130,20 @@ const STRUCTURE: readonly Endpoint[] = [
     },
   }),
   endpoint({
-    method: 'DELETE', path: '/v1/upstreams/{upstream}/versions/{version}', id: 'removeVersion', scope: 'operate', conditional: true,
+    method: 'DELETE',
+    path: '/v1/upstreams/{upstream}/versions/{version}',
+    id: 'removeVersion',
+    scope: 'operate',
+    conditional: true,
     summary: 'Drains and releases a version that is not live',
-    params: VersionParams, query: NoQuery, body: null, problems: { ...VERSION_404, 409: ['not-now', 'swap-running'] },
+    params: VersionParams,
+    query: NoQuery,
+    body: null,
+    problems: { ...VERSION_404, 409: ['not-now', 'swap-running'] },
     answers: { 200: { text: 'It is gone', schema: VersionView }, 202: { text: 'It is on its way out', schema: VersionView } },
     handle: async ({ operations, params, caller }) => {
       const view = await operations.removeVersion(params.upstream, params.version, caller);
-      return isFinal(view.phase)
-        ? { status: 200, json: view }
-        : { status: 202, headers: { location: versionPath(params.upstream, view.id) }, json: view };
+      return isFinal(view.phase) ? { status: 200, json: view } : { status: 202, headers: { location: versionPath(params.upstream, view.id) }, json: view };
     },
   }),
 ];
@@ -104,8 +151,15 @@ const STRUCTURE: readonly Endpoint[] = [
 /** Endpoints that move traffic. */
 const TRAFFIC: readonly Endpoint[] = [
   endpoint({
-    method: 'POST', path: '/v1/upstreams/{upstream}/swap', id: 'startSwap', summary: 'Swaps to a version: admit, cut over, drain, release', scope: 'operate',
-    conditional: true, params: UpstreamParams, query: NoQuery, body: SwapBody,
+    method: 'POST',
+    path: '/v1/upstreams/{upstream}/swap',
+    id: 'startSwap',
+    summary: 'Swaps to a version: admit, cut over, drain, release',
+    scope: 'operate',
+    conditional: true,
+    params: UpstreamParams,
+    query: NoQuery,
+    body: SwapBody,
     problems: { ...VERSION_404, 409: ['swap-running', 'version-exists', 'not-now'], 507: ['slots-exhausted'] },
     answers: {
       200: { text: 'Nothing was changed: it is live already, this swap is running already, or it was a dry run', schema: z.union([SwapView, PlanView]) },
@@ -118,15 +172,31 @@ const TRAFFIC: readonly Endpoint[] = [
   steering('resume', 'Lets a paused swap go on'),
   steering('abort', 'Ends the running swap and gives the traffic back'),
   endpoint({
-    method: 'POST', path: '/v1/upstreams/{upstream}/rollback', id: 'rollback', summary: 'Swaps back to a version that is still kept', scope: 'operate',
-    conditional: true, params: UpstreamParams, query: NoQuery, body: RollbackBody, bodyOptional: true,
+    method: 'POST',
+    path: '/v1/upstreams/{upstream}/rollback',
+    id: 'rollback',
+    summary: 'Swaps back to a version that is still kept',
+    scope: 'operate',
+    conditional: true,
+    params: UpstreamParams,
+    query: NoQuery,
+    body: RollbackBody,
+    bodyOptional: true,
     problems: { ...VERSION_404, 409: ['nothing-kept', 'swap-running', 'not-now'] },
     answers: { 202: { text: 'Started', schema: SwapView } },
     handle: async ({ operations, params, body, caller }) => startedAnswer(await operations.rollback(params.upstream, body.to ?? null, caller)),
   }),
   endpoint({
-    method: 'PUT', path: '/v1/upstreams/{upstream}/split', id: 'setSplit', summary: 'Sets the split by hand, among admitted versions', scope: 'operate',
-    conditional: true, params: UpstreamParams, query: NoQuery, body: SplitBody, problems: { ...VERSION_404, 409: ['not-now', 'swap-running'] },
+    method: 'PUT',
+    path: '/v1/upstreams/{upstream}/split',
+    id: 'setSplit',
+    summary: 'Sets the split by hand, among admitted versions',
+    scope: 'operate',
+    conditional: true,
+    params: UpstreamParams,
+    query: NoQuery,
+    body: SplitBody,
+    problems: { ...VERSION_404, 409: ['not-now', 'swap-running'] },
     answers: ONE_UPSTREAM,
     handle: async ({ operations, params, body, caller }) => {
       const weights = Object.fromEntries(Object.entries(body).filter(([, weight]) => weight > 0));
@@ -136,9 +206,17 @@ const TRAFFIC: readonly Endpoint[] = [
   holding('hold', 'Holds requests at the door, in a bounded queue'),
   holding('unhold', 'Lets held requests go on'),
   endpoint({
-    method: 'POST', path: '/v1/upstreams/{upstream}/backends/{address}/drain', id: 'drainBackend', scope: 'operate', conditional: true,
+    method: 'POST',
+    path: '/v1/upstreams/{upstream}/backends/{address}/drain',
+    id: 'drainBackend',
+    scope: 'operate',
+    conditional: true,
     summary: 'Takes one backend of a live version out of the rotation until its version goes',
-    params: BackendParams, query: NoQuery, body: Nothing, bodyOptional: true, problems: { 404: ['no-such-upstream', 'not-found'], 409: ['not-now'] },
+    params: BackendParams,
+    query: NoQuery,
+    body: Nothing,
+    bodyOptional: true,
+    problems: { 404: ['no-such-upstream', 'not-found'], 409: ['not-now'] },
     answers: ONE_UPSTREAM,
     handle: async ({ operations, params, caller }) => upstreamAnswer(await operations.drainBackend(params.upstream, params.address, caller)),
   }),

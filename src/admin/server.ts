@@ -74,12 +74,22 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
     throw invalid([{ path: 'admin.token', message }]);
   }
   const room: Room = {
-    options, guard: new Guard(tokens, [host, ...allowedHosts]), keys: new IdempotencyStore(options.now ?? Date.now), closing: new AbortController(),
+    options,
+    guard: new Guard(tokens, [host, ...allowedHosts]),
+    keys: new IdempotencyStore(options.now ?? Date.now),
+    closing: new AbortController(),
   };
-  const server = createServer({
-    headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS, connectionsCheckingInterval: 1_000,
-    maxHeaderSize: MAX_HEAD_BYTES, shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
-  }, (request, response) => void answerRequest(room, request, response));
+  const server = createServer(
+    {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: 1_000,
+      maxHeaderSize: MAX_HEAD_BYTES,
+      shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
+    },
+    (request, response) => void answerRequest(room, request, response),
+  );
   server.maxConnections = MAX_CONNECTIONS;
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false, clientTracking: true });
   server.on('upgrade', (request, socket: Duplex, head) => upgrade(room, sockets, request, socket, head));
@@ -167,7 +177,14 @@ async function decide(room: Room, request: IncomingMessage, signal: AbortSignal)
 }
 
 async function perform(
-  room: Room, request: IncomingMessage, row: Endpoint, params: Record<string, string>, query: URLSearchParams, bytes: Buffer, by: string, signal: AbortSignal,
+  room: Room,
+  request: IncomingMessage,
+  row: Endpoint,
+  params: Record<string, string>,
+  query: URLSearchParams,
+  bytes: Buffer,
+  by: string,
+  signal: AbortSignal,
 ): Promise<Answer | Stream> {
   const { operations, metrics, log } = room.options;
   const inputs = checkInputs(row, params, query, bytes);
@@ -232,7 +249,9 @@ function upgrade(room: Room, sockets: WebSocketServer, request: IncomingMessage,
 function endRaw(socket: Duplex, { status, headers = {}, text }: Answer): void {
   const body = text?.body ?? '';
   const fields = { ...headers, 'content-type': text?.type ?? 'text/plain', 'content-length': Buffer.byteLength(body), connection: 'close' };
-  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  const lines = Object.entries(fields)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('');
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines}\r\n${body}`);
 }
 
@@ -242,8 +261,11 @@ function refuseBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
     socket.destroy();
     return;
   }
-  const [status, detail] = error.code === 'HPE_HEADER_OVERFLOW' ? [431, 'The request head is larger than 16 KiB.']
-    : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? [408, 'The request did not arrive in time.']
-    : [400, 'The request is not valid HTTP/1.1.'];
+  const [status, detail] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? [431, 'The request head is larger than 16 KiB.']
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? [408, 'The request did not arrive in time.']
+        : [400, 'The request is not valid HTTP/1.1.'];
   endRaw(socket, problemAnswer(new Refusal({ ...REFUSAL.invalid, status }, detail)));
 }

@@ -98,7 +98,11 @@ export class Client {
       const blocks = (rest + chunk).split('\n\n');
       rest = blocks.pop() ?? '';
       for (const block of blocks) {
-        const field = (name: string): string => block.split('\n').find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2) ?? '';
+        const field = (name: string): string =>
+          block
+            .split('\n')
+            .find((line) => line.startsWith(`${name}: `))
+            ?.slice(name.length + 2) ?? '';
         if (field('data') !== '') yield { type: field('event'), data: field('data') };
       }
     }
@@ -128,7 +132,11 @@ export class Client {
     const patience = ask.patience ?? 0;
     try {
       const { statusCode, body } = await request(url, {
-        method, headers, dispatcher: this.agent, signal: ask.signal, body: ask.body === undefined ? null : JSON.stringify(ask.body),
+        method,
+        headers,
+        dispatcher: this.agent,
+        signal: ask.signal,
+        body: ask.body === undefined ? null : JSON.stringify(ask.body),
         headersTimeout: patience === Infinity ? HEADERS_TIMEOUT_MS : HEADERS_TIMEOUT_MS + patience,
         bodyTimeout: patience === Infinity ? 0 : HEADERS_TIMEOUT_MS,
       });
@@ -153,13 +161,19 @@ export class Client {
   }
 
   private stranger(status: number): Unreachable {
-    return new Unreachable(`${this.base.href} answered ${status}, but it is not a Switchyard admin API`, 'name its address with --admin URL or SWITCHYARD_ADMIN_URL');
+    return new Unreachable(
+      `${this.base.href} answered ${status}, but it is not a Switchyard admin API`,
+      'name its address with --admin URL or SWITCHYARD_ADMIN_URL',
+    );
   }
 
   private unreachable(error: unknown, signal: AbortSignal | undefined): unknown {
     if (error instanceof CliError || signal?.aborted === true) return error;
     const code = isRecord(error) || error instanceof Error ? (error as { code?: unknown }).code : undefined;
     const why = code === 'ECONNREFUSED' ? 'nothing listens there' : error instanceof Error && error.message !== '' ? error.message : String(code ?? error);
-    return new Unreachable(`the admin API at ${this.base.href} cannot be reached: ${why}`, 'is the proxy running? Name another address with --admin URL or SWITCHYARD_ADMIN_URL');
+    return new Unreachable(
+      `the admin API at ${this.base.href} cannot be reached: ${why}`,
+      'is the proxy running? Name another address with --admin URL or SWITCHYARD_ADMIN_URL',
+    );
   }
 }

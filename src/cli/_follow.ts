@@ -95,9 +95,14 @@ class Follower {
     const why = this.stop.signal.aborted ? 'interrupted' : performance.now() >= this.deadline ? 'the timeout has passed' : null;
     if (why === null) return;
     this.line.clear();
-    const where = swap.finished ? `${swap.from ?? 'the version before'} is kept for a rollback` : `the swap of ${swap.upstream} to ${swap.to} goes on (${swap.state})`;
+    const where = swap.finished
+      ? `${swap.from ?? 'the version before'} is kept for a rollback`
+      : `the swap of ${swap.upstream} to ${swap.to} goes on (${swap.state})`;
     if (this.call.json) this.call.io.stdout.write(`${JSON.stringify(swap, null, 2)}\n`);
-    const steer = swap.state === 'cutting-over' && this.watch.promoted ? 'take the next step with: switchyard promote UPSTREAM' : 'watch it with: switchyard status UPSTREAM --watch';
+    const steer =
+      swap.state === 'cutting-over' && this.watch.promoted
+        ? 'take the next step with: switchyard promote UPSTREAM'
+        : 'watch it with: switchyard status UPSTREAM --watch';
     throw new CliError(EXIT.unfinished, `${why}; ${where}`, swap.finished ? null : `${steer}; end it with: switchyard abort UPSTREAM`);
   }
 
@@ -140,9 +145,11 @@ class Follower {
     const version = await versionOf(this.api, swap.upstream, watched);
     if (version === null) return;
     const healthy = version.backends.filter(({ health }) => health === 'healthy').length;
-    this.line.draw(swap.state === 'draining'
-      ? `  … draining      ${watched}: ${flightText(version)}`
-      : `  … admitting     ${healthy} of ${plural(version.backends.length, 'backend')} healthy`);
+    this.line.draw(
+      swap.state === 'draining'
+        ? `  … draining      ${watched}: ${flightText(version)}`
+        : `  … admitting     ${healthy} of ${plural(version.backends.length, 'backend')} healthy`,
+    );
   }
 }
 
@@ -188,11 +195,18 @@ export async function followSwap(call: Call, started: SwapView, watch: Watch): P
     const rest = moved ? `all traffic is back on ${swap.from ?? 'what was live before'}` : 'nothing moved';
     const listed = !call.json && swap.state === 'rejected';
     if (listed) io.stdout.write((await backendLines(call.api, swap)).map((line) => `${line}\n`).join(''));
-    throw new CliError(EXIT.failed, `the swap of ${swap.upstream} to ${swap.to} ${OUTCOME[swap.state] ?? `ended ${swap.state}`}; ${rest}`, listed ? null : swap.reason);
+    throw new CliError(
+      EXIT.failed,
+      `the swap of ${swap.upstream} to ${swap.to} ${OUTCOME[swap.state] ?? `ended ${swap.state}`}; ${rest}`,
+      listed ? null : swap.reason,
+    );
   }
   if (swap.killed > 0) {
-    throw new CliError(EXIT.killed, `${plural(swap.killed, 'request')} of ${swap.from ?? 'the outgoing version'} had to be killed at the drain deadline`,
-      'give them longer with --drain-timeout');
+    throw new CliError(
+      EXIT.killed,
+      `${plural(swap.killed, 'request')} of ${swap.from ?? 'the outgoing version'} had to be killed at the drain deadline`,
+      'give them longer with --drain-timeout',
+    );
   }
   return EXIT.done;
 }

@@ -101,7 +101,8 @@ export function parseCall(verb: Verb, argv: readonly string[], io: Io): Parsed {
   if (values.help === true) return { help: true };
   const least = verb.args.filter(({ required }) => required).length;
   if (args.length < least) throw usageError(verb, `${verb.name} needs ${verb.args[args.length].name}`, `usage: ${usageOf(verb)}`);
-  if (args.length > verb.args.length) throw usageError(verb, `${verb.name} does not know what to do with "${args[verb.args.length]}"`, `usage: ${usageOf(verb)}`);
+  if (args.length > verb.args.length)
+    throw usageError(verb, `${verb.name} does not know what to do with "${args[verb.args.length]}"`, `usage: ${usageOf(verb)}`);
   const text = (flag: string): string | undefined => (typeof values[flag] === 'string' ? values[flag] : undefined);
   const { env } = io;
   let client: Client | null = null;
@@ -110,7 +111,10 @@ export function parseCall(verb: Verb, argv: readonly string[], io: Io): Parsed {
     return (client ??= new Client(url, text('token') ?? (env.SWITCHYARD_ADMIN_TOKEN || undefined), env.USER || env.USERNAME || undefined));
   };
   const call: Call = {
-    args, io, json: values.json === true, text,
+    args,
+    io,
+    json: values.json === true,
+    text,
     texts: (flag) => (Array.isArray(values[flag]) ? values[flag].map(String) : []),
     has: (flag) => values[flag] !== undefined,
     duration: (flag) => {

@@ -10,9 +10,13 @@ export function outcomeText({ started, completed, clientAborted, upstreamFailed,
 /** A receipt in a few lines. */
 export function receiptLines(receipt: Receipt, paint: Paint): string[] {
   const { http, stream, tunnel } = receipt.killedByKind;
-  const killed = receipt.counts.killed > 0
-    ? [`  ${paint('yellow', `killed at the drain deadline: ${plural(http, 'request')}, ${plural(stream, 'stream')}, ${plural(tunnel, 'tunnel')}`)}`] : [];
-  const acks = Object.entries(receipt.acks).map(([thread, generation]) => `${thread} at ${generation}`).join(', ');
+  const killed =
+    receipt.counts.killed > 0
+      ? [`  ${paint('yellow', `killed at the drain deadline: ${plural(http, 'request')}, ${plural(stream, 'stream')}, ${plural(tunnel, 'tunnel')}`)}`]
+      : [];
+  const acks = Object.entries(receipt.acks)
+    .map(([thread, generation]) => `${thread} at ${generation}`)
+    .join(', ');
   return [
     `${paint('bold', `receipt  ${receipt.upstream} ${receipt.version}`)}  released ${receipt.releasedAt}`,
     `  ${outcomeText(receipt.counts)}`,

@@ -34,7 +34,11 @@ export function pad(text: string, to: number, side: 'left' | 'right' = 'left'): 
 export function table(head: readonly string[], rows: readonly (readonly string[])[], indent = '  '): string[] {
   const titles = head.map((title) => title.trim());
   const widths = titles.map((title, column) => Math.max(title.length, ...rows.map((row) => width(row[column] ?? ''))));
-  const line = (cells: readonly string[]): string => indent
-    + cells.map((cell, column) => pad(cell, widths[column], head[column].startsWith(' ') ? 'right' : 'left')).join('  ').trimEnd();
+  const line = (cells: readonly string[]): string =>
+    indent +
+    cells
+      .map((cell, column) => pad(cell, widths[column], head[column].startsWith(' ') ? 'right' : 'left'))
+      .join('  ')
+      .trimEnd();
   return [line(titles), ...rows.map(line)];
 }

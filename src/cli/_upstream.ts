@@ -21,10 +21,19 @@ const VERSION_HEAD = ['VERSION', 'PHASE', ' WEIGHT', ' HEALTHY', ' IN FLIGHT', '
 
 /** The versions of an upstream as a table, newest first. */
 export function versionLines(versions: readonly VersionView[], paint: Paint, now: number): string[] {
-  const rows = versions.toReversed().map((version) => [
-    version.id, phaseText(version.phase, paint), `${version.weight} %`, healthyText(version, paint), String(version.inFlight),
-    String(version.counts.started), String(version.counts.upstreamFailed), String(version.counts.killed), ago(version.createdAt, now),
-  ]);
+  const rows = versions
+    .toReversed()
+    .map((version) => [
+      version.id,
+      phaseText(version.phase, paint),
+      `${version.weight} %`,
+      healthyText(version, paint),
+      String(version.inFlight),
+      String(version.counts.started),
+      String(version.counts.upstreamFailed),
+      String(version.counts.killed),
+      ago(version.createdAt, now),
+    ]);
   return table(VERSION_HEAD, rows);
 }
 
@@ -39,7 +48,9 @@ function backendLines(version: VersionView, paint: Paint): string[] {
 }
 
 function title(upstream: UpstreamView, paint: Paint): string {
-  const live = Object.entries(upstream.split).map(([id, weight]) => `${id} ${weight} %`).join(', ');
+  const live = Object.entries(upstream.split)
+    .map(([id, weight]) => `${id} ${weight} %`)
+    .join(', ');
   const held = upstream.held ? paint('yellow', `  held, ${plural(upstream.waiting, 'request')} waiting`) : '';
   return `${paint('bold', upstream.name)}  ${live === '' ? paint('red', 'nothing is live') : live}${held}  ${paint('dim', `revision ${upstream.revision}`)}`;
 }
@@ -47,7 +58,8 @@ function title(upstream: UpstreamView, paint: Paint): string {
 /** An upstream in short: its split, its versions, and a line for a swap that is running. */
 export function upstreamLines(upstream: UpstreamView, paint: Paint, now: number): string[] {
   const { swap } = upstream;
-  const running = swap === null || swap.finished ? [] : [`  swap ${swap.from ?? 'nothing'} → ${swap.to}: ${swap.state}${swap.paused ? ', paused' : ''} at ${swap.weight} %`];
+  const running =
+    swap === null || swap.finished ? [] : [`  swap ${swap.from ?? 'nothing'} → ${swap.to}: ${swap.state}${swap.paused ? ', paused' : ''} at ${swap.weight} %`];
   return [title(upstream, paint), ...running, ...versionLines(upstream.versions, paint, now)];
 }
 

@@ -7,7 +7,10 @@ import type { Call, Verb } from './verb.ts';
 
 async function drainBackend({ args: [upstream, address], api, io, json }: Call): Promise<number> {
   const { body } = await api.call<UpstreamView>('POST', upstreamPath(upstream, 'backends', address, 'drain'), { body: {} });
-  const inFlight = body.versions.flatMap(({ backends }) => backends).filter((backend) => backend.address === address).reduce((sum, backend) => sum + backend.inFlight, 0);
+  const inFlight = body.versions
+    .flatMap(({ backends }) => backends)
+    .filter((backend) => backend.address === address)
+    .reduce((sum, backend) => sum + backend.inFlight, 0);
   io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${upstream}  ${address} gets no new requests; ${inFlight} in flight\n`);
   return EXIT.done;
 }
@@ -22,7 +25,10 @@ async function drainVersion({ args: [upstream, id], api, io, json }: Call): Prom
 /** `switchyard drain`: lets a version that is not live go, or takes one backend out of the rotation. */
 export const drainVerb: Verb = {
   name: 'drain',
-  args: [{ name: 'UPSTREAM', required: true }, { name: 'ID|BACKEND', required: true }],
+  args: [
+    { name: 'UPSTREAM', required: true },
+    { name: 'ID|BACKEND', required: true },
+  ],
   flags: {},
   summary: 'drains and releases a version that is not live, or stops one backend of a live one',
   run: async (call) => (parseAddress(call.args[1]) === null ? drainVersion(call) : drainBackend(call)),

@@ -5,7 +5,9 @@ import type { Call, Verb } from './verb.ts';
 
 function eventLine(event: LoggedEvent, call: Call): string {
   const paint = painter(call.io.stdout, call.io.env);
-  const facts = Object.entries(event.data).filter(([, value]) => typeof value !== 'object' || value === null).map(([key, value]) => `${key}=${String(value)}`);
+  const facts = Object.entries(event.data)
+    .filter(([, value]) => typeof value !== 'object' || value === null)
+    .map(([key, value]) => `${key}=${String(value)}`);
   return [event.at, paint('bold', event.type.padEnd(12)), [event.upstream ?? '-', event.version ?? ''].join(' ').trim(), ...facts].join('  ');
 }
 

@@ -8,7 +8,10 @@ import type { Verb } from './verb.ts';
 /** `switchyard explain`: why something is not (yet) so. */
 export const explainVerb: Verb = {
   name: 'explain',
-  args: [{ name: 'UPSTREAM', required: true }, { name: 'ID', required: false }],
+  args: [
+    { name: 'UPSTREAM', required: true },
+    { name: 'ID', required: false },
+  ],
   flags: {},
   summary: 'tells why a version is not admitted, not live or not released',
   run: async ({ args, api, io, json }) => {

@@ -6,7 +6,10 @@ import type { Verb } from './verb.ts';
 
 function holding(name: 'hold' | 'unhold', summary: string, told: (view: UpstreamView) => string): Verb {
   return {
-    name, summary, args: [{ name: 'UPSTREAM', required: true }], flags: {},
+    name,
+    summary,
+    args: [{ name: 'UPSTREAM', required: true }],
+    flags: {},
     run: async ({ args, api, io, json }) => {
       const { body } = await api.call<UpstreamView>('POST', upstreamPath(args[0], name), { body: {} });
       io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${body.name}  ${told(body)}\n`);
@@ -16,6 +19,9 @@ function holding(name: 'hold' | 'unhold', summary: string, told: (view: Upstream
 }
 
 /** The verbs that hold requests at the door and let them go on. */
-export const holdVerb = holding('hold', 'holds requests at the door, in a bounded queue',
-  ({ name, waiting }) => `is held, ${plural(waiting, 'request')} waiting; let them go on with: switchyard unhold ${name}`);
+export const holdVerb = holding(
+  'hold',
+  'holds requests at the door, in a bounded queue',
+  ({ name, waiting }) => `is held, ${plural(waiting, 'request')} waiting; let them go on with: switchyard unhold ${name}`,
+);
 export const unholdVerb = holding('unhold', 'lets held requests go on', () => 'is not held');

@@ -8,13 +8,17 @@ import type { Verb } from './verb.ts';
 /** `switchyard receipt`: the proof that a version may be destroyed. */
 export const receiptVerb: Verb = {
   name: 'receipt',
-  args: [{ name: 'UPSTREAM', required: true }, { name: 'ID', required: true }],
+  args: [
+    { name: 'UPSTREAM', required: true },
+    { name: 'ID', required: true },
+  ],
   flags: {},
   summary: 'shows the proof of release of a version',
   run: async ({ args, api, io, json }) => {
     const { body } = await api.call<Receipt>('GET', upstreamPath(args[0], 'versions', args[1], 'receipt'));
     const paint = painter(io.stdout, io.env);
-    const requests = body.firstRequestAt === null ? '  no request was ever sent to it' : `  first request ${body.firstRequestAt}, last ${body.lastRequestAt ?? '-'}`;
+    const requests =
+      body.firstRequestAt === null ? '  no request was ever sent to it' : `  first request ${body.firstRequestAt}, last ${body.lastRequestAt ?? '-'}`;
     const admitted = `  admitted with ${body.admitted.healthy} of ${body.admitted.of} backends healthy; counted since ${body.countedSince}`;
     io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${[...receiptLines(body, paint), requests, admitted].join('\n')}\n`);
     return EXIT.done;

@@ -18,7 +18,10 @@ export const rollbackVerb: Verb = {
   run: async (call) => {
     const watch = { until: goalOf(call), timeoutMs: call.duration('timeout') ?? DEFAULT_TIMEOUT_MS, promoted: false };
     const to = call.text('to');
-    const { body } = await call.api.call<SwapView>('POST', upstreamPath(call.args[0], 'rollback'), { body: to === undefined ? {} : { to }, idempotencyKey: randomUUID() });
+    const { body } = await call.api.call<SwapView>('POST', upstreamPath(call.args[0], 'rollback'), {
+      body: to === undefined ? {} : { to },
+      idempotencyKey: randomUUID(),
+    });
     return followSwap(call, body, watch);
   },
 };

@@ -7,7 +7,10 @@ import type { Verb } from './verb.ts';
 
 function steering(name: 'promote' | 'pause' | 'resume' | 'abort', summary: string): Verb {
   return {
-    name, summary, args: [{ name: 'UPSTREAM', required: true }], flags: {},
+    name,
+    summary,
+    args: [{ name: 'UPSTREAM', required: true }],
+    flags: {},
     run: async ({ args, api, io, json }) => {
       const { body: swap } = await api.call<SwapView>('POST', upstreamPath(args[0], 'swap', name), { body: {} });
       const paint = painter(io.stdout, io.env);

@@ -25,7 +25,8 @@ function canarySteps(text: string, hold: number | null): { weight: number; hold:
 function backendOf(text: string): string | { address: string; weight: number } {
   const [address, weight] = text.split('=');
   if (weight === undefined) return address;
-  if (!/^\d+$/.test(weight)) throw new CliError(EXIT.usage, `--backend ${text} has the weight ${JSON.stringify(weight)}; expected a whole number, such as ${address}=2`);
+  if (!/^\d+$/.test(weight))
+    throw new CliError(EXIT.usage, `--backend ${text} has the weight ${JSON.stringify(weight)}; expected a whole number, such as ${address}=2`);
   return { address, weight: Number(weight) };
 }
 
@@ -93,7 +94,8 @@ export const swapVerb: Verb = {
   name: 'swap',
   args: [{ name: 'UPSTREAM', required: true }],
   summary: 'swaps to a version: admit, cut over, drain, release',
-  details: 'Without --backend the version must be registered already. The command waits and shows each step; Ctrl-C ends the\nwaiting, not the swap. Without --hold each canary step is held until promoted.',
+  details:
+    'Without --backend the version must be registered already. The command waits and shows each step; Ctrl-C ends the\nwaiting, not the swap. Without --hold each canary step is held until promoted.',
   flags: {
     to: { type: 'string', value: 'ID', required: true, help: 'the version to swap to' },
     backend: { type: 'string', value: 'HOST:PORT', multiple: true, help: 'a backend of a new version; with a weight: HOST:PORT=2' },

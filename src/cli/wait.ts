@@ -15,10 +15,18 @@ function whyNot(view: VersionView): string {
 }
 
 async function run(call: Call): Promise<number> {
-  const { args: [upstream, id], api, io, json } = call;
+  const {
+    args: [upstream, id],
+    api,
+    io,
+    json,
+  } = call;
   const goal = call.text('for');
   if (goal === undefined || !GOALS.includes(goal)) {
-    throw new CliError(EXIT.usage, `${goal === undefined ? 'wait needs --for PHASE' : `--for is ${JSON.stringify(goal)}`}; expected one of ${GOALS.join(', ')}`);
+    throw new CliError(
+      EXIT.usage,
+      `${goal === undefined ? 'wait needs --for PHASE' : `--for is ${JSON.stringify(goal)}`}; expected one of ${GOALS.join(', ')}`,
+    );
   }
   const timeoutMs = call.duration('timeout') ?? DEFAULT_TIMEOUT_MS;
   const deadline = performance.now() + timeoutMs;
@@ -34,8 +42,11 @@ async function run(call: Call): Promise<number> {
         if (json) io.stdout.write(`${JSON.stringify(body, null, 2)}\n`);
         if (status === 200) return tell(call, body);
         if (final) throw new CliError(EXIT.failed, `${id} of ${upstream} is ${body.phase} and can never be ${goal}${whyNot(body)}`);
-        throw new CliError(EXIT.unfinished, `${id} of ${upstream} is ${body.phase}, not ${goal}, after ${seconds(timeoutMs)}; ${plural(body.inFlight, 'request')} in flight`,
-          `see why with: switchyard explain ${upstream} ${id}`);
+        throw new CliError(
+          EXIT.unfinished,
+          `${id} of ${upstream} is ${body.phase}, not ${goal}, after ${seconds(timeoutMs)}; ${plural(body.inFlight, 'request')} in flight`,
+          `see why with: switchyard explain ${upstream} ${id}`,
+        );
       }
     }
   } catch (error) {
@@ -54,7 +65,10 @@ function tell({ args: [upstream], io, json }: Call, view: VersionView): number {
 /** `switchyard wait`: until a version has got somewhere. */
 export const waitVerb: Verb = {
   name: 'wait',
-  args: [{ name: 'UPSTREAM', required: true }, { name: 'ID', required: true }],
+  args: [
+    { name: 'UPSTREAM', required: true },
+    { name: 'ID', required: true },
+  ],
   summary: 'waits until a version is admitted, live, drained or released',
   flags: {
     for: { type: 'string', value: 'PHASE', required: true, help: GOALS.join(', ') },

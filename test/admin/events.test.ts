@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { request } from 'undici';
 import WebSocket from 'ws';
+import type { LoggedEvent } from '../../src/control/operations.ts';
 import { testAdmin } from '../helpers/admin-server.ts';
 import type { TestAdmin } from '../helpers/admin-server.ts';
 
@@ -32,7 +33,8 @@ async function sse(t: Test, { url, operations }: TestAdmin, query = '', headers:
   t.teardown(() => answer.body.destroy());
   await until(() => operations.listening > 0);
   return {
-    blocks, end: () => void answer.body.destroy(),
+    blocks,
+    end: () => void answer.body.destroy(),
     next: async (count) => {
       await until(() => blocks.length >= count);
       return blocks.splice(0, count);
@@ -46,8 +48,11 @@ t.test('Server-Sent Events: retry, id, event and data; one upstream when asked',
   const some = await sse(t, admin, '?upstream=web');
   admin.operations.emit('config', null);
   const event = admin.operations.emit('live', 'web', { generation: 9 });
-  t.same(await all.next(3), ['retry: 2000', `id: run-1\nevent: config\ndata: ${JSON.stringify({ ...event, id: 'run-1', type: 'config', upstream: null, data: {} })}`,
-    `id: run-2\nevent: live\ndata: ${JSON.stringify(event)}`]);
+  t.same(await all.next(3), [
+    'retry: 2000',
+    `id: run-1\nevent: config\ndata: ${JSON.stringify({ ...event, id: 'run-1', type: 'config', upstream: null, data: {} })}`,
+    `id: run-2\nevent: live\ndata: ${JSON.stringify(event)}`,
+  ]);
   t.same(await some.next(2), ['retry: 2000', `id: run-2\nevent: live\ndata: ${JSON.stringify(event)}`]);
   all.end();
   some.end();
@@ -57,17 +62,17 @@ t.test('Server-Sent Events: retry, id, event and data; one upstream when asked',
 t.test('Server-Sent Events go on after Last-Event-ID, and say when some were forgotten', async (t) => {
   const admin = await testAdmin(t);
   for (const type of ['registered', 'admitted', 'live'] as const) admin.operations.emit(type);
-  t.match((await (await sse(t, admin, '', { 'last-event-id': 'run-1' })).next(3)), ['retry: 2000', /^id: run-2\n/, /^id: run-3\n/]);
-  t.match((await (await sse(t, admin, '?lastEventId=run-2')).next(2)), ['retry: 2000', /^id: run-3\n/]);
-  t.match((await (await sse(t, admin, '', { 'last-event-id': 'other-99' })).next(2)), ['retry: 2000', /^event: reset\ndata: .*"type":"reset"/]);
-  t.same((await (await sse(t, admin)).next(1)), ['retry: 2000'], 'without an id only what is new');
+  t.match(await (await sse(t, admin, '', { 'last-event-id': 'run-1' })).next(3), ['retry: 2000', /^id: run-2\n/, /^id: run-3\n/]);
+  t.match(await (await sse(t, admin, '?lastEventId=run-2')).next(2), ['retry: 2000', /^id: run-3\n/]);
+  t.match(await (await sse(t, admin, '', { 'last-event-id': 'other-99' })).next(2), ['retry: 2000', /^event: reset\ndata: .*"type":"reset"/]);
+  t.same(await (await sse(t, admin)).next(1), ['retry: 2000'], 'without an id only what is new');
 });
 
-async function socketTo(t: Test, { port }: TestAdmin, query = ''): Promise<{ socket: WebSocket; messages: any[] }> {
+async function socketTo(t: Test, { port }: TestAdmin, query = ''): Promise<{ socket: WebSocket; messages: LoggedEvent[] }> {
   const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/events${query}`);
   t.teardown(() => socket.terminate());
-  const messages: any[] = [];
-  socket.on('message', (data) => messages.push(JSON.parse(String(data))));
+  const messages: LoggedEvent[] = [];
+  socket.on('message', (data) => messages.push(JSON.parse(String(data)) as LoggedEvent));
   await once(socket, 'open');
   return { socket, messages };
 }
@@ -87,7 +92,7 @@ t.test('a WebSocket gets the same events as JSON messages, and resumes', async (
   t.equal(resumed.messages[0].id, 'run-2');
   const lost = await socketTo(t, admin, '?lastEventId=gone');
   await until(() => lost.messages.length === 3);
-  t.equal(lost.messages[0].type, 'reset');
+  t.match(lost.messages[0], { type: 'reset' });
 });
 
 t.test('a WebSocket client that sends too much is cut off', async (t) => {

@@ -7,7 +7,10 @@ import { isLoopback } from '../../src/admin/_guard.ts';
 import { FakeOperations } from '../helpers/fake-operations.ts';
 import { testAdmin } from '../helpers/admin-server.ts';
 
-const TOKENS = [{ name: 'ci', token: 'operate-secret', scope: 'operate' as const }, { name: 'grafana', token: 'read-secret', scope: 'read' as const }];
+const TOKENS = [
+  { name: 'ci', token: 'operate-secret', scope: 'operate' as const },
+  { name: 'grafana', token: 'read-secret', scope: 'read' as const },
+];
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
 t.test('tokens and their scopes', async (t) => {
@@ -55,18 +58,37 @@ t.test('the actor is appended, bounded and cleaned', async (t) => {
 t.test('a foreign Host, Origin or site is refused, everywhere', async (t) => {
   const { ask, port, operations } = await testAdmin(t, { allowedHosts: ['Admin.Example'] });
   const allowed: Record<string, string>[] = [
-    { host: '127.0.0.1' }, { host: `localhost:${port}` }, { host: 'LOCALHOST' }, { host: '[::1]:9900' }, { host: 'admin.example:9900' }, { host: '127.1.2.3:1' },
-    { host: `localhost:${port}`, origin: `http://localhost:${port}` }, { 'sec-fetch-site': 'same-origin' }, { 'sec-fetch-site': 'none' },
+    { host: '127.0.0.1' },
+    { host: `localhost:${port}` },
+    { host: 'LOCALHOST' },
+    { host: '[::1]:9900' },
+    { host: 'admin.example:9900' },
+    { host: '127.1.2.3:1' },
+    { host: `localhost:${port}`, origin: `http://localhost:${port}` },
+    { 'sec-fetch-site': 'same-origin' },
+    { 'sec-fetch-site': 'none' },
   ];
   for (const headers of allowed) t.equal((await ask('POST', '/v1/upstreams/web/hold', undefined, headers)).status, 200, JSON.stringify(headers));
   const made = operations.calls.length;
   const refused: Record<string, string>[] = [
-    { host: 'evil.example' }, { host: 'localhost.evil.example' }, { host: '127.0.0.1.evil.example' }, { host: '10.0.0.1' }, { host: '[::2]' },
-    { host: `localhost:${port}`, origin: 'http://evil.example' }, { host: `localhost:${port}`, origin: 'http://localhost:3000' },
-    { origin: 'null' }, { 'sec-fetch-site': 'cross-site' }, { 'sec-fetch-site': 'same-site' },
+    { host: 'evil.example' },
+    { host: 'localhost.evil.example' },
+    { host: '127.0.0.1.evil.example' },
+    { host: '10.0.0.1' },
+    { host: '[::2]' },
+    { host: `localhost:${port}`, origin: 'http://evil.example' },
+    { host: `localhost:${port}`, origin: 'http://localhost:3000' },
+    { origin: 'null' },
+    { 'sec-fetch-site': 'cross-site' },
+    { 'sec-fetch-site': 'same-site' },
   ];
   for (const headers of refused) {
-    for (const [method, path] of [['POST', '/v1/upstreams/web/hold'], ['GET', '/livez'], ['GET', '/metrics'], ['GET', '/v1/events']] as const) {
+    for (const [method, path] of [
+      ['POST', '/v1/upstreams/web/hold'],
+      ['GET', '/livez'],
+      ['GET', '/metrics'],
+      ['GET', '/v1/events'],
+    ] as const) {
       const reply = await ask(method, path, undefined, headers);
       t.match(reply, { status: 403, json: { code: 'foreign-origin' } }, `${method} ${path} ${JSON.stringify(headers)}`);
     }
@@ -111,7 +133,11 @@ t.test('an HTTP/1.0 request without Host is served', async (t) => {
 t.test('it does not start where others can reach it without a token', async (t) => {
   const options = { port: 0, operations: new FakeOperations(), metrics: async () => ({ contentType: '', text: '' }), log: () => {} };
   for (const host of ['0.0.0.0', '::', '192.0.2.1', 'example.com']) {
-    await t.rejects(startAdmin({ ...options, host, tokens: [] }), { name: 'Refusal', message: /token because .* other machines/, fault: { code: 'invalid' } }, host);
+    await t.rejects(
+      startAdmin({ ...options, host, tokens: [] }),
+      { name: 'Refusal', message: /token because .* other machines/, fault: { code: 'invalid' } },
+      host,
+    );
   }
   const server = await startAdmin({ ...options, host: '0.0.0.0', tokens: TOKENS });
   t.teardown(() => server.close());

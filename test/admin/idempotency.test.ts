@@ -48,7 +48,10 @@ t.test('a refused call changed nothing and may be tried again with its key', asy
 });
 
 t.test('keys of different tokens are different keys', async (t) => {
-  const tokens = [{ name: 'a', token: 'one', scope: 'operate' as const }, { name: 'b', token: 'two', scope: 'operate' as const }];
+  const tokens = [
+    { name: 'a', token: 'one', scope: 'operate' as const },
+    { name: 'b', token: 'two', scope: 'operate' as const },
+  ];
   const { ask, operations } = await testAdmin(t, { tokens });
   await ask('POST', SWAP, { to: 'v2' }, key('k', { authorization: 'Bearer one' }));
   const other = await ask('POST', SWAP, { to: 'v2' }, key('k', { authorization: 'Bearer two' }));
@@ -58,7 +61,8 @@ t.test('keys of different tokens are different keys', async (t) => {
 
 t.test('a key that is not one is refused', async (t) => {
   const { ask } = await testAdmin(t);
-  for (const bad of ['x'.repeat(256), 'a b']) t.match(await ask('POST', SWAP, { to: 'v2' }, key(bad)), { status: 400, json: { errors: [{ path: 'Idempotency-Key' }] } });
+  for (const bad of ['x'.repeat(256), 'a b'])
+    t.match(await ask('POST', SWAP, { to: 'v2' }, key(bad)), { status: 400, json: { errors: [{ path: 'Idempotency-Key' }] } });
 });
 
 t.test('at most 1 000 keys are remembered, for 24 hours', async (t) => {

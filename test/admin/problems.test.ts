@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { Issue } from '../../src/errors/catalogue.ts';
 import { testAdmin } from '../helpers/admin-server.ts';
 
 const SWAP = '/v1/upstreams/web/swap';
@@ -11,12 +12,25 @@ t.test('bad input names every place, the value and what was expected', async (t)
     ['POST', SWAP, { to: 'v2', backend: [] }, { backend: /unknown field/ }],
     ['POST', SWAP, { to: 'v2', rollback: { keep: '1m', kept: 1 } }, { 'rollback.kept': /unknown field/ }],
     ['POST', SWAP, { to: 'v2', backends: [] }, { backends: /at least one backend/ }],
-    ['POST', SWAP, { to: 'v2', backends: ['nine', 'h:70000', 7, { address: 'h:1', weight: 0 }] }, {
-      'backends[0]': /expected host:port.*got "nine"/, 'backends[1]': /host:port/, 'backends[2]': /host:port.*got 7/, 'backends[3].weight': /1 to 1000, got 0/,
-    }],
+    [
+      'POST',
+      SWAP,
+      { to: 'v2', backends: ['nine', 'h:70000', 7, { address: 'h:1', weight: 0 }] },
+      {
+        'backends[0]': /expected host:port.*got "nine"/,
+        'backends[1]': /host:port/,
+        'backends[2]': /host:port.*got 7/,
+        'backends[3].weight': /1 to 1000, got 0/,
+      },
+    ],
     ['POST', SWAP, { to: 'v2', backends: ['h:1', 'h:1'] }, { 'backends[1]': /each address once, got "h:1"/ }],
     ['POST', SWAP, { to: 'v2', strategy: { canary: [{ weight: 100 }] } }, { 'strategy.canary[0].weight': /1 to 99, got 100/ }],
-    ['POST', SWAP, { to: 'v2', strategy: { canary: [{ weight: 50 }, { weight: 5 }] } }, { 'strategy.canary[1].weight': /above that of the step before, got 5/ }],
+    [
+      'POST',
+      SWAP,
+      { to: 'v2', strategy: { canary: [{ weight: 50 }, { weight: 5 }] } },
+      { 'strategy.canary[1].weight': /above that of the step before, got 5/ },
+    ],
     ['POST', SWAP, { to: 'v2', strategy: { canary: [{ weight: 5, hold: '3 s' }] } }, { 'strategy.canary[0].hold': /a duration such as .*got "3 s"/ }],
     ['POST', SWAP, { to: 'v2', drain: { requests: -1 } }, { 'drain.requests': /duration.*got -1/ }],
     ['POST', SWAP, { to: 'v2', dryRun: 'yes' }, { dryRun: /true or false, got "yes"/ }],
@@ -40,9 +54,14 @@ t.test('bad input names every place, the value and what was expected', async (t)
     const name = `${method} ${path} ${JSON.stringify(body)}`;
     t.equal(reply.status, 400, name);
     t.equal(reply.headers['content-type'], 'application/problem+json');
-    t.equal(reply.json.code, 'invalid');
-    t.same(reply.json.errors.map(({ path: at }: { path: string }) => at), Object.keys(expected), `${name} names the places`);
-    for (const [at, { message }] of reply.json.errors.entries()) t.match(message, Object.values(expected)[at], name);
+    const { code, errors } = reply.json as { code: string; errors: Issue[] };
+    t.equal(code, 'invalid');
+    t.same(
+      errors.map(({ path: at }) => at),
+      Object.keys(expected),
+      `${name} names the places`,
+    );
+    for (const [at, { message }] of errors.entries()) t.match(message, Object.values(expected)[at], name);
   }
   t.same(operations.calls, [], 'nothing was called');
 });

@@ -34,19 +34,28 @@ t.test('a swap shows each step and the receipt, and exits 0', async (t) => {
   const { exit, out, err } = await run(admin, ['swap', 'web', '--to', 'v2', '--backend', '127.0.0.1:9003', '--backend', '127.0.0.1:9004=2']);
   t.equal(exit, 0);
   t.equal(err, '');
-  t.same(out.split('\n').map((line) => line.trimEnd()), [
-    'web  v1 → v2',
-    '  ✓ admitted      2 of 2 backends healthy                                0.0 s',
-    '  ✓ live          all traffic on v2, generation 9                        0.0 s',
-    '  … draining      v1: 3 in flight (1 tunnel)                             0.0 s',
-    '  ✓ drained       v1: nothing in flight after 0.2 s, 0 killed            0.0 s',
-    '  ✓ released      v1 may be destroyed                                    0.0 s',
-    'receipt  web v1  released 2026-01-02T03:04:05.000Z',
-    '  1204 requests started: 1203 completed, 1 aborted by the client, 0 failed, 0 killed',
-    '  peak 7 in flight; drained in 0.2 s; unroutable since generation 9 (threads: 0 at 9, 1 at 9)',
-    '',
-  ]);
-  t.same(admin.operations.calls[0].args[0], { to: 'v2', backends: [{ address: '127.0.0.1:9003', weight: 1 }, { address: '127.0.0.1:9004', weight: 2 }] });
+  t.same(
+    out.split('\n').map((line) => line.trimEnd()),
+    [
+      'web  v1 → v2',
+      '  ✓ admitted      2 of 2 backends healthy                                0.0 s',
+      '  ✓ live          all traffic on v2, generation 9                        0.0 s',
+      '  … draining      v1: 3 in flight (1 tunnel)                             0.0 s',
+      '  ✓ drained       v1: nothing in flight after 0.2 s, 0 killed            0.0 s',
+      '  ✓ released      v1 may be destroyed                                    0.0 s',
+      'receipt  web v1  released 2026-01-02T03:04:05.000Z',
+      '  1204 requests started: 1203 completed, 1 aborted by the client, 0 failed, 0 killed',
+      '  peak 7 in flight; drained in 0.2 s; unroutable since generation 9 (threads: 0 at 9, 1 at 9)',
+      '',
+    ],
+  );
+  t.same(admin.operations.calls[0].args[0], {
+    to: 'v2',
+    backends: [
+      { address: '127.0.0.1:9003', weight: 1 },
+      { address: '127.0.0.1:9004', weight: 2 },
+    ],
+  });
 });
 
 t.test('the steps are shown as they happen', async (t) => {
@@ -63,8 +72,24 @@ t.test('the steps are shown as they happen', async (t) => {
 t.test('flags become the body of the call', async (t) => {
   const admin = await testAdmin(t);
   admin.operations.script = (operations) => operations.step('released', { state: 'done', finished: true });
-  await run(admin, ['swap', 'web', '--to', 'v2', '--canary', '5, 25%,50', '--hold', '30s', '--admission-timeout', '1m', '--drain-timeout', '500ms',
-    '--tunnel-timeout', '1h', '--rollback-keep', '10m']);
+  await run(admin, [
+    'swap',
+    'web',
+    '--to',
+    'v2',
+    '--canary',
+    '5, 25%,50',
+    '--hold',
+    '30s',
+    '--admission-timeout',
+    '1m',
+    '--drain-timeout',
+    '500ms',
+    '--tunnel-timeout',
+    '1h',
+    '--rollback-keep',
+    '10m',
+  ]);
   const canary = [5, 25, 50].map((weight) => ({ weight, hold: 30_000 }));
   t.same(admin.operations.calls[0].args[0], { to: 'v2', canary, admission: { timeout: 60_000 }, drain: { requests: 500, tunnels: 3_600_000 }, keep: 600_000 });
   await run(admin, ['swap', 'web', '--to', 'v2', '--canary=5']);
@@ -75,9 +100,11 @@ t.test('a rejected swap names the last probe of each backend and exits 1', async
   const admin = await testAdmin(t);
   const reason = '0 of 2 backends passed in time, 2 needed';
   admin.operations.script = (operations) => {
-    const backends = versionView('v2').backends.map((backend) => ({
-      ...backend, health: 'unhealthy' as const, lastProbe: { at: '2026-01-02T03:04:05.000Z', ok: false, status: 503, ms: 4.4, error: 'status 503, expected 2xx' },
-    }));
+    const { backends } = versionView('v2');
+    for (const backend of backends) {
+      backend.health = 'unhealthy';
+      backend.lastProbe = { at: '2026-01-02T03:04:05.000Z', ok: false, status: 503, ms: 4.4, error: 'status 503, expected 2xx' };
+    }
     operations.web.versions.push(versionView('v2', { phase: 'rejected', weight: 0, backends }));
     operations.step('not admitted', {}, { version: 'v2', healthy: 0, of: 2 });
     operations.step('rejected', { state: 'rejected', finished: true, reason }, { reason });
@@ -93,7 +120,10 @@ t.test('a rejected swap names the last probe of each backend and exits 1', async
 });
 
 t.test('a canary that is rolled back or aborted exits 1 and says where the traffic is', async (t) => {
-  for (const [state, word] of [['rolled-back', 'rolled back'], ['aborted', 'aborted']] as const) {
+  for (const [state, word] of [
+    ['rolled-back', 'rolled back'],
+    ['aborted', 'aborted'],
+  ] as const) {
     const admin = await testAdmin(t);
     admin.operations.script = (operations) => {
       operations.step('weight 5', { state: 'cutting-over', weight: 5 }, { version: 'v2', generation: 8, ...healthy });
@@ -120,7 +150,11 @@ t.test('killed requests: exit 3', async (t) => {
 });
 
 t.test('--until ends the waiting earlier', async (t) => {
-  for (const [goal, before] of [['admitted', 'admitted'], ['live', 'live'], ['live', 'draining']] as const) {
+  for (const [goal, before] of [
+    ['admitted', 'admitted'],
+    ['live', 'live'],
+    ['live', 'draining'],
+  ] as const) {
     const admin = await testAdmin(t);
     admin.operations.script = (operations) => {
       operations.step('admitted', {}, { version: 'v2', ...healthy });
@@ -154,7 +188,10 @@ t.test('--timeout: exit 4, and the swap goes on', async (t) => {
   const admin = await testAdmin(t);
   const waiting = await run(admin, ['swap', 'web', '--to', 'v2', '--timeout', '50ms']);
   t.equal(waiting.exit, 4);
-  t.match(waiting.err, /^switchyard: the timeout has passed; the swap of web to v2 goes on \(admitting\)\n {2}watch it with: switchyard status web --watch; end it with: switchyard abort web\n$/);
+  t.match(
+    waiting.err,
+    /^switchyard: the timeout has passed; the swap of web to v2 goes on \(admitting\)\n {2}watch it with: switchyard status web --watch; end it with: switchyard abort web\n$/,
+  );
   admin.operations.script = (operations) => operations.step('weight 5', { state: 'cutting-over', weight: 5 }, {});
   const canary = await run(admin, ['swap', 'web', '--to', 'v2', '--canary', '5', '--timeout', '100ms']);
   t.match(canary, { exit: 4, err: /take the next step with: switchyard promote web/ });
@@ -184,7 +221,10 @@ t.test('--dry-run prints the plan', async (t) => {
   t.equal(exit, 0);
   t.match(out, /^web {2}v1 → v2 {2}\(dry run: nothing is changed\)\n {2}1\. admit v2 within 30s\n/);
   t.match((await run(admin, ['swap', 'web', '--to', 'v2', '--dry-run', '--json'])).json, { dryRun: true, steps: { length: 4 } });
-  t.same(admin.operations.calls.map(({ name }) => name), ['planSwap', 'planSwap']);
+  t.same(
+    admin.operations.calls.map(({ name }) => name),
+    ['planSwap', 'planSwap'],
+  );
 });
 
 t.test('--json prints the finished swap and nothing else', async (t) => {

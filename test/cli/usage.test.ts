@@ -12,14 +12,35 @@ const run = (argv: readonly string[], env: Record<string, string> = {}): Promise
 t.test('help', async (t) => {
   const help = await run(['help']);
   t.equal(help.exit, 0);
-  const verbs = ['run', 'check', 'status', 'swap', 'rollback', 'promote', 'pause', 'resume', 'abort', 'versions', 'receipt', 'explain', 'drain', 'wait', 'hold', 'unhold', 'events', 'help']
-    .filter((name) => !['run', 'check'].includes(name) || help.out.includes(`\n  ${name} `));
+  const verbs = [
+    'run',
+    'check',
+    'status',
+    'swap',
+    'rollback',
+    'promote',
+    'pause',
+    'resume',
+    'abort',
+    'versions',
+    'receipt',
+    'explain',
+    'drain',
+    'wait',
+    'hold',
+    'unhold',
+    'events',
+    'help',
+  ].filter((name) => !['run', 'check'].includes(name) || help.out.includes(`\n  ${name} `));
   for (const verb of verbs) {
     t.match(help.out, new RegExp(`\n  ${verb}\\b`), `${verb} is listed`);
     const own = await run(['help', verb]);
     t.match(own.out, new RegExp(`Usage: switchyard ${verb}\\b`));
     t.equal((await run([verb, '--help'])).out, own.out, `${verb} --help is help ${verb}`);
-    t.ok(own.out.split('\n').every((line) => line.length <= 120), `${verb}: lines fit`);
+    t.ok(
+      own.out.split('\n').every((line) => line.length <= 120),
+      `${verb}: lines fit`,
+    );
   }
   t.equal((await run(['--help'])).out, help.out);
   t.match(await run([]), { exit: 2, out: '', err: help.out });
@@ -75,7 +96,7 @@ t.test('refusals of the admin API have their exit codes', async (t) => {
     t.equal(ran.out, '');
     const json = await run([...argv, '--admin', admin.url, '--json']);
     t.equal(json.exit, exit);
-    t.type(json.json.code, 'string', 'with --json the problem is on stdout');
+    t.match(json.json, { code: String }, 'with --json the problem is on stdout');
   }
 });
 
@@ -128,7 +149,7 @@ async function spawned(argv: readonly string[], signal?: NodeJS.Signals): Promis
     if (signal !== undefined) child.kill(signal);
   });
   child.stderr.on('data', (chunk) => void (err += chunk));
-  const [exit] = await once(child, 'close') as [number | null];
+  const [exit] = (await once(child, 'close')) as [number | null];
   return { exit, out, err };
 }
 

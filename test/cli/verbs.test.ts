@@ -16,7 +16,10 @@ t.test('status shows upstreams in short, and one at length', async (t) => {
   admin.operations.web.versions.push(versionView('v2', { phase: 'standby', weight: 0 }));
   const all = await run(admin, 'status');
   t.equal(all.exit, 0);
-  t.match(all.out, /^web {2}v1 100 % {2}revision 7\n {2}VERSION +PHASE +WEIGHT +HEALTHY +IN FLIGHT .*\n {2}v2 +standby +0 % +2 of 2 .*\n {2}v1 +live +100 % +2 of 2 +2 +1204 +1 +0 /);
+  t.match(
+    all.out,
+    /^web {2}v1 100 % {2}revision 7\n {2}VERSION +PHASE +WEIGHT +HEALTHY +IN FLIGHT .*\n {2}v2 +standby +0 % +2 of 2 .*\n {2}v1 +live +100 % +2 of 2 +2 +1204 +1 +0 /,
+  );
   const one = await run(admin, 'status', 'web');
   t.match(one.out, /BACKEND OF v1 +WEIGHT .*\n {2}127\.0\.0\.1:9001 +1 +healthy +yes +1 +1 +600 +200, 2 ms\n/);
   t.match((await run(admin, 'status', 'web', '--json')).json, { name: 'web', revision: 7 });
@@ -47,7 +50,14 @@ t.test('status --watch shows it again when it changes, until Ctrl-C', async (t) 
     const { exit, out } = await running.done;
     t.equal(exit, 0);
     t.match(out.slice(first.length), /held/);
-    if (flags.length > 0) t.ok(out.trimEnd().split('\n').every((line) => JSON.parse(line).name === 'web'), 'JSON lines');
+    if (flags.length > 0)
+      t.ok(
+        out
+          .trimEnd()
+          .split('\n')
+          .every((line) => JSON.parse(line).name === 'web'),
+        'JSON lines',
+      );
   }
 });
 
@@ -70,9 +80,15 @@ t.test('versions, receipt and explain', async (t) => {
   t.match((await run(admin, 'versions', 'web', '--json')).json, [{ id: 'v1' }]);
   t.match(await run(admin, 'receipt', 'web', 'v1'), { exit: 2, err: /not been released yet.*\n {2}see what it waits for with: switchyard explain web v1\n/ });
   admin.operations.receipts.set('v1', receiptOf('v1'));
-  t.match((await run(admin, 'receipt', 'web', 'v1')).out, /1203 completed.*\n.*unroutable since generation 9.*\n {2}first request .*\n {2}admitted with 2 of 2 backends healthy/);
+  t.match(
+    (await run(admin, 'receipt', 'web', 'v1')).out,
+    /1203 completed.*\n.*unroutable since generation 9.*\n {2}first request .*\n {2}admitted with 2 of 2 backends healthy/,
+  );
   t.match((await run(admin, 'receipt', 'web', 'v1', '--json')).json, { upstream: 'web', counts: { started: 1204 } });
-  t.match((await run(admin, 'explain', 'web', 'v1')).out, /^v1 waits for a healthy backend\.\n {2}BLOCKS +FACT\n {2}admitted +127\.0\.0\.1:9003 refuses connections\n {2}- +rise is 2\n/);
+  t.match(
+    (await run(admin, 'explain', 'web', 'v1')).out,
+    /^v1 waits for a healthy backend\.\n {2}BLOCKS +FACT\n {2}admitted +127\.0\.0\.1:9003 refuses connections\n {2}- +rise is 2\n/,
+  );
   t.match((await run(admin, 'explain', 'web')).out, /^web waits/);
   t.match((await run(admin, 'explain', 'web', '--json')).json, { facts: { length: 2 } });
 });
@@ -103,7 +119,10 @@ t.test('wait', async (t) => {
   t.match((await waiting).json, { phase: 'released' });
   t.match(await run(admin, 'wait', 'web', 'v1', '--for', 'live', '--timeout', '10m'), { exit: 1, err: /is released and can never be live/ });
   admin.operations.web.versions = [versionView('v1')];
-  t.match(await run(admin, 'wait', 'web', 'v1', '--for', 'drained', '--timeout', '50ms'), { exit: 4, err: /v1 of web is live, not drained, after 0\.1 s; 2 requests in flight\n {2}see why with: switchyard explain web v1/ });
+  t.match(await run(admin, 'wait', 'web', 'v1', '--for', 'drained', '--timeout', '50ms'), {
+    exit: 4,
+    err: /v1 of web is live, not drained, after 0\.1 s; 2 requests in flight\n {2}see why with: switchyard explain web v1/,
+  });
   const interrupted = startCli(['wait', 'web', 'v1', '--for', 'drained', '--admin', admin.url]);
   await until(() => admin.operations.listening > 0);
   interrupted.interrupt();

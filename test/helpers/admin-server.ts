@@ -8,7 +8,7 @@ export interface Reply {
   readonly status: number;
   readonly headers: Record<string, string | string[] | undefined>;
   readonly text: string;
-  readonly json: any;
+  readonly json: unknown;
 }
 
 export interface TestAdmin {
@@ -25,8 +25,13 @@ export async function testAdmin(t: Test, options: Partial<AdminOptions> = {}): P
   const operations = new FakeOperations();
   const log: TestAdmin['log'] = [];
   const server = await startAdmin({
-    host: '127.0.0.1', port: 0, tokens: [], operations, metrics: async () => ({ contentType: 'text/plain; version=0.0.4', text: 'switchyard_generation 9\n' }),
-    log: (level, message, facts) => log.push({ level, message, facts }), ...options,
+    host: '127.0.0.1',
+    port: 0,
+    tokens: [],
+    operations,
+    metrics: async () => ({ contentType: 'text/plain; version=0.0.4', text: 'switchyard_generation 9\n' }),
+    log: (level, message, facts) => log.push({ level, message, facts }),
+    ...options,
   });
   t.teardown(() => server.close());
   const url = `http://127.0.0.1:${server.address.port}`;

@@ -9,20 +9,48 @@ export const AT = '2026-01-02T03:04:05.000Z';
 export function versionView(id: string, more: Partial<VersionView> = {}): VersionView {
   const probe = { at: AT, ok: true, status: 200, ms: 2, error: null };
   const backends = ['127.0.0.1:9001', '127.0.0.1:9002'].map((address) => ({
-    address, weight: 1, health: 'healthy' as const, available: true, ejected: false, inFlight: 1, openSockets: 1, requests: 600,
-    lastProbe: probe, probes: [probe],
+    address,
+    weight: 1,
+    health: 'healthy' as const,
+    available: true,
+    ejected: false,
+    inFlight: 1,
+    openSockets: 1,
+    requests: 600,
+    lastProbe: probe,
+    probes: [probe],
   }));
   return {
-    id, phase: 'live', weight: 100, inFlight: 2, streams: 0, tunnels: 0, createdAt: AT, keepUntil: null, backends,
-    counts: { started: 1204, completed: 1200, clientAborted: 1, upstreamFailed: 1, killed: 0 }, reason: null, ...more,
+    id,
+    phase: 'live',
+    weight: 100,
+    inFlight: 2,
+    streams: 0,
+    tunnels: 0,
+    createdAt: AT,
+    keepUntil: null,
+    backends,
+    counts: { started: 1204, completed: 1200, clientAborted: 1, upstreamFailed: 1, killed: 0 },
+    reason: null,
+    ...more,
   };
 }
 
 export function receiptOf(version: string, killed = 0): Receipt {
   return {
-    upstream: 'web', version, releasedAt: AT, generation: 9, admitted: { healthy: 2, of: 2 }, firstRequestAt: AT, lastRequestAt: AT,
+    upstream: 'web',
+    version,
+    releasedAt: AT,
+    generation: 9,
+    admitted: { healthy: 2, of: 2 },
+    firstRequestAt: AT,
+    lastRequestAt: AT,
     counts: { started: 1204, completed: 1203 - killed, clientAborted: 1, upstreamFailed: 0, killed },
-    killedByKind: { http: killed, stream: 0, tunnel: 0 }, peakInFlight: 7, drainMs: 200, acks: { 0: 9, 1: 9 }, countedSince: AT,
+    killedByKind: { http: killed, stream: 0, tunnel: 0 },
+    peakInFlight: 7,
+    drainMs: 200,
+    acks: { 0: 9, 1: 9 },
+    countedSince: AT,
   };
 }
 
@@ -32,7 +60,13 @@ type Step = SwapView['steps'][number];
 export class FakeOperations implements Operations {
   readonly calls: { name: string; args: readonly unknown[] }[] = [];
   web: UpstreamView = {
-    name: 'web', revision: 7, split: { v1: 100 }, held: false, waiting: 0, versions: [versionView('v1')], swap: null,
+    name: 'web',
+    revision: 7,
+    split: { v1: 100 },
+    held: false,
+    waiting: 0,
+    versions: [versionView('v1')],
+    swap: null,
   };
   isReady = true;
   /** Runs when a swap or rollback has started. */
@@ -52,7 +86,7 @@ export class FakeOperations implements Operations {
   emit(type: EventType, upstream: string | null = 'web', data: Record<string, unknown> = {}): LoggedEvent {
     const event = { id: `run-${++this.count}`, at: AT, type, upstream, version: null, data };
     this.log.push(event);
-    for (const listener of [...this.listeners]) listener(event);
+    for (const listener of this.listeners) listener(event);
     return event;
   }
 
@@ -125,8 +159,21 @@ export class FakeOperations implements Operations {
 
   private blank(kind: SwapView['kind'], to: string, more: Partial<SwapView> = {}): SwapView {
     return {
-      id: `swap-${this.calls.length}`, upstream: 'web', kind, from: 'v1', to, state: 'admitting', paused: false, finished: false, killed: 0, weight: 0,
-      requestedBy: 'test', reason: null, steps: [], receipt: null, ...more,
+      id: `swap-${this.calls.length}`,
+      upstream: 'web',
+      kind,
+      from: 'v1',
+      to,
+      state: 'admitting',
+      paused: false,
+      finished: false,
+      killed: 0,
+      weight: 0,
+      requestedBy: 'test',
+      reason: null,
+      steps: [],
+      receipt: null,
+      ...more,
     };
   }
 
@@ -191,7 +238,10 @@ export class FakeOperations implements Operations {
 
   explain(name: string, id: string | null): Explanation {
     this.upstream(name);
-    const facts = [{ fact: '127.0.0.1:9003 refuses connections', blocks: 'admitted' as const }, { fact: 'rise is 2', blocks: 'nothing' as const }];
+    const facts = [
+      { fact: '127.0.0.1:9003 refuses connections', blocks: 'admitted' as const },
+      { fact: 'rise is 2', blocks: 'nothing' as const },
+    ];
     return { upstream: name, version: id, summary: `${id ?? 'web'} waits for a healthy backend.`, facts };
   }
 

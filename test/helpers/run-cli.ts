@@ -5,7 +5,7 @@ export interface Ran {
   readonly out: string;
   readonly err: string;
   /** stdout as one JSON document. */
-  readonly json: any;
+  readonly json: unknown;
 }
 
 export interface Running {
@@ -32,7 +32,9 @@ export function startCli(argv: readonly string[], env: Record<string, string> = 
   });
   return {
     done: done.then((exit) => ({
-      exit, out, err,
+      exit,
+      out,
+      err,
       get json() {
         return JSON.parse(out);
       },
