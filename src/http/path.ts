@@ -29,7 +29,8 @@ export function isPlainPath(buf: Uint8Array, from: number, to: number): boolean 
 /**
  * The path as the most eager application would read it, for routing only; what is forwarded are the
  * original bytes (RFC 9110 §7.7). Escapes are decoded (those of `/` and `\` only with `slashes`), `\` and runs
- * of `/` become one `/`, dot segments are resolved (RFC 3986 §5.2.4).
+ * of `/` become one `/`, dot segments are resolved (RFC 3986 §5.2.4; with `slashes` also those that carry
+ * parameters, `..;x`, which Java servlet containers cut off first).
  * @returns null when an escape is broken or hides a control byte.
  */
 export function normalisePath(path: string, slashes: boolean): string | null {
@@ -51,8 +52,9 @@ export function normalisePath(path: string, slashes: boolean): string | null {
   }
   const segments: string[] = [];
   for (const segment of decoded.split('/')) {
-    if (segment === '..') segments.pop();
-    else if (segment !== '.' && segment !== '') segments.push(segment);
+    const name = slashes ? segment.split(';', 1)[0] : segment;
+    if (name === '..') segments.pop();
+    else if (name !== '.' && segment !== '') segments.push(segment);
   }
   const folder = /(?:^|\/)\.{0,2}$/.test(decoded);
   return `/${segments.join('/')}${folder && segments.length > 0 ? '/' : ''}`;

@@ -91,12 +91,13 @@ export class RequestHead {
    * @returns true when the head is complete and valid; false when bytes are missing, or when `fault` says why it is refused.
    */
   parse(buf: Buffer, to: number): boolean {
-    const limit = this.start + this.limits.head;
-    const stop = Math.min(to, limit);
-    if (this.stage === STAGE.line && !this.requestLine(buf, stop)) {
-      if (this.fault === null && stop === limit) this.fault = REJECT.headTooLarge;
+    if (this.stage === STAGE.line && !this.requestLine(buf, Math.min(to, this.start + this.limits.head))) {
+      if (this.fault === null && to >= this.start + this.limits.head) this.fault = REJECT.headTooLarge;
       return false;
     }
+    // Taken anew: `start` has moved behind empty lines, and the limit must not depend on how the bytes were cut.
+    const limit = this.start + this.limits.head;
+    const stop = Math.min(to, limit);
     const end = this.fields.parse(buf, stop);
     if (end > 0) {
       this.end = end;

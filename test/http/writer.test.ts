@@ -1,0 +1,19 @@
+import t from 'tap';
+import { HeadWriter } from '../../src/http/writer.ts';
+import { latin1 } from './parsed.ts';
+
+t.test('it grows, is taken with a body behind it, and begins anew', async (t) => {
+  const writer = new HeadWriter(2);
+  writer.text('abc');
+  writer.bytes(latin1('d\xff'));
+  writer.copy(latin1('0123456789'), 3, 6);
+  t.equal(writer.length, 8);
+  const body = latin1('<body>');
+  const taken = writer.take(body, 1, 5);
+  t.equal(taken.toString('latin1'), 'abcd\xff345body');
+  t.equal(writer.length, 0);
+  writer.text('next');
+  t.equal(taken.toString('latin1'), 'abcd\xff345body', 'what was taken is a copy');
+  writer.begin();
+  t.equal(writer.take().length, 0, 'begin forgets');
+});
