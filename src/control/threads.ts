@@ -192,6 +192,8 @@ export class DataThreads {
       }
       await new Promise((resolve) => setTimeout(resolve, ACK_POLL_MS));
     }
+    // A thread that is not there now is born with a table that is not older.
+    for (const [thread, cell] of this.cells.entries()) if (cell === null) ledger.ackFor(thread, Math.max(generation, ledger.acked(thread)));
     return this.acks();
   }
 
