@@ -39,6 +39,16 @@ export class HeadWriter {
     this.copy(source, 0, source.length);
   }
 
+  /** What was written, not copied: good until the next `begin`, unless the buffer is given away. */
+  view(): Buffer {
+    return this.buf.subarray(0, this.at);
+  }
+
+  /** Whoever has the view keeps it: the writer goes on with another buffer. */
+  giveAway(): void {
+    this.buf = Buffer.allocUnsafeSlow(this.buf.length);
+  }
+
   /** A copy of what was written, with bytes [from, to) of `body` behind it. */
   take(body: Buffer | null = null, from = 0, to = 0): Buffer {
     const out = Buffer.allocUnsafe(this.at + to - from);

@@ -7,6 +7,7 @@ import type { ResponseHead } from '../http/response-head.ts';
 import { writeTrailers } from '../http/trailers.ts';
 import { CHUNK_END, LAST_CHUNK, chunkSize } from '../http/writer.ts';
 import type { Context } from './context.ts';
+import { copyOf } from './shared-read.ts';
 
 /** Body pieces up to this size are copied into one write with what is around them. */
 const COPY_LIMIT = 16_384;
@@ -61,14 +62,14 @@ export class Delivery {
       if (chunked) writer.bytes(CHUNK_END);
       return;
     }
-    // Large pieces are not copied: one writev carries them and what is around them.
+    // One writev carries a large piece and what is around it.
     this.socket.cork();
     if (chunked) {
       this.gather();
       writer.text(chunkSize(size));
     }
     this.flush();
-    this.socket.write(size === chunk.length ? chunk : chunk.subarray(from, to));
+    this.socket.write(copyOf(chunk, from, to));
     if (chunked) this.socket.write(CHUNK_END);
     this.socket.uncork();
   }
@@ -84,14 +85,17 @@ export class Delivery {
   raw(chunk: Buffer, from: number, to: number): void {
     if (from === to || this.socket.writableEnded) return;
     this.flush();
-    this.socket.write(chunk.subarray(from, to));
+    this.socket.write(copyOf(chunk, from, to));
   }
 
   /** @returns whether there was anything to send. */
   flush(): boolean {
     if (!this.gathering) return false;
     this.gathering = false;
-    this.socket.write(this.ctx.responseWriter.take());
+    const writer = this.ctx.responseWriter;
+    this.socket.write(writer.view());
+    // Nearly always the kernel has taken it all by now, and nothing was copied.
+    if (this.socket.writableLength > 0) writer.giveAway();
     return true;
   }
 

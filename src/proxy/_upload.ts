@@ -5,6 +5,7 @@ import { writeTrailers } from '../http/trailers.ts';
 import { CHUNK_END, HeadWriter, LAST_CHUNK, chunkSize } from '../http/writer.ts';
 import type { Context } from './context.ts';
 import type { Downstream } from './downstream.ts';
+import { copyOf } from './shared-read.ts';
 import type { UpstreamConnection } from './upstream.ts';
 
 /** Request bytes kept for a retry, and gathered while there is no connection yet. */
@@ -63,7 +64,7 @@ export class Upload {
     } else if (this.chunked) {
       const line = Buffer.from(chunkSize(size), 'latin1');
       this.pass(Buffer.concat([line, chunk.subarray(from, to), CHUNK_END]));
-    } else this.pass(size === chunk.length ? chunk : chunk.subarray(from, to));
+    } else this.pass(copyOf(chunk, from, to));
     return true;
   }
 

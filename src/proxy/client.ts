@@ -1,20 +1,17 @@
 import type { Socket } from 'node:net';
-import { REJECT } from '../errors/catalogue.ts';
-import type { Fault } from '../errors/catalogue.ts';
+import { REJECT, type Fault } from '../errors/catalogue.ts';
 import { CHUNK, ChunkedReader } from '../http/chunked.ts';
 import type { FieldBlock } from '../http/fields.ts';
-import { forwardingFields } from '../http/forward-request.ts';
-import type { Forwarder } from '../http/forward-request.ts';
+import { forwardingFields, type Forwarder } from '../http/forward-request.ts';
 import { ownAnswer, wantsJson } from '../http/own-answer.ts';
-import { BODY, RequestHead } from '../http/request-head.ts';
-import type { Body } from '../http/request-head.ts';
+import { BODY, RequestHead, type Body } from '../http/request-head.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import { EDGE } from '../ledger/layout.ts';
 import { Accumulator } from './_accumulator.ts';
 import { Delivery, NO_BODY } from './_delivery.ts';
+import { own, type SocketOwner } from './_owned.ts';
 import type { Context } from './context.ts';
-import { Deadline } from './deadline.ts';
-import type { Expiring } from './deadline.ts';
+import { Deadline, type Expiring } from './deadline.ts';
 import type { Downstream } from './downstream.ts';
 import { Exchange } from './request.ts';
 import { plainAddress } from './trust.ts';
@@ -30,12 +27,12 @@ const LINGER_MS = 2_000;
 type OwnedSocket = Socket & { owner?: ClientConnection };
 
 /** An HTTP/1.x client: reads requests one after another, frames their answers, keeps its deadlines. */
-export class ClientConnection implements Downstream, Expiring {
+export class ClientConnection implements Downstream, Expiring, SocketOwner {
   readonly socket: Socket;
   readonly forwarder: Forwarder;
   readonly exchange: Exchange;
   address: string;
-  private readonly ctx: Context;
+  readonly ctx: Context;
   private readonly deadline: Deadline;
   private readonly delivery: Delivery;
   private state: number = STATE.head;
@@ -69,13 +66,7 @@ export class ClientConnection implements Downstream, Expiring {
     this.deadline = new Deadline(this);
     this.delivery = new Delivery(ctx, socket);
     this.exchange = new Exchange(ctx, this);
-    const owned: OwnedSocket = socket;
-    owned.owner = this;
-    socket.on('data', onData);
-    socket.on('end', onEnd);
-    socket.on('drain', onDrain);
-    socket.on('error', onError);
-    socket.on('close', onClose);
+    own(socket, this);
     ctx.clients.add(this);
     ctx.ledger.count(EDGE.connections, 1);
     ctx.ledger.count(EDGE.accepted, 1);
@@ -88,13 +79,14 @@ export class ClientConnection implements Downstream, Expiring {
 
   /** Between two requests, nothing half-read. */
   get isIdle(): boolean {
-    return this.state === STATE.head && this.partial === null;
+    return this.state === STATE.head && this.partial === null && this.pending === null;
   }
 
   // ── reading ─────────────────────────────────────────────────────────────────────────────────────
 
   onData(chunk: Buffer): void {
     if (this.state === STATE.head) {
+      if (this.congested) return this.stash(chunk);
       if (this.partial === null) this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.clientHead);
       this.read(chunk, 0);
     } else if (this.state === STATE.busy) {
@@ -104,12 +96,12 @@ export class ClientConnection implements Downstream, Expiring {
     else if ((this.lingered += chunk.length) > LINGER_BYTES) this.close();
   }
 
-  /** Reads requests while there are any whole ones; what is behind the one under way waits. */
+  /** Reads requests while there are any whole ones. What is behind the one under way, or behind answers nobody reads, waits. */
   private read(chunk: Buffer, from: number): void {
     let buf = chunk;
     let at = from;
     this.reading = true;
-    while (this.state === STATE.head && at < buf.length) {
+    while (this.state === STATE.head && at < buf.length && !this.congested) {
       const { partial } = this;
       let head = this.ctx.requestHead;
       let to = buf.length;
@@ -147,7 +139,7 @@ export class ClientConnection implements Downstream, Expiring {
   }
 
   private stash(rest: Buffer): void {
-    this.pending = this.pending === null ? rest : Buffer.concat([this.pending, rest]);
+    this.pending = Buffer.concat(this.pending === null ? [rest] : [this.pending, rest]);
     if (this.pending.length > PIPELINE_LIMIT) this.socket.pause();
   }
 
@@ -219,7 +211,7 @@ export class ClientConnection implements Downstream, Expiring {
 
   private uploaded(trailers: FieldBlock | null, source: Buffer | null): void {
     this.incoming = BODY.none;
-    this.ctx.timers.disarm(this.deadline);
+    if (!this.congested) this.ctx.timers.disarm(this.deadline);
     this.exchange.upload.finish(trailers, source);
     this.exchange.uploaded();
   }
@@ -252,10 +244,11 @@ export class ClientConnection implements Downstream, Expiring {
     this.delivery.head(head, src, NO_BODY);
     this.flush();
     this.state = STATE.tunnel;
+    this.closeAfter = true;
     const rest = this.pending;
     this.pending = null;
-    if (rest !== null) this.exchange.tunnel?.up(rest, 0, rest.length);
     this.socket.resume();
+    if (rest !== null) this.exchange.tunnel?.up(rest, 0, rest.length);
   }
 
   tunnel(chunk: Buffer, from: number, to: number): void {
@@ -303,8 +296,9 @@ export class ClientConnection implements Downstream, Expiring {
 
   pause(): void {
     this.uploadPaused = true;
-    this.ctx.timers.disarm(this.deadline);
+    if (!this.congested) this.ctx.timers.disarm(this.deadline);
     this.socket.pause();
+    this.exchange.uploaded();
   }
 
   resume(): void {
@@ -318,8 +312,12 @@ export class ClientConnection implements Downstream, Expiring {
     if (this.closeAfter) return this.linger();
     this.state = STATE.head;
     this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.keepAlive);
+    if (!this.reading) this.readPending();
+  }
+
+  private readPending(): void {
     const rest = this.pending;
-    if (rest === null || this.reading) return;
+    if (rest === null || this.congested) return;
     this.pending = null;
     if (rest.length > PIPELINE_LIMIT) this.socket.resume();
     this.onData(rest);
@@ -334,7 +332,8 @@ export class ClientConnection implements Downstream, Expiring {
     this.lingered = 0;
     this.socket.end();
     this.socket.resume();
-    this.ctx.timers.arm(this.deadline, LINGER_MS);
+    // A slow reader gets the time of a body for what is still to be sent.
+    this.ctx.timers.arm(this.deadline, this.socket.writableLength > 0 ? this.ctx.table.edge.timeouts.body : LINGER_MS);
   }
 
   /** Ends an idle connection: it has no request under way. */
@@ -361,13 +360,20 @@ export class ClientConnection implements Downstream, Expiring {
 
   onEnd(): void {
     if (this.state === STATE.tunnel) this.exchange.tunnel?.clientFinished();
+    else if (this.state === STATE.head) this.linger();
     // A client that has closed its side while it waits is taken as gone: it cannot be told apart from one that is.
-    else this.close();
+    else if (this.state === STATE.busy) this.close();
   }
 
   onDrain(): void {
-    if (this.state === STATE.busy && this.exchange.upload.complete) this.ctx.timers.disarm(this.deadline);
+    if (this.state === STATE.head) return this.readPending();
+    if (this.state === STATE.tunnel || this.exchange.upload.complete) this.ctx.timers.disarm(this.deadline);
+    else this.awaitBody();
     this.exchange.clientDrained();
+  }
+
+  onError(): void {
+    // What follows is 'close', which says all that matters here.
   }
 
   onClose(): void {
@@ -381,20 +387,10 @@ export class ClientConnection implements Downstream, Expiring {
   }
 }
 
-// One function for all sockets: a closure per connection and event would cost some 200 bytes each.
-function onData(this: OwnedSocket, chunk: Buffer): void {
-  this.owner?.onData(chunk);
-}
-function onEnd(this: OwnedSocket): void {
-  this.owner?.onEnd();
-}
-function onDrain(this: OwnedSocket): void {
-  this.owner?.onDrain();
-}
-function onError(): void {
-  // What follows is 'close', which says all that matters here.
-}
-function onClose(this: OwnedSocket): void {
-  this.owner?.onClose();
+/** The `onread` callback of a client's socket. */
+export function onRead(this: OwnedSocket, size: number): boolean {
+  const { owner } = this;
+  owner?.onData(owner.ctx.reads.subarray(0, size));
+  return true;
 }
 

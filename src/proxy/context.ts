@@ -9,6 +9,7 @@ import type { ClientConnection } from './client.ts';
 import type { Timers } from './deadline.ts';
 import { HoldQueues } from './hold.ts';
 import { Ids } from './ids.ts';
+import { readBuffer } from './shared-read.ts';
 import type { CompiledTable } from './targets.ts';
 import { TrustedProxies } from './trust.ts';
 
@@ -26,6 +27,8 @@ export class Context {
   /** Scratch for a head that is complete in the bytes at hand; used within one tick only. */
   readonly requestWriter = new HeadWriter();
   readonly responseWriter = new HeadWriter();
+  /** What all sockets read into. */
+  readonly reads = readBuffer();
   responseHead = new ResponseHead();
   requestHead: RequestHead;
   trusted: TrustedProxies;

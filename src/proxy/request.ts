@@ -113,7 +113,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     const connection = UpstreamConnection.take(this.ctx, this.backend!, this);
     this.connection = connection;
     this.answer.reset();
-    this.reused = connection.served > 0;
+    this.reused = connection.connected;
     this.state = STATE.sent;
     this.upload.sendOver(connection);
     if (connection.connected) this.awaitHead();
@@ -383,12 +383,12 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     else this.answerItself(OUTCOME.killed, FAILURE.killed);
   }
 
-  tunnelOver(outcome: Outcome, bytesUp: number, bytesDown: number): void {
+  tunnelOver(outcome: Outcome, clean: boolean, bytesUp: number, bytesDown: number): void {
     this.tunnel = null;
     this.upload.bytes = bytesUp;
     this.bytesOut = bytesDown;
     this.release(outcome);
-    this.down.finished(false);
+    this.down.finished(clean);
   }
 
   /** The exchange is over; this object may be used for the next request. */

@@ -7,6 +7,7 @@ import type { Context } from './context.ts';
 import { Deadline } from './deadline.ts';
 import type { Expiring } from './deadline.ts';
 import type { Downstream } from './downstream.ts';
+import { copyOf } from './shared-read.ts';
 import type { UpstreamConnection, UpstreamUser } from './upstream.ts';
 
 /** How long a peer that was told to close may take to hang up. */
@@ -14,7 +15,8 @@ const GOODBYE_MS = 2_000;
 
 /** What the exchange hears when its tunnel has ended. */
 export interface TunnelOwner {
-  tunnelOver(outcome: Outcome, bytesUp: number, bytesDown: number): void;
+  /** @param clean what was sent to the client still arrives. */
+  tunnelOver(outcome: Outcome, clean: boolean, bytesUp: number, bytesDown: number): void;
 }
 
 /**
@@ -57,7 +59,7 @@ export class Tunnel implements UpstreamUser, Expiring {
     this.touch();
     this.fromClient?.feed(chunk, from, to);
     this.bytesUp += to - from;
-    if (!this.connection.socket.write(chunk.subarray(from, to))) this.down.pause();
+    if (!this.connection.socket.write(copyOf(chunk, from, to))) this.down.pause();
   }
 
   received(chunk: Buffer): void {
@@ -144,13 +146,15 @@ export class Tunnel implements UpstreamUser, Expiring {
     this.down.endTunnel();
   }
 
-  /** Ends it now. */
+  /** Ends it now, but for what is still on its way when it ends as it should. */
   end(outcome: Outcome): void {
     if (this.over) return;
     this.over = true;
     this.ctx.timers.disarm(this.deadline);
-    this.connection.destroy();
-    this.owner.tunnelOver(outcome, this.bytesUp, this.bytesDown);
+    const clean = outcome === OUTCOME.completed || this.said;
+    if (clean) this.connection.close();
+    else this.connection.destroy();
+    this.owner.tunnelOver(outcome, clean, this.bytesUp, this.bytesDown);
   }
 }
 

@@ -1,13 +1,17 @@
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import type { Context } from './context.ts';
+import { own } from './_owned.ts';
+import type { SocketOwner } from './_owned.ts';
 import { Deadline } from './deadline.ts';
 import type { Expiring } from './deadline.ts';
+import type { SharedRead } from './shared-read.ts';
 import type { BackendTarget } from './targets.ts';
 
 /** What a connection tells the exchange that uses it. */
 export interface UpstreamUser {
   connected(): void;
+  /** Bytes that are good for this tick only. */
   received(chunk: Buffer): void;
   /** The backend has sent its FIN. */
   upstreamEnded(): void;
@@ -21,6 +25,8 @@ const IDLE_MS = 4_000;
 const IDLE_MARGIN_MS = 1_000;
 const MOST_IDLE_MS = 60_000;
 const MOST_IDLE = 256;
+/** For the last bytes of a tunnel to go out, once nobody waits for an answer to them. */
+const CLOSE_MS = 30_000;
 
 type OwnedSocket = Socket & { owner?: UpstreamConnection };
 
@@ -28,14 +34,12 @@ type OwnedSocket = Socket & { owner?: UpstreamConnection };
  * A connection to a backend. Used by one exchange at a time, or idle; bytes or an end while it is idle
  * are a surprise, and a connection that was ever surprised is destroyed, never used again.
  */
-export class UpstreamConnection implements Expiring {
+export class UpstreamConnection implements Expiring, SocketOwner {
   readonly socket: Socket;
   readonly backend: BackendTarget;
   connected = false;
-  /** Exchanges that it has completed. */
-  served = 0;
   user: UpstreamUser | null;
-  private readonly ctx: Context;
+  readonly ctx: Context;
   private readonly deadline: Deadline;
   private open = true;
   private error: Error | null = null;
@@ -46,14 +50,11 @@ export class UpstreamConnection implements Expiring {
     this.backend = backend;
     this.user = user;
     this.deadline = new Deadline(this);
-    const socket: OwnedSocket = connect({ host: backend.host, port: backend.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: true });
-    socket.owner = this;
+    const onread: SharedRead = { buffer: ctx.reads, callback: onRead };
+    const { host, port } = backend;
+    const socket: OwnedSocket = connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: true, onread });
+    own(socket, this);
     socket.on('connect', onConnect);
-    socket.on('data', onData);
-    socket.on('end', onEnd);
-    socket.on('drain', onDrain);
-    socket.on('error', onError);
-    socket.on('close', onClose);
     this.socket = socket;
     ctx.ledger.sockets(backend.slot, 1);
   }
@@ -65,8 +66,8 @@ export class UpstreamConnection implements Expiring {
   static take(ctx: Context, backend: BackendTarget, user: UpstreamUser): UpstreamConnection {
     for (let idle = backend.idle.pop(); idle !== undefined; idle = backend.idle.pop()) {
       ctx.timers.disarm(idle.deadline);
-      // Checked here, in the tick that uses it: what is buffered or ended now was not asked for.
-      if (idle.open && !idle.socket.destroyed && !idle.socket.readableEnded && idle.socket.readableLength === 0) {
+      // Checked here, in the tick that uses it: one that has ended is not used.
+      if (idle.open && !idle.socket.destroyed && !idle.socket.readableEnded) {
         idle.user = user;
         return idle;
       }
@@ -88,7 +89,6 @@ export class UpstreamConnection implements Expiring {
    */
   giveBack(keepAliveSeconds: number): void {
     this.user = null;
-    this.served++;
     const idle = keepAliveSeconds < 0 ? IDLE_MS : Math.min(keepAliveSeconds * 1000 - IDLE_MARGIN_MS, MOST_IDLE_MS);
     if (this.backend.retired || this.backend.idle.length >= MOST_IDLE || idle <= 0 || this.socket.writableLength > 0) {
       this.destroy();
@@ -97,6 +97,14 @@ export class UpstreamConnection implements Expiring {
     if (this.socket.isPaused()) this.socket.resume();
     this.backend.idle.push(this);
     this.ctx.timers.arm(this.deadline, idle);
+  }
+
+  /** Ends it when all that was written has gone out. The user hears nothing more. */
+  close(): void {
+    if (this.socket.writableLength === 0) return this.destroy();
+    this.user = null;
+    this.socket.end();
+    this.ctx.timers.arm(this.deadline, CLOSE_MS);
   }
 
   /** Ends it now. The user, if any, hears nothing more. */
@@ -164,18 +172,8 @@ export class UpstreamConnection implements Expiring {
 function onConnect(this: OwnedSocket): void {
   this.owner?.onConnect();
 }
-function onData(this: OwnedSocket, chunk: Buffer): void {
-  this.owner?.onData(chunk);
-}
-function onEnd(this: OwnedSocket): void {
-  this.owner?.onEnd();
-}
-function onDrain(this: OwnedSocket): void {
-  this.owner?.onDrain();
-}
-function onError(this: OwnedSocket, error: Error): void {
-  this.owner?.onError(error);
-}
-function onClose(this: OwnedSocket): void {
-  this.owner?.onClose();
+function onRead(this: OwnedSocket, size: number): boolean {
+  const { owner } = this;
+  owner?.onData(owner.ctx.reads.subarray(0, size));
+  return true;
 }
