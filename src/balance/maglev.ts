@@ -19,7 +19,7 @@ export function maglevTable(backends: readonly { readonly address: string; reado
     share: weight / heaviest,
     credit: 0,
   }));
-  for (let filled = 0; filled < MAGLEV_SIZE; ) {
+  for (let filled = 0; filled < MAGLEV_SIZE;) {
     for (let i = 0; i < turns.length && filled < MAGLEV_SIZE; i++) {
       const turn = turns[i];
       turn.credit += turn.share;

@@ -43,23 +43,38 @@ function leastInFlight(rotation: Rotation, gauges: Gauges, tried: readonly numbe
   if (first < 0) return first;
   const second = sample(rotation, gauges, tried, random, first);
   if (second < 0) return first;
-  const { slots, weights } = rotation;
-  return gauges.inFlight(slots[second]) * weights[first] < gauges.inFlight(slots[first]) * weights[second] ? second : first;
+  const { slots } = rotation;
+  const weight = effective(rotation, gauges, first);
+  return gauges.inFlight(slots[second]) * weight < gauges.inFlight(slots[first]) * effective(rotation, gauges, second) ? second : first;
 }
 
-/** A usable candidate by weight, other than `except`; walks on from one that cannot be used. */
+/** Weight of a candidate now, in thousandths; never 0, so that one that has just begun is still one. */
+function effective(rotation: Rotation, gauges: Gauges, index: number): number {
+  return rotation.weights[index] * Math.max(1, gauges.weight(rotation.slots[index]));
+}
+
+/** A usable candidate by effective weight, other than `except`. */
 function sample(rotation: Rotation, gauges: Gauges, tried: readonly number[], random: () => number, except: number): number {
   const { slots, sums } = rotation;
   const count = slots.length;
   if (count === 0) return NONE;
-  let index = drawn(sums, random() * sums[count - 1]);
-  // A backend that starts slowly gives most of its draws to others.
+  const index = drawn(sums, random() * sums[count - 1]);
   const eased = gauges.weight(slots[index]);
-  if (eased < 1000 && random() * 1000 >= eased) index = drawn(sums, random() * sums[count - 1]);
-  for (let step = 0; step < count; step++, index = index + 1 === count ? 0 : index + 1) {
-    if (index !== except && usable(rotation, gauges, tried, index)) return index;
+  if (index !== except && (eased >= 1000 || random() * 1000 < eased) && usable(rotation, gauges, tried, index)) return index;
+  return sampleAll(rotation, gauges, tried, random, except);
+}
+
+/** Draws among all: what falls to one that cannot be used goes to the others by their weights, not to its neighbour. */
+function sampleAll(rotation: Rotation, gauges: Gauges, tried: readonly number[], random: () => number, except: number): number {
+  let chosen = NONE;
+  let sum = 0;
+  for (let i = 0; i < rotation.slots.length; i++) {
+    if (i === except || !usable(rotation, gauges, tried, i)) continue;
+    const weight = effective(rotation, gauges, i);
+    sum += weight;
+    if (random() * sum < weight) chosen = i;
   }
-  return refusal(rotation, gauges);
+  return chosen === NONE ? refusal(rotation, gauges) : chosen;
 }
 
 function drawn(sums: Float64Array, value: number): number {
@@ -95,8 +110,18 @@ function consistent(rotation: Rotation, gauges: Gauges, tried: readonly number[]
   const table = rotation.maglev;
   if (table === null || rotation.slots.length === 0) return NONE;
   let at = (key >>> 0) % MAGLEV_SIZE;
-  for (let step = 0; step < MAGLEV_SIZE; step++, at = at + 1 === MAGLEV_SIZE ? 0 : at + 1) {
+  if (usable(rotation, gauges, tried, table[at])) return table[at];
+  // The table is long: it is walked only when the walk will end.
+  const last = firstUsable(rotation, gauges, tried);
+  if (last === NONE) return refusal(rotation, gauges);
+  for (let step = 1; step < MAGLEV_SIZE; step++) {
+    at = at + 1 === MAGLEV_SIZE ? 0 : at + 1;
     if (usable(rotation, gauges, tried, table[at])) return table[at];
   }
-  return refusal(rotation, gauges);
+  return last;
+}
+
+function firstUsable(rotation: Rotation, gauges: Gauges, tried: readonly number[]): number {
+  for (let i = 0; i < rotation.slots.length; i++) if (usable(rotation, gauges, tried, i)) return i;
+  return NONE;
 }
