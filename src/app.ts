@@ -78,7 +78,11 @@ function openAdmin(config: Config, control: Control, tell: (level: string, messa
   const metrics = createMetrics({ snapshot: () => control.snapshot() });
   const { host, port, tokens, allowedHosts } = config.admin;
   return startAdmin({
-    host, port, tokens, allowedHosts, operations: control.operator,
+    host,
+    port,
+    tokens,
+    allowedHosts,
+    operations: control.operator,
     metrics: async () => ({ contentType: metrics.contentType, text: await metrics.text() }),
     log: (level, message, facts) => {
       if (level === 'error') tell(level, `${message} ${JSON.stringify(facts)}`);
@@ -127,10 +131,12 @@ function banner(config: Config, control: Control, listeners: readonly { host: st
   for (const { host, port } of listeners) lines.push(row('front door', urlOf(host, port)));
   lines.push(row('admin', urlOf(admin.address.host, admin.address.port)));
   for (const { name, versions } of control.operator.upstreams()) {
-    const live = versions.filter(({ phase }) => phase === 'live').map(({ id, weight, backends }) => {
-      const healthy = backends.filter(({ health }) => health === 'healthy').length;
-      return `${id} live${weight === 100 ? '' : ` with ${weight} %`}, ${healthy} of ${backends.length} backends healthy`;
-    });
+    const live = versions
+      .filter(({ phase }) => phase === 'live')
+      .map(({ id, weight, backends }) => {
+        const healthy = backends.filter(({ health }) => health === 'healthy').length;
+        return `${id} live${weight === 100 ? '' : ` with ${weight} %`}, ${healthy} of ${backends.length} backends healthy`;
+      });
     lines.push(row(name, live.join('; ') || 'nothing live yet'));
   }
   const next = nextSwap(config, control);

@@ -7,7 +7,7 @@ const MAX_SHOWN = 60;
 /** A value as it is shown in a message: JSON, cut to a readable length. */
 export function shown(value: unknown): string {
   if (value === undefined) return 'nothing';
-  const text = JSON.stringify(value) ?? String(value);
+  const text = JSON.stringify(value) ?? typeof value;
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
 }
 

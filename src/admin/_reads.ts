@@ -53,19 +53,19 @@ async function readSwap(call: Call<z.output<typeof SwapParams>, z.output<typeof 
   let view = read();
   const { after } = query;
   if (after === undefined) return { status: 200, json: view };
-  let failure: unknown;
+  let failure: Error | null = null;
   const moved = (): boolean => {
     try {
       view = read();
     } catch (error) {
-      failure = error;
+      failure = error instanceof Error ? error : new Error('the swap cannot be read', { cause: error });
       return true;
     }
     return view.finished || view.steps.length > after;
   };
   if (!moved()) await afterEvents(call, query.timeout, moved);
   // The swap may have been forgotten while we waited.
-  if (failure !== undefined) throw failure;
+  if (failure !== null) throw failure as Error;
   const reached = moved();
   return { status: reached ? 200 : 202, headers: reached ? {} : AGAIN, json: view };
 }

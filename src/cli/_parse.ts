@@ -71,7 +71,7 @@ function parse(verb: Verb, argv: readonly string[]): { values: Values; args: str
     if (flag === undefined) throw unknownFlag(verb, token.rawName, Object.keys(flags));
     if (flag.type === 'boolean' && token.value !== undefined) throw usageError(verb, `--${name} takes no value`);
     // `--to --json`: a value that looks like a flag is a forgotten value.
-    const missing = token.value === undefined || token.value === '' || (token.inlineValue === false && token.value.startsWith('-'));
+    const missing = token.value === undefined || token.value === '' || (!token.inlineValue && token.value.startsWith('-'));
     if (flag.type === 'string' && missing) throw usageError(verb, `--${name} needs a value: --${name} ${flag.value ?? 'VALUE'}`);
     if (flag.multiple !== true && values[name] !== undefined) throw usageError(verb, `--${name} is given twice`);
     const value = token.value ?? true;

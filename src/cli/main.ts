@@ -6,8 +6,10 @@ import { eventsVerb } from './events.ts';
 import { explainVerb } from './explain.ts';
 import { findVerb, helpOf, helpVerb, overview } from './help.ts';
 import { holdVerb, unholdVerb } from './hold.ts';
+import { checkVerb } from './check.ts';
 import { receiptVerb } from './receipt.ts';
 import { rollbackVerb } from './rollback.ts';
+import { runVerb } from './run.ts';
 import { statusVerb } from './status.ts';
 import { abortVerb, pauseVerb, promoteVerb, resumeVerb } from './steer.ts';
 import { swapVerb } from './swap.ts';
@@ -18,8 +20,24 @@ import type { Io, Verb } from './verb.ts';
 
 /** The table of verbs, in the order of the help. */
 const VERBS: readonly Verb[] = [
-  statusVerb, swapVerb, rollbackVerb, promoteVerb, pauseVerb, resumeVerb, abortVerb, versionsVerb, receiptVerb, explainVerb, drainVerb, waitVerb,
-  holdVerb, unholdVerb, eventsVerb, helpVerb(() => VERBS),
+  runVerb,
+  checkVerb,
+  statusVerb,
+  swapVerb,
+  rollbackVerb,
+  promoteVerb,
+  pauseVerb,
+  resumeVerb,
+  abortVerb,
+  versionsVerb,
+  receiptVerb,
+  explainVerb,
+  drainVerb,
+  waitVerb,
+  holdVerb,
+  unholdVerb,
+  eventsVerb,
+  helpVerb(() => VERBS),
 ];
 
 /** This process as a command sees it. A reader that goes away early (`| head`) ends the command quietly. */

@@ -20,7 +20,12 @@ export const runVerb: Verb = {
   examples: ['switchyard run', 'switchyard run --config edge.json --threads 4'],
   local: true,
   async run(call) {
-    const overrides = { port: numberOf(call, 'port', 0, 65_535), admin: adminOf(call), threads: numberOf(call, 'threads', 1, 256), stateDir: call.text('state-dir') };
+    const overrides = {
+      port: numberOf(call, 'port', 0, 65_535),
+      admin: adminOf(call),
+      threads: numberOf(call, 'threads', 1, 256),
+      stateDir: call.text('state-dir'),
+    };
     const { serve } = await import('../app.ts');
     try {
       return await serve({ configFile: call.text('config') ?? DEFAULT_CONFIG, overrides, stdout: call.io.stdout, stderr: call.io.stderr });
@@ -41,7 +46,8 @@ function numberOf(call: Call, flag: string, least: number, most: number): number
   const text = call.text(flag);
   if (text === undefined) return undefined;
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= least && value <= most)) throw new CliError(EXIT.usage, `--${flag} is ${JSON.stringify(text)}; expected a whole number from ${least} to ${most}`);
+  if (!(value >= least && value <= most))
+    throw new CliError(EXIT.usage, `--${flag} is ${JSON.stringify(text)}; expected a whole number from ${least} to ${most}`);
   return value;
 }
 

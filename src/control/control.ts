@@ -52,7 +52,9 @@ export class Control {
     this.ledger.commit(1);
     this.publisher = new Publisher(this.ledger, parts.config.edge);
     this.threads = new DataThreads({
-      ledger: this.ledger, committed: () => this.publisher.committed(), onLog: parts.onLog,
+      ledger: this.ledger,
+      committed: () => this.publisher.committed(),
+      onLog: parts.onLog,
       onLost: (thread, lost, reason) => {
         parts.tell('error', `data thread ${thread} died with ${lost} requests in flight and is replaced: ${reason}`);
         this.events.emit({ type: 'thread-lost', upstream: null, version: null, data: { thread, lost } });
@@ -66,12 +68,31 @@ export class Control {
         if (changed) this.events.emit({ type: 'health', upstream, version, data: { backend: address, health: now.health, probe: now.probes.at(-1) ?? null } });
       },
       onEjected: (upstream, version, address, until) => {
-        this.events.emit({ type: 'health', upstream, version, data: { backend: address, ejectedUntil: until === null ? null : new Date(until).toISOString() } });
+        this.events.emit({
+          type: 'health',
+          upstream,
+          version,
+          data: { backend: address, ejectedUntil: until === null ? null : new Date(until).toISOString() },
+        });
       },
     });
     this.declared = new Declared(parts.config.stateDir);
-    this.fleet = new Fleet({ ledger: this.ledger, journal, publisher: this.publisher, threads: this.threads, vitals: this.vitals, emit: (event) => this.events.emit(event) });
-    this.operator = new Operator({ fleet: this.fleet, ledger: this.ledger, vitals: this.vitals, events: this.events, declared: this.declared, ready: () => this.ready() });
+    this.fleet = new Fleet({
+      ledger: this.ledger,
+      journal,
+      publisher: this.publisher,
+      threads: this.threads,
+      vitals: this.vitals,
+      emit: (event) => this.events.emit(event),
+    });
+    this.operator = new Operator({
+      fleet: this.fleet,
+      ledger: this.ledger,
+      vitals: this.vitals,
+      events: this.events,
+      declared: this.declared,
+      ready: () => this.ready(),
+    });
   }
 
   /**
@@ -86,9 +107,13 @@ export class Control {
     try {
       const control = new Control(parts, journal);
       await control.threads.start();
-      const declared = control.declared.entries().filter(([name]) => !config.upstreams.has(name)).map(([name, spec]) => parseUpstream(name, spec));
+      const declared = control.declared
+        .entries()
+        .filter(([name]) => !config.upstreams.has(name))
+        .map(([name, spec]) => parseUpstream(name, spec));
       await Promise.all([...config.upstreams.values(), ...declared].map((upstream) => control.fleet.add(upstream, states.get(upstream.name) ?? null)));
-      for (const name of states.keys()) if (!control.fleet.served.has(name)) parts.tell('warn', `upstream ${name} has state but is not configured any more; its state is kept`);
+      for (const name of states.keys())
+        if (!control.fleet.served.has(name)) parts.tell('warn', `upstream ${name} has state but is not configured any more; its state is kept`);
       await control.seedsLive(SEED_WAIT_MS);
       const listeners = await control.threads.listen(config.listeners).catch((error: Error) => {
         throw new Refusal(REFUSAL.invalid, error.message);

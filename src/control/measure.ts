@@ -24,7 +24,10 @@ function measureUpstream(name: string, state: UpstreamState, fleet: Fleet, ledge
     versions: state.versions.map((version) => {
       const health = vitals.health(name, version);
       return {
-        id: version.id, phase: version.phase, weight: weightOf(state.split, version.id), counts: fleet.counts(version),
+        id: version.id,
+        phase: version.phase,
+        weight: weightOf(state.split, version.id),
+        counts: fleet.counts(version),
         traffic: ledger.traffic(version.backends.map(({ slot }) => slot)),
         backends: version.backends.map(({ address, slot }) => {
           const { inFlight, started } = fleet.backendCounts(slot);
@@ -37,7 +40,14 @@ function measureUpstream(name: string, state: UpstreamState, fleet: Fleet, ledge
   };
 }
 
-const STATE_OF_STEP: Readonly<Record<string, string>> = { requested: 'admitting', admitted: 'cutting-over', live: 'draining', draining: 'draining', drained: 'drained', released: 'released' };
+const STATE_OF_STEP: Readonly<Record<string, string>> = {
+  requested: 'admitting',
+  admitted: 'cutting-over',
+  live: 'draining',
+  draining: 'draining',
+  drained: 'drained',
+  released: 'released',
+};
 
 /** Seconds from each step of a swap to the next, by the state that the step began; the running state counts up to now. */
 function swapSeconds(swap: Swap, now: number): Record<string, number> {

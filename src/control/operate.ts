@@ -60,7 +60,8 @@ export class Operator implements Operations {
     if (ifMatch !== undefined && ifMatch !== revision) {
       throw new Refusal(REFUSAL.stale, `Upstream ${name} is at revision ${revision}, changed by ${changedBy}; not at ${ifMatch}.`, { revision, changedBy });
     }
-    if (swap !== null && swap.kind !== 'seed' && !this.swapById(swap.id).finished) throw new Refusal(REFUSAL.swapRunning, `A swap of ${name} is running; abort it first.`, { swap: swap.id });
+    if (swap !== null && swap.kind !== 'seed' && !this.swapById(swap.id).finished)
+      throw new Refusal(REFUSAL.swapRunning, `A swap of ${name} is running; abort it first.`, { swap: swap.id });
     declared.remove(name);
     await fleet.remove(name);
     events.emit({ type: 'config', upstream: name, version: null, data: { by, action: 'removed' } });
@@ -94,8 +95,20 @@ export class Operator implements Operations {
   /** The answer to a swap to what is live already, when no swap has made it so. */
   private noSwapNeeded(name: string, to: string): SwapView {
     return {
-      id: '', upstream: name, kind: 'swap', from: null, to, state: 'done', paused: false, finished: true, killed: 0, weight: 100, requestedBy: '',
-      reason: `${to} is live already`, steps: [], receipt: null,
+      id: '',
+      upstream: name,
+      kind: 'swap',
+      from: null,
+      to,
+      state: 'done',
+      paused: false,
+      finished: true,
+      killed: 0,
+      weight: 100,
+      requestedBy: '',
+      reason: `${to} is live already`,
+      steps: [],
+      receipt: null,
     };
   }
 
@@ -121,7 +134,8 @@ export class Operator implements Operations {
 
   swapById(id: string): SwapView {
     const found = this.parts.fleet.swaps.get(id);
-    if (found === undefined || !this.parts.fleet.served.has(found.upstream)) throw new Refusal(REFUSAL.noSwap, `There is no swap ${id}, or it was too long ago.`);
+    if (found === undefined || !this.parts.fleet.served.has(found.upstream))
+      throw new Refusal(REFUSAL.noSwap, `There is no swap ${id}, or it was too long ago.`);
     return swapView(this.state(found.upstream), found.swap, this.observed(found.upstream));
   }
 
@@ -182,7 +196,8 @@ export class Operator implements Operations {
   private standing(name: string, id: string, goal: Goal): 'reached' | 'never' | 'waiting' {
     const state = this.state(name);
     const version = state.versions.find((candidate) => candidate.id === id);
-    if (version === undefined) return this.find(name, id).past?.version.phase === goal || (goal === 'drained' && this.find(name, id).past?.receipt != null) ? 'reached' : 'never';
+    if (version === undefined)
+      return this.find(name, id).past?.version.phase === goal || (goal === 'drained' && this.find(name, id).past?.receipt != null) ? 'reached' : 'never';
     const { swap } = state;
     const moving = swap !== null && swap.to === id && swap.state === 'cutting-over';
     if (goal === 'admitted') return isAdmitted(version.phase) ? 'reached' : 'waiting';

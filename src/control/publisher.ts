@@ -106,7 +106,10 @@ export function tableOf(state: UpstreamState, policy: UpstreamPolicy): TableUpst
 
 function versionOf({ id, slot, phase, backends }: Version, weight: number): TableVersion {
   return {
-    id, slot, phase, weight,
+    id,
+    slot,
+    phase,
+    weight,
     backends: backends.map((backend) => {
       const address = parseAddress(backend.address);
       if (address === null) throw new Error(`not an address: ${backend.address}`);

@@ -105,10 +105,13 @@ export class DataThreads {
     this.parts.onLost(thread, lost, reason);
     if (this.ending) return;
     const deaths = performance.now() - cell.bornAt < GROWN_UP_MS ? cell.deaths + 1 : 0;
-    const timer = setTimeout(() => {
-      this.rebirths.delete(timer);
-      if (!this.ending) this.cells[thread] = this.birth(thread, deaths);
-    }, deaths === 0 ? 0 : Math.min(MOST_REBIRTH_MS, REBIRTH_MS * 2 ** deaths));
+    const timer = setTimeout(
+      () => {
+        this.rebirths.delete(timer);
+        if (!this.ending) this.cells[thread] = this.birth(thread, deaths);
+      },
+      deaths === 0 ? 0 : Math.min(MOST_REBIRTH_MS, REBIRTH_MS * 2 ** deaths),
+    );
     this.rebirths.add(timer);
   }
 

@@ -18,7 +18,11 @@ export interface Observed {
 
 export function upstreamView(state: UpstreamState, observed: Observed): UpstreamView {
   return {
-    name: state.name, revision: state.revision, split: splitRecord(state.split), held: state.held, waiting: state.held ? observed.waiting() : 0,
+    name: state.name,
+    revision: state.revision,
+    split: splitRecord(state.split),
+    held: state.held,
+    waiting: state.held ? observed.waiting() : 0,
     versions: state.versions.map((version) => versionView(state, version, observed)),
     swap: state.swap === null ? null : swapView(state, state.swap, observed),
   };
@@ -27,10 +31,17 @@ export function upstreamView(state: UpstreamState, observed: Observed): Upstream
 export function versionView(state: UpstreamState, version: Version, observed: Observed): VersionView {
   const counts = observed.counts(version);
   return {
-    id: version.id, phase: version.phase, weight: weightOf(state.split, version.id), inFlight: counts.inFlight, streams: counts.streams, tunnels: counts.tunnels,
-    createdAt: iso(version.createdAt), keepUntil: version.drain?.keepUntil == null ? null : iso(version.drain.keepUntil),
+    id: version.id,
+    phase: version.phase,
+    weight: weightOf(state.split, version.id),
+    inFlight: counts.inFlight,
+    streams: counts.streams,
+    tunnels: counts.tunnels,
+    createdAt: iso(version.createdAt),
+    keepUntil: version.drain?.keepUntil == null ? null : iso(version.drain.keepUntil),
     backends: version.backends.map((backend) => backendView(version, backend, observed)),
-    counts: countsOf(counts), reason: null,
+    counts: countsOf(counts),
+    reason: null,
   };
 }
 
@@ -39,8 +50,16 @@ function backendView(version: Version, { address, weight, slot }: Version['backe
   const health = observed.health(version).get(address);
   const probes = (health?.probes ?? []).map(probeView);
   return {
-    address, weight, health: health?.health ?? 'unknown', available: observed.available(slot), ejected: observed.isEjected(version, address),
-    inFlight: counts.inFlight, openSockets: counts.openSockets, requests: counts.started, lastProbe: probes.at(-1) ?? null, probes,
+    address,
+    weight,
+    health: health?.health ?? 'unknown',
+    available: observed.available(slot),
+    ejected: observed.isEjected(version, address),
+    inFlight: counts.inFlight,
+    openSockets: counts.openSockets,
+    requests: counts.started,
+    lastProbe: probes.at(-1) ?? null,
+    probes,
   };
 }
 
@@ -51,11 +70,28 @@ function probeView({ at, ok, status, ms, error }: Probe): ProbeView {
 /** A version that is released or rejected: what is left of it. */
 export function pastView({ version, receipt, reason }: PastVersion): VersionView {
   return {
-    id: version.id, phase: version.phase, weight: 0, inFlight: 0, streams: 0, tunnels: 0, createdAt: iso(version.createdAt), keepUntil: null,
+    id: version.id,
+    phase: version.phase,
+    weight: 0,
+    inFlight: 0,
+    streams: 0,
+    tunnels: 0,
+    createdAt: iso(version.createdAt),
+    keepUntil: null,
     backends: version.backends.map(({ address, weight }) => ({
-      address, weight, health: 'unknown', available: false, ejected: false, inFlight: 0, openSockets: 0, requests: 0, lastProbe: null, probes: [],
+      address,
+      weight,
+      health: 'unknown',
+      available: false,
+      ejected: false,
+      inFlight: 0,
+      openSockets: 0,
+      requests: 0,
+      lastProbe: null,
+      probes: [],
     })),
-    counts: receipt?.counts ?? { started: 0, completed: 0, clientAborted: 0, upstreamFailed: 0, killed: 0 }, reason,
+    counts: receipt?.counts ?? { started: 0, completed: 0, clientAborted: 0, upstreamFailed: 0, killed: 0 },
+    reason,
   };
 }
 
@@ -65,10 +101,22 @@ export function swapView(state: UpstreamState, swap: Swap, observed: Observed): 
   const gone = swap.state === 'done' || swap.state === 'draining' ? swap.from : [swap.to];
   const receipts = gone.map((id) => state.history.findLast((past) => past.version.id === id && past.version.createdAt <= Date.now())?.receipt ?? null);
   const draining = state.versions.filter(({ id, phase }) => gone.includes(id) && (phase === 'draining' || phase === 'drained'));
-  const killed = draining.reduce((sum, version) => sum + observed.counts(version).killed, 0) + (finished ? receipts.reduce((sum, receipt) => sum + (receipt?.counts.killed ?? 0), 0) : 0);
+  const killed =
+    draining.reduce((sum, version) => sum + observed.counts(version).killed, 0) +
+    (finished ? receipts.reduce((sum, receipt) => sum + (receipt?.counts.killed ?? 0), 0) : 0);
   return {
-    id: swap.id, upstream: state.name, kind: swap.kind, from: swap.from.at(0) ?? null, to: swap.to, state: swap.state, paused: swap.paused, finished, killed,
-    weight: weightOf(state.split, swap.to), requestedBy: swap.requestedBy, reason: swap.reason,
+    id: swap.id,
+    upstream: state.name,
+    kind: swap.kind,
+    from: swap.from.at(0) ?? null,
+    to: swap.to,
+    state: swap.state,
+    paused: swap.paused,
+    finished,
+    killed,
+    weight: weightOf(state.split, swap.to),
+    requestedBy: swap.requestedBy,
+    reason: swap.reason,
     steps: swap.steps.map(({ name, at, evidence }) => ({ name, at: iso(at), evidence })),
     receipt: draining.length > 0 ? null : (receipts.at(0) ?? null),
   };

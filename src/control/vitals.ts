@@ -127,21 +127,32 @@ export class Vitals {
   /** Writes the availability of a version's backends to the ledger: every data thread sees it at its next pick. */
   private assess(entry: Watched): void {
     const { upstream, version, policy, trusted, stopped } = entry;
-    const available = availableOf(version.backends.map(({ address }) => {
-      const key = keyOf(upstream, version.id, address);
-      return { admitted: trusted.has(address), health: this.checker.health(key)?.health ?? 'unknown', ejected: this.outliers.isEjected(key), stopped: stopped.has(address) };
-    }), policy.health.failOpen);
+    const available = availableOf(
+      version.backends.map(({ address }) => {
+        const key = keyOf(upstream, version.id, address);
+        return {
+          admitted: trusted.has(address),
+          health: this.checker.health(key)?.health ?? 'unknown',
+          ejected: this.outliers.isEjected(key),
+          stopped: stopped.has(address),
+        };
+      }),
+      policy.health.failOpen,
+    );
     for (const [i, { slot }] of version.backends.entries()) this.parts.ledger.setAvailable(slot, available[i]);
   }
 
   private *suspects(): Iterable<SuspectGroup> {
     for (const { upstream, version, policy, trusted } of this.watched.values()) {
       if (policy.outlier.failures === 0) continue;
-      const usable = (backend: Backend): boolean => trusted.has(backend.address) && this.checker.health(keyOf(upstream, version.id, backend.address))?.health !== 'unhealthy';
+      const usable = (backend: Backend): boolean =>
+        trusted.has(backend.address) && this.checker.health(keyOf(upstream, version.id, backend.address))?.health !== 'unhealthy';
       yield {
         policy: policy.outlier,
         suspects: version.backends.map((backend) => ({
-          key: keyOf(upstream, version.id, backend.address), failures: this.parts.ledger.failuresInRow(backend.slot), usable: usable(backend),
+          key: keyOf(upstream, version.id, backend.address),
+          failures: this.parts.ledger.failuresInRow(backend.slot),
+          usable: usable(backend),
         })),
       };
     }
@@ -160,7 +171,10 @@ export class Vitals {
     for (const { version, policy, trusted } of this.watched.values()) {
       if (policy.slowStart.window === 0) continue;
       const known = version.backends.filter(({ address }) => trusted.has(address));
-      const weights = effectiveWeights(known.map(({ address }) => ({ weight: 1, age: now - (trusted.get(address) ?? now) })), policy.slowStart);
+      const weights = effectiveWeights(
+        known.map(({ address }) => ({ weight: 1, age: now - (trusted.get(address) ?? now) })),
+        policy.slowStart,
+      );
       for (const [i, { slot }] of known.entries()) this.parts.ledger.setWeight(slot, weights[i]);
     }
   }

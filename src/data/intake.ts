@@ -66,7 +66,13 @@ export class Intake {
 
   private version(spec: TableVersion, upstream: TableUpstream): VersionTarget {
     const { balance, limits } = upstream.policy;
-    return { id: spec.id, slot: spec.slot, weight: spec.weight, backends: this.targets(spec), rotation: new Rotation(spec.backends, balance, limits.connections) };
+    return {
+      id: spec.id,
+      slot: spec.slot,
+      weight: spec.weight,
+      backends: this.targets(spec),
+      rotation: new Rotation(spec.backends, balance, limits.connections),
+    };
   }
 
   private targets(version: TableVersion): BackendTarget[] {

@@ -1,6 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { KIND } from '../ledger/thread.ts';
-import { ThreadLedger } from '../ledger/thread.ts';
+import { KIND, ThreadLedger } from '../ledger/thread.ts';
 import { TcpListener } from '../listen/tcp.ts';
 import type { ListenerSpec } from '../listen/tcp.ts';
 import { AccessLog } from '../proxy/access-log.ts';

@@ -19,7 +19,8 @@ export interface Delivery {
 }
 
 const DROP = new Uint8Array(32);
-for (const id of [FIELD.alias, FIELD.connection, FIELD.transferEncoding, FIELD.keepAlive, FIELD.proxyConnection, FIELD.te, FIELD.upgrade, FIELD.http2Settings]) DROP[id] = 1;
+for (const id of [FIELD.alias, FIELD.connection, FIELD.transferEncoding, FIELD.keepAlive, FIELD.proxyConnection, FIELD.te, FIELD.upgrade, FIELD.http2Settings])
+  DROP[id] = 1;
 
 const STATUS_LINE = 'HTTP/1.1 ';
 

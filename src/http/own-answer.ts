@@ -4,8 +4,19 @@ import { FIELD } from './fields.ts';
 import type { FieldBlock } from './fields.ts';
 
 const REASONS: Readonly<Record<number, string>> = {
-  400: 'Bad Request', 404: 'Not Found', 405: 'Method Not Allowed', 408: 'Request Timeout', 413: 'Content Too Large', 414: 'URI Too Long', 417: 'Expectation Failed',
-  431: 'Request Header Fields Too Large', 500: 'Internal Server Error', 501: 'Not Implemented', 502: 'Bad Gateway', 503: 'Service Unavailable', 504: 'Gateway Timeout',
+  400: 'Bad Request',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  408: 'Request Timeout',
+  413: 'Content Too Large',
+  414: 'URI Too Long',
+  417: 'Expectation Failed',
+  431: 'Request Header Fields Too Large',
+  500: 'Internal Server Error',
+  501: 'Not Implemented',
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+  504: 'Gateway Timeout',
   505: 'HTTP Version Not Supported',
 };
 
@@ -35,7 +46,9 @@ export interface AnswerStyle {
 
 /** An answer of the proxy itself: small, plain text or JSON, with Proxy-Status (RFC 9209) and the reason. */
 export function ownAnswer(fault: Fault, style: AnswerStyle): Buffer {
-  const body = style.json ? `${JSON.stringify({ status: fault.status, code: fault.code, detail: fault.text })}\n` : `${fault.status} ${REASONS[fault.status]}: ${fault.text}\n`;
+  const body = style.json
+    ? `${JSON.stringify({ status: fault.status, code: fault.code, detail: fault.text })}\n`
+    : `${fault.status} ${REASONS[fault.status]}: ${fault.text}\n`;
   const type = STATUS_ERRORS.get(fault) ?? (fault.blame === 'client' ? 'http_request_error' : 'proxy_internal_response');
   const head =
     `HTTP/1.1 ${fault.status} ${REASONS[fault.status]}\r\n` +

@@ -3,7 +3,8 @@ import type { FieldBlock } from './fields.ts';
 import type { HeadWriter } from './writer.ts';
 
 /** Names that may not come as trailers besides those the proxy knows (RFC 9110 §6.5.1): framing, routing, authentication, controls. */
-const FORBIDDEN = /^(?:authorization|proxy-.*|www-authenticate|set-cookie|content-(?:encoding|type|range|length)|range|if-.*|cache-control|age|expires|location|retry-after|vary|warning|pragma|x-forwarded-.*)$/i;
+const FORBIDDEN =
+  /^(?:authorization|proxy-.*|www-authenticate|set-cookie|content-(?:encoding|type|range|length)|range|if-.*|cache-control|age|expires|location|retry-after|vary|warning|pragma|x-forwarded-.*)$/i;
 
 /** Writes the last chunk with the trailers that may pass: no field that frames, routes, authenticates or forwards. */
 export function writeTrailers(out: HeadWriter, trailers: FieldBlock, src: Buffer): void {

@@ -23,8 +23,20 @@ export interface Counts {
 
 export function emptyCounts(): Counts {
   return {
-    started: 0, completed: 0, clientAborted: 0, upstreamFailed: 0, killed: 0, killedByKind: { http: 0, stream: 0, tunnel: 0 },
-    inFlight: 0, streams: 0, tunnels: 0, openSockets: 0, bytesIn: 0, bytesOut: 0, firstAt: 0, lastAt: 0,
+    started: 0,
+    completed: 0,
+    clientAborted: 0,
+    upstreamFailed: 0,
+    killed: 0,
+    killedByKind: { http: 0, stream: 0, tunnel: 0 },
+    inFlight: 0,
+    streams: 0,
+    tunnels: 0,
+    openSockets: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    firstAt: 0,
+    lastAt: 0,
   };
 }
 
@@ -80,6 +92,7 @@ export class ControlLedger {
       this.f64.fill(0, counters, counters + COUNTERS);
     }
     this.setAvailable(slot, false);
+    this.setWeight(slot, 0);
     this.free.push(slot);
   }
 
@@ -174,7 +187,7 @@ export class ControlLedger {
   }
 
   traffic(slots: readonly number[]): Traffic {
-    const into: Traffic = { codes: Array(5).fill(0), failures: FAILURE_LIST.map(() => 0), bins: Array(BINS).fill(0), latencySum: 0, answered: 0 };
+    const into: Traffic = { codes: zeros(5), failures: FAILURE_LIST.map(() => 0), bins: zeros(BINS), latencySum: 0, answered: 0 };
     for (let thread = 0; thread < this.threads; thread++) {
       for (const slot of slots) {
         const row = this.counterRow(thread, slot);
@@ -233,4 +246,8 @@ export class ControlLedger {
   private counterRow(thread: number, slot: number): number {
     return this.layout.counters + thread * this.layout.counterStride + slot * COUNTERS;
   }
+}
+
+function zeros(length: number): number[] {
+  return Array.from({ length }, () => 0);
 }

@@ -19,7 +19,7 @@ import { FAILURE_LIST, REJECT_LIST } from '../errors/catalogue.ts';
 export const GAUGE = { inFlight: 0, openSockets: 1, streams: 2, tunnels: 3, peak: 4, failuresInRow: 5 } as const;
 export const GAUGES = 8;
 
-/** Latency bins: two per octave from 128 µs to 16.8 s, and one for all that is slower. */
+/** Latency bins: one under 128 µs, two per octave up to 12.6 s, and one for all that is slower. */
 export const BINS = 35;
 const FIRST_OCTAVE = 7;
 

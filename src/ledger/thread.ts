@@ -142,4 +142,3 @@ export class ThreadLedger {
     this.f64[this.edge + edge] += by;
   }
 }
-

@@ -1,6 +1,6 @@
 import { Socket } from 'node:net';
 import type { SocketConstructorOpts } from 'node:net';
-import type { SharedRead } from '../proxy/shared-read.ts';
+import type { SharedRead } from '../proxy/sockets.ts';
 
 /**
  * Gives an accepted, paused socket's handle to a socket that reads into a shared buffer. `net.Server`

@@ -2,9 +2,8 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Server } from 'node:net';
 import { REJECT } from '../errors/catalogue.ts';
 import { ownAnswer } from '../http/own-answer.ts';
-import { ClientConnection, onRead } from '../proxy/client.ts';
+import { ClientConnection } from '../proxy/client.ts';
 import type { Context } from '../proxy/context.ts';
-import type { SharedRead } from '../proxy/shared-read.ts';
 import { adopt } from './_adopt.ts';
 
 const BACKLOG = 4096;
@@ -28,11 +27,10 @@ export class TcpListener {
 
   constructor(ctx: Context) {
     this.ctx = ctx;
-    const onread: SharedRead = { buffer: ctx.reads, callback: onRead };
     this.server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) => {
       this.lastAccept = ctx.timers.now;
       if (ctx.clients.size < ctx.table.edge.limits.connections) {
-        new ClientConnection(ctx, adopt(socket, onread), 'http');
+        new ClientConnection(ctx, adopt(socket, ctx.reads), 'http');
         return;
       }
       ctx.countRejected(REJECT.connections);

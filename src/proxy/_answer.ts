@@ -3,7 +3,6 @@ import type { FieldBlock } from '../http/fields.ts';
 import { BODY } from '../http/request-head.ts';
 import type { Body } from '../http/request-head.ts';
 import { ResponseHead } from '../http/response-head.ts';
-import type { Asked } from '../http/response-head.ts';
 import { Accumulator } from './_accumulator.ts';
 
 export const READ = CHUNK;
@@ -27,6 +26,8 @@ export class Answer {
   private partial: Accumulator<ResponseHead> | null = null;
   /** Scratch of the thread, for heads that come in one piece. */
   private readonly shared: ResponseHead;
+  /** Reused: an object a head would be 40 bytes of garbage a request. */
+  private readonly asked = { head: false, upgrade: false };
 
   constructor(shared: ResponseHead) {
     this.shared = shared;
@@ -49,8 +50,11 @@ export class Answer {
   }
 
   /** @returns data when `head` is complete, more, or bad. */
-  nextHead(asked: Asked): number {
+  nextHead(head: boolean, upgrade: boolean): number {
     if (this.at === this.to) return READ.more;
+    const { asked } = this;
+    asked.head = head;
+    asked.upgrade = upgrade;
     const rest = this.at === 0 ? this.buf : this.buf.subarray(this.at);
     if (this.partial === null) {
       this.head = this.shared;
@@ -70,16 +74,16 @@ export class Answer {
       return READ.data;
     }
     if (this.head.problem !== null) return READ.bad;
-    if (this.partial === null) this.keep(rest, asked);
+    if (this.partial === null) this.keep(rest);
     this.at = this.to;
     return READ.more;
   }
 
-  private keep(rest: Buffer, asked: Asked): void {
+  private keep(rest: Buffer): void {
     const head = new ResponseHead();
     head.begin(0);
     this.partial = new Accumulator(head, rest);
-    head.parse(this.partial.buf, this.partial.length, asked);
+    head.parse(this.partial.buf, this.partial.length, this.asked);
   }
 
   /** @returns data for the body span [dataStart, dataEnd), end, more, or bad. */

@@ -7,7 +7,7 @@ import type { ResponseHead } from '../http/response-head.ts';
 import { writeTrailers } from '../http/trailers.ts';
 import { CHUNK_END, LAST_CHUNK, chunkSize } from '../http/writer.ts';
 import type { Context } from './context.ts';
-import { copyOf } from './shared-read.ts';
+import { copyOf } from './sockets.ts';
 
 /** Body pieces up to this size are copied into one write with what is around them. */
 const COPY_LIMIT = 16_384;

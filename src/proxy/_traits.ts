@@ -5,7 +5,14 @@ import type { ResponseHead } from '../http/response-head.ts';
 export const TRAIT = { head: 1, idempotent: 2, trace: 4, upgrade: 8 } as const;
 
 const METHODS: readonly [Uint8Array, number][] = (
-  [['GET', 2], ['HEAD', 3], ['PUT', 2], ['DELETE', 2], ['OPTIONS', 2], ['TRACE', 6]] as [string, number][]
+  [
+    ['GET', 2],
+    ['HEAD', 3],
+    ['PUT', 2],
+    ['DELETE', 2],
+    ['OPTIONS', 2],
+    ['TRACE', 6],
+  ] as [string, number][]
 ).map(([name, traits]) => [bytes(name), traits]);
 
 /** TRAIT bits of the method in bytes [from, to); methods are case-sensitive. */

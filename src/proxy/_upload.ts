@@ -5,7 +5,7 @@ import { writeTrailers } from '../http/trailers.ts';
 import { CHUNK_END, HeadWriter, LAST_CHUNK, chunkSize } from '../http/writer.ts';
 import type { Context } from './context.ts';
 import type { Downstream } from './downstream.ts';
-import { copyOf } from './shared-read.ts';
+import { copyOf } from './sockets.ts';
 import type { UpstreamConnection } from './upstream.ts';
 
 /** Request bytes kept for a retry, and gathered while there is no connection yet. */

@@ -9,11 +9,11 @@ import type { ResponseHead } from '../http/response-head.ts';
 import { EDGE } from '../ledger/layout.ts';
 import { Accumulator } from './_accumulator.ts';
 import { Delivery, NO_BODY } from './_delivery.ts';
-import { own, type SocketOwner } from './_owned.ts';
 import type { Context } from './context.ts';
 import { Deadline, type Expiring } from './deadline.ts';
 import type { Downstream } from './downstream.ts';
 import { Exchange } from './request.ts';
+import { own, type SocketOwner } from './sockets.ts';
 import { plainAddress } from './trust.ts';
 
 const STATE = { head: 0, busy: 1, tunnel: 2, linger: 3, closed: 4 } as const;
@@ -24,15 +24,13 @@ const PIPELINE_LIMIT = 65_536;
 const LINGER_BYTES = 262_144;
 const LINGER_MS = 2_000;
 
-type OwnedSocket = Socket & { owner?: ClientConnection };
-
 /** An HTTP/1.x client: reads requests one after another, frames their answers, keeps its deadlines. */
 export class ClientConnection implements Downstream, Expiring, SocketOwner {
   readonly socket: Socket;
   readonly forwarder: Forwarder;
   readonly exchange: Exchange;
   address: string;
-  readonly ctx: Context;
+  private readonly ctx: Context;
   private readonly deadline: Deadline;
   private readonly delivery: Delivery;
   private state: number = STATE.head;
@@ -59,7 +57,10 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     const local = socket.localAddress ?? '';
     this.address = address;
     this.forwarder = {
-      trusted: ctx.trusted.has(address), address, scheme, port,
+      trusted: ctx.trusted.has(address),
+      address,
+      scheme,
+      port,
       localHost: `${local.includes(':') ? `[${local}]` : local}:${port}`,
       fixed: forwardingFields(address, scheme, port),
     };
@@ -217,7 +218,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   }
 
   private awaitBody(): void {
-    if (this.state === STATE.busy && !this.uploadPaused && !this.exchange.upload.complete) this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.body);
+    if (this.state === STATE.busy && !this.uploadPaused && !this.exchange.upload.complete)
+      this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.body);
   }
 
   // ── answering ───────────────────────────────────────────────────────────────────────────────────
@@ -382,15 +384,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   expired(): void {
     if (this.state === STATE.head && this.partial !== null) this.refuseHead(REJECT.headTimeout);
-    else if (this.state === STATE.busy && !this.congested && !this.exchange.upload.complete && this.exchange.inFlight) this.exchange.badUpload(REJECT.bodyTimeout);
+    else if (this.state === STATE.busy && !this.congested && !this.exchange.upload.complete && this.exchange.inFlight)
+      this.exchange.badUpload(REJECT.bodyTimeout);
     else this.close();
   }
 }
-
-/** The `onread` callback of a client's socket. */
-export function onRead(this: OwnedSocket, size: number): boolean {
-  const { owner } = this;
-  owner?.onData(owner.ctx.reads.subarray(0, size));
-  return true;
-}
-

@@ -9,7 +9,7 @@ import type { ClientConnection } from './client.ts';
 import type { Timers } from './deadline.ts';
 import { HoldQueues } from './hold.ts';
 import { Ids } from './ids.ts';
-import { readBuffer } from './shared-read.ts';
+import { sharedRead } from './sockets.ts';
 import type { CompiledTable } from './targets.ts';
 import { TrustedProxies } from './trust.ts';
 
@@ -27,8 +27,8 @@ export class Context {
   /** Scratch for a head that is complete in the bytes at hand; used within one tick only. */
   readonly requestWriter = new HeadWriter();
   readonly responseWriter = new HeadWriter();
-  /** What all sockets read into. */
-  readonly reads = readBuffer();
+  /** How all sockets read. */
+  readonly reads = sharedRead();
   responseHead = new ResponseHead();
   requestHead: RequestHead;
   trusted: TrustedProxies;
@@ -41,7 +41,14 @@ export class Context {
   private dateLine = Buffer.alloc(0);
   private dateSecond = -1;
 
-  constructor(parts: { ledger: ThreadLedger; timers: Timers; log: AccessLog; table: CompiledTable; threads: number; onTable: (table: CompiledTable, before: CompiledTable) => void }) {
+  constructor(parts: {
+    ledger: ThreadLedger;
+    timers: Timers;
+    log: AccessLog;
+    table: CompiledTable;
+    threads: number;
+    onTable: (table: CompiledTable, before: CompiledTable) => void;
+  }) {
     this.ledger = parts.ledger;
     this.timers = parts.timers;
     this.log = parts.log;

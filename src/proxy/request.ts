@@ -153,9 +153,8 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
   }
 
   private readHead(): void {
-    const asked = { head: this.isHead, upgrade: (this.traits & TRAIT.upgrade) !== 0 };
     for (;;) {
-      const found = this.answer.nextHead(asked);
+      const found = this.answer.nextHead(this.isHead, (this.traits & TRAIT.upgrade) !== 0);
       if (found === READ.more) return;
       if (found === READ.bad) return this.lose(FAILURE.badResponse);
       const { head, buf } = this.answer;
@@ -234,7 +233,8 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     this.ctx.ledger.succeeded(this.backend!.slot);
     this.ctx.ledger.become(this.backend!.slot, KIND.tunnel);
     this.upload.close();
-    this.tunnel = new Tunnel({ ctx: this.ctx, down: this.down, owner: this, connection, idle: this.upstream!.policy.timeouts.tunnel, webSocket: isWebSocket(head, buf) });
+    const { tunnel: idle } = this.upstream!.policy.timeouts;
+    this.tunnel = new Tunnel({ ctx: this.ctx, down: this.down, owner: this, connection, idle, webSocket: isWebSocket(head, buf) });
     this.down.switchProtocols(head, buf);
     if (at < to) this.tunnel.fromUpstream(buf, at, to);
   }

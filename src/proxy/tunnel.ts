@@ -7,7 +7,7 @@ import type { Context } from './context.ts';
 import { Deadline } from './deadline.ts';
 import type { Expiring } from './deadline.ts';
 import type { Downstream } from './downstream.ts';
-import { copyOf } from './shared-read.ts';
+import { copyOf } from './sockets.ts';
 import type { UpstreamConnection, UpstreamUser } from './upstream.ts';
 
 /** How long a peer that was told to close may take to hang up. */

@@ -1,11 +1,9 @@
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import type { Context } from './context.ts';
-import { own } from './_owned.ts';
-import type { SocketOwner } from './_owned.ts';
 import { Deadline } from './deadline.ts';
 import type { Expiring } from './deadline.ts';
-import type { SharedRead } from './shared-read.ts';
+import { own, type SocketOwner } from './sockets.ts';
 import type { BackendTarget } from './targets.ts';
 
 /** What a connection tells the exchange that uses it. */
@@ -28,8 +26,6 @@ const MOST_IDLE = 256;
 /** For the last bytes of a tunnel to go out, once nobody waits for an answer to them. */
 const CLOSE_MS = 30_000;
 
-type OwnedSocket = Socket & { owner?: UpstreamConnection };
-
 /**
  * A connection to a backend. Used by one exchange at a time, or idle; bytes or an end while it is idle
  * are a surprise, and a connection that was ever surprised is destroyed, never used again.
@@ -50,11 +46,10 @@ export class UpstreamConnection implements Expiring, SocketOwner {
     this.backend = backend;
     this.user = user;
     this.deadline = new Deadline(this);
-    const onread: SharedRead = { buffer: ctx.reads, callback: onRead };
     const { host, port } = backend;
-    const socket: OwnedSocket = connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: true, onread });
+    const socket = connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: true, onread: ctx.reads });
     own(socket, this);
-    socket.on('connect', onConnect);
+    socket.on('connect', () => this.onConnect());
     this.socket = socket;
     ctx.ledger.sockets(backend.slot, 1);
   }
@@ -166,14 +161,4 @@ export class UpstreamConnection implements Expiring, SocketOwner {
     this.closeBooks();
     user.upstreamClosed(this.error);
   }
-}
-
-// One function for all sockets: a closure per connection and event would cost some 200 bytes each.
-function onConnect(this: OwnedSocket): void {
-  this.owner?.onConnect();
-}
-function onRead(this: OwnedSocket, size: number): boolean {
-  const { owner } = this;
-  owner?.onData(owner.ctx.reads.subarray(0, size));
-  return true;
 }

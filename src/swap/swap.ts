@@ -199,7 +199,7 @@ export class UpstreamDriver {
       }
     }
     this.arm();
-    if (failure !== null) throw failure;
+    if (failure !== null) throw failure instanceof Error ? failure : new Error(messageOf(failure));
   }
 
   private record(state: UpstreamState, event: SwapEvent, asked: SwapEvent): void {

@@ -1,0 +1,69 @@
+import type { Socket } from 'node:net';
+
+/** What a socket tells its owner. */
+export interface SocketOwner {
+  /** Bytes in the thread's read buffer: good for this tick only. */
+  onData(chunk: Buffer): void;
+  /** The peer has sent its FIN. */
+  onEnd(): void;
+  onDrain(): void;
+  onError(error: Error): void;
+  onClose(): void;
+}
+
+/** The `onread` option of a socket: all sockets of a thread read into one buffer. */
+export interface SharedRead {
+  readonly buffer: Buffer;
+  callback(this: Socket, size: number): boolean;
+}
+
+type OwnedSocket = Socket & { owner?: SocketOwner };
+
+const READ_BYTES = 65_536;
+
+/**
+ * How the sockets of a data thread read: into one buffer, past the readable side of streams. Saves the
+ * 64 KB allocation of each read and some 2 µs a request. Who keeps bytes, or writes them to a socket, takes a copy.
+ */
+export function sharedRead(): SharedRead {
+  const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  return {
+    buffer,
+    callback(size) {
+      const { owner }: OwnedSocket = this;
+      owner?.onData(buffer.subarray(0, size));
+      return true;
+    },
+  };
+}
+
+/** A copy of bytes [from, to), to keep or to write. */
+export function copyOf(chunk: Buffer, from: number, to: number): Buffer {
+  const copy = Buffer.allocUnsafe(to - from);
+  chunk.copy(copy, 0, from, to);
+  return copy;
+}
+
+/** Has the owner told of all that happens to the socket. */
+export function own(socket: Socket, owner: SocketOwner): void {
+  const owned: OwnedSocket = socket;
+  owned.owner = owner;
+  socket.on('end', onEnd);
+  socket.on('drain', onDrain);
+  socket.on('error', onError);
+  socket.on('close', onClose);
+}
+
+// One function for all sockets: a closure per connection and event would cost some 200 bytes each.
+function onEnd(this: OwnedSocket): void {
+  this.owner?.onEnd();
+}
+function onDrain(this: OwnedSocket): void {
+  this.owner?.onDrain();
+}
+function onError(this: OwnedSocket, error: Error): void {
+  this.owner?.onError(error);
+}
+function onClose(this: OwnedSocket): void {
+  this.owner?.onClose();
+}
