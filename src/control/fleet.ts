@@ -39,6 +39,8 @@ export class Fleet {
   readonly swaps = new Map<string, { upstream: string; swap: Swap }>();
   /** Swaps that have ended since the start, by upstream and outcome. */
   readonly outcomes = new Map<string, Record<string, number>>();
+  /** The last swap that was seen of each upstream. */
+  private readonly latest = new Map<string, Swap>();
   private readonly parts: FleetParts;
 
   constructor(parts: FleetParts) {
@@ -81,6 +83,7 @@ export class Fleet {
     const { driver, config } = this.get(name);
     const { versions } = driver.state;
     this.served.delete(name);
+    this.latest.delete(name);
     await driver.close();
     this.parts.journal.remove(name);
     const generation = await this.parts.publisher.publish(name, null);
@@ -143,9 +146,16 @@ export class Fleet {
     return this.parts.ledger.addCounts(emptyCounts(), slot);
   }
 
-  private remember(state: UpstreamState): void {
-    const { swap, name } = state;
+  private remember({ swap, name }: UpstreamState): void {
     if (swap === null) return;
+    const last = this.latest.get(name);
+    // A rollback takes the place of the swap that it ends in one turn: the end of that one is in no state.
+    if (last !== undefined && last.id !== swap.id && !isOutcome(last.state)) this.keep(name, supersededBy(last, swap));
+    this.latest.set(name, swap);
+    this.keep(name, swap);
+  }
+
+  private keep(name: string, swap: Swap): void {
     const before = this.swaps.get(swap.id)?.swap;
     this.swaps.set(swap.id, { upstream: name, swap });
     if (this.swaps.size > REMEMBERED_SWAPS) this.swaps.delete(this.swaps.keys().next().value!);
@@ -190,6 +200,11 @@ export class Fleet {
 
 function isOutcome(state: Swap['state']): boolean {
   return state === 'done' || state === 'rejected' || state === 'rolled-back' || state === 'aborted';
+}
+
+function supersededBy(swap: Swap, { to, requestedBy, requestedAt }: Swap): Swap {
+  const reason = `rolled back to ${to} by ${requestedBy}`;
+  return { ...swap, state: 'rolled-back', reason, steps: [...swap.steps, { name: 'rolled-back', at: requestedAt, evidence: { reason } }] };
 }
 
 function slotsOf(version: Version): number[] {
