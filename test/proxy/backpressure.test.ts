@@ -1,0 +1,203 @@
+import t from 'tap';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import type { ByteStream } from '../helpers/byte_stream.ts';
+import { readHead } from '../helpers/message.ts';
+import { catchAll, Proxy } from '../helpers/proxy.ts';
+import { RawClient, requestBytes } from '../helpers/raw_client.ts';
+import { RawUpstream } from '../helpers/raw_upstream.ts';
+import type { UpstreamConnection } from '../helpers/raw_upstream.ts';
+import { eventually, sleep } from '../helpers/wait.ts';
+import { countedDuring, settledCounts, versionState } from './counts.ts';
+
+const MB = 1_000_000;
+const SIZE = 200 * MB;
+const PIECE = 50_000;
+const POLICY = { health: { kind: 'none' }, timeouts: { head: '800ms', idle: '800ms' } };
+/** What the proxy may need more while it relays SIZE bytes. */
+const GROWTH = 30 * MB;
+
+const backend = await RawUpstream.start(t);
+/** Reads what it is sent itself; `behave` says how, once the head is there. */
+const sink = await RawUpstream.start(t, undefined, { onConnection: (connection) => readHead(connection, 60_000).then(() => behave(connection)) });
+let behave: (connection: UpstreamConnection) => Promise<unknown> = async () => undefined;
+const proxy = await Proxy.start(t, {
+  dataThreads: 1,
+  timeouts: { body: '800ms' },
+  upstreams: {
+    web: catchAll({ v1: [backend.address] }, 'v1', POLICY),
+    sink: catchAll({ v1: [sink.address] }, 'v1', { ...POLICY, routes: [{ path: '/sink' }] }),
+  },
+});
+
+/** Resident memory of the proxy, in bytes. */
+function resident(): number {
+  const pages = Number(readFileSync(`/proc/${proxy.process.pid}/statm`, 'latin1').split(' ')[1]);
+  return pages * 4096;
+}
+
+/** Runs, and gives back how far resident memory has risen meanwhile. */
+async function growthDuring(run: () => Promise<unknown>): Promise<number> {
+  const before = resident();
+  let most = before;
+  const timer = setInterval(() => (most = Math.max(most, resident())), 20);
+  try {
+    await run();
+  } finally {
+    clearInterval(timer);
+  }
+  return Math.max(most, resident()) - before;
+}
+
+/** Writes SIZE bytes, a piece at a time and no faster than they are taken; gives back their hash. */
+async function pour(into: ByteStream, chunked: boolean): Promise<string> {
+  const hash = createHash('sha1');
+  const piece = Buffer.alloc(PIECE);
+  for (let sent = 0; sent < SIZE; sent += PIECE) {
+    piece.fill(`${sent} bytes were before these. `);
+    hash.update(piece);
+    const framed = chunked ? Buffer.concat([Buffer.from(`${PIECE.toString(16)}\r\n`), piece, Buffer.from('\r\n')]) : Buffer.from(piece);
+    if (!into.socket.write(framed)) await once(into.socket, 'drain');
+  }
+  if (chunked) into.write('0\r\n\r\n');
+  return hash.digest('hex');
+}
+
+/** Reads SIZE bytes, with a pause now and then; gives back their hash. */
+async function drink(from: ByteStream, chunked: boolean): Promise<string> {
+  const hash = createHash('sha1');
+  for (let got = 0; got < SIZE;) {
+    let size = Math.min(SIZE - got, PIECE);
+    if (chunked) size = Number.parseInt(await from.takeUntil('\r\n'), 16);
+    hash.update(await from.take(size));
+    if (chunked) await from.take(2);
+    if (Math.floor(got / (20 * MB)) !== Math.floor((got + size) / (20 * MB))) {
+      from.socket.pause();
+      await sleep(60);
+      from.socket.resume();
+    }
+    got += size;
+  }
+  return hash.digest('hex');
+}
+
+/** One large answer to a quick client, so that memory that is taken once and kept is not counted against the others. */
+async function warmUp(): Promise<void> {
+  backend.use(async (_, connection) => {
+    connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${SIZE}\r\n\r\n`);
+    await pour(connection, false);
+  });
+  using client = await RawClient.connect(proxy.port);
+  client.write(requestBytes());
+  await client.takeUntil('\r\n\r\n');
+  client.discard = true;
+  await client.until(() => client.total >= SIZE, 'all of it', 20_000);
+}
+await warmUp();
+
+for (const chunked of [false, true]) {
+  const framing: [string, string] = chunked ? ['Transfer-Encoding', 'chunked'] : ['Content-Length', String(SIZE)];
+  const name = chunked ? 'chunked' : 'of a known length';
+
+  t.test(`a large answer ${name}, to a client that stops now and then`, async (t) => {
+    let poured = Promise.resolve('');
+    backend.use(async (_, connection) => {
+      connection.write(`HTTP/1.1 200 OK\r\n${framing.join(': ')}\r\n\r\n`);
+      poured = pour(connection, chunked);
+      await poured;
+    });
+    const counts = await countedDuring(proxy, async () => {
+      using client = await RawClient.connect(proxy.port);
+      const growth = await growthDuring(async () => {
+        client.write(requestBytes());
+        await client.takeUntil('\r\n\r\n');
+        const got = await drink(client, chunked);
+        t.equal(got, await poured, 'every byte');
+        if (chunked) await client.takeUntil('0\r\n\r\n');
+      });
+      t.ok(growth < GROWTH, `${(growth / MB).toFixed(1)} MB more memory`);
+    });
+    t.match(counts, { started: 1, completed: 1 });
+  });
+
+  t.test(`a large request ${name}, to a backend that stops now and then`, async (t) => {
+    let drunk = '';
+    behave = async (connection) => {
+      drunk = await drink(connection, chunked);
+      if (chunked) await connection.takeUntil('0\r\n\r\n');
+      connection.respond(200, 'thanks', [['Connection', 'close']]);
+      connection.end();
+    };
+    const counts = await countedDuring(proxy, async () => {
+      using client = await RawClient.connect(proxy.port);
+      const growth = await growthDuring(async () => {
+        client.write(requestBytes({ method: 'POST', target: '/sink', fields: [framing] }));
+        const poured = await pour(client, chunked);
+        const response = await client.response('POST');
+        t.equal(response.body.toString(), 'thanks');
+        t.equal(drunk, poured, 'every byte');
+      });
+      t.ok(growth < GROWTH, `${(growth / MB).toFixed(1)} MB more memory`);
+    }, 'sink');
+    t.match(counts, { started: 1, completed: 1 });
+  });
+
+  t.test(`a client that reads no more of an answer ${name} is cut`, async (t) => {
+    backend.use(async (_, connection) => {
+      connection.write(`HTTP/1.1 200 OK\r\n${framing.join(': ')}\r\n\r\n`);
+      const ended = connection.closed(10_000);
+      await Promise.race([pour(connection, chunked).catch(() => ''), ended]);
+      await ended;
+    });
+    const counts = await countedDuring(proxy, async () => {
+      using client = await RawClient.connect(proxy.port);
+      const seen = backend.request(backend.requests.length);
+      client.write(requestBytes());
+      await client.takeUntil('\r\n\r\n');
+      client.socket.pause();
+      t.not(await (await seen).connection.closed(3_000), 'open', 'and its backend is free again');
+    });
+    t.match(counts, { started: 1, clientAborted: 1 });
+  });
+
+  t.test(`a backend that reads no more of a request ${name} is too slow`, async (t) => {
+    behave = async (connection) => connection.socket.pause();
+    const counts = await countedDuring(proxy, async () => {
+      using client = await RawClient.connect(proxy.port);
+      client.write(requestBytes({ method: 'POST', target: '/sink', fields: [framing] }));
+      const poured = pour(client, chunked).catch(() => '');
+      const response = await client.response('POST', 4_000);
+      t.equal(response.status, 504);
+      client.destroy();
+      await Promise.race([poured, sleep(100)]);
+    }, 'sink');
+    t.match(counts, { started: 1, upstreamFailed: 1 });
+  });
+}
+
+t.test('an echo that nobody reads is cut too', async (t) => {
+  behave = async (connection) => {
+    connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
+    connection.socket.removeAllListeners('data');
+    connection.socket.pipe(connection.socket);
+  };
+  const counts = await countedDuring(proxy, async () => {
+    using client = await RawClient.connect(proxy.port);
+    client.write(requestBytes({ method: 'POST', target: '/sink', fields: [['Transfer-Encoding', 'chunked']] }));
+    await client.takeUntil('\r\n\r\n');
+    client.socket.pause();
+    const poured = pour(client, true).catch(() => '');
+    await eventually('the backend is free', async () => (await versionState(proxy, 'sink')).inFlight === 0);
+    client.destroy();
+    await Promise.race([poured, sleep(100)]);
+  }, 'sink');
+  t.match(counts, { started: 1, clientAborted: 1 });
+});
+
+t.test('the books', async (t) => {
+  const counts = await settledCounts(proxy);
+  t.equal(counts.killed, 0);
+  await eventually('no connection is left', () => backend.open <= 1);
+  t.ok(counts.started >= 5);
+});
