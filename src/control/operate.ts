@@ -172,7 +172,7 @@ export class Operator implements Operations {
   waitFor(name: string, id: string, goal: Goal, timeoutMs: number, signal: AbortSignal): Promise<{ reached: boolean; view: VersionView }> {
     const { driver } = this.parts.fleet.get(name);
     this.find(name, id);
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       let settled = false;
       let off = (): void => undefined;
       const finish = (reached: boolean): void => {
@@ -180,7 +180,12 @@ export class Operator implements Operations {
         settled = true;
         off();
         clearTimeout(timer);
-        resolve({ reached, view: this.version(name, id) });
+        try {
+          resolve({ reached, view: this.version(name, id) });
+        } catch (error) {
+          // The upstream was removed meanwhile.
+          reject(error);
+        }
       };
       const look = (): void => {
         const standing = this.standing(name, id, goal);

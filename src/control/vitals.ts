@@ -88,7 +88,9 @@ export class Vitals {
     return found;
   }
 
+  /** Does nothing when another version has come under the same name since. */
   forget(upstream: string, version: Version): void {
+    if (this.watched.get(versionKey(upstream, version.id))?.version.slot !== version.slot) return;
     for (const { address } of version.backends) this.checker.stop(keyOf(upstream, version.id, address));
     this.watched.delete(versionKey(upstream, version.id));
   }
@@ -110,6 +112,7 @@ export class Vitals {
     const key = versionKey(upstream, version.id);
     const known = this.watched.get(key);
     if (known?.version.slot === version.slot) return known;
+    if (known !== undefined) this.forget(upstream, known.version);
     const entry: Watched = { upstream, version, policy, trusted: new Map(), stopped: new Set() };
     for (const { slot } of version.backends) this.parts.ledger.setWeight(slot, FULL_WEIGHT);
     this.watched.set(key, entry);
