@@ -38,20 +38,37 @@ const TRUSTED = 2;
 /** What becomes of each FIELD on its way to a backend. */
 const RULE = new Uint8Array(32);
 for (const id of [
-  FIELD.alias, FIELD.connection, FIELD.transferEncoding, FIELD.keepAlive, FIELD.proxyConnection, FIELD.te, FIELD.upgrade,
-  FIELD.http2Settings, FIELD.forwarded, FIELD.xForwardedFor,
-]) RULE[id] = DROP;
+  FIELD.alias,
+  FIELD.connection,
+  FIELD.transferEncoding,
+  FIELD.keepAlive,
+  FIELD.proxyConnection,
+  FIELD.te,
+  FIELD.upgrade,
+  FIELD.http2Settings,
+  FIELD.forwarded,
+  FIELD.xForwardedFor,
+])
+  RULE[id] = DROP;
 for (const id of [
-  FIELD.via, FIELD.xForwardedHost, FIELD.xForwardedProto, FIELD.xForwardedPort, FIELD.xRequestId, FIELD.traceparent, FIELD.tracestate, FIELD.xRealIp,
-]) RULE[id] = TRUSTED;
+  FIELD.via,
+  FIELD.xForwardedHost,
+  FIELD.xForwardedProto,
+  FIELD.xForwardedPort,
+  FIELD.xRequestId,
+  FIELD.traceparent,
+  FIELD.tracestate,
+  FIELD.xRealIp,
+])
+  RULE[id] = TRUSTED;
 
 /**
  * Writes the head that goes to a backend, from what was parsed: one Host, one framing field, our own
  * forwarding fields, nothing hop-by-hop (RFC 9110 §7.6.1). Runs of untouched field lines are copied
  * as they are, in their order and case.
- * @param requestId 32 hex digits; used unless a trusted proxy sent one. @param trace 48 hex digits for `traceparent`.
+ * @param random 40 random bytes from `at`: the request id, and the ids of `traceparent`, unless a trusted proxy sent them.
  */
-export function writeRequest(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwarder, requestId: string, trace: string): void {
+export function writeRequest(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwarder, random: Buffer, at: number): void {
   out.copy(src, head.start, head.methodEnd + 1);
   if (head.targetStart === head.targetEnd || (src[head.targetStart] !== 0x2f && src[head.targetStart] !== 0x2a)) out.text('/');
   out.copy(src, head.targetStart, head.targetEnd);
@@ -73,10 +90,19 @@ export function writeRequest(out: HeadWriter, head: RequestHead, src: Buffer, by
     writeHost(out, head, src, by);
     out.text('\r\n');
   }
-  let tail = '';
-  if ((seen & SEEN.requestId) === 0) tail = `X-Request-Id: ${requestId}\r\n`;
-  if ((seen & SEEN.trace) === 0) tail += `traceparent: 00-${trace.slice(0, 32)}-${trace.slice(32)}-00\r\n`;
-  out.text(`${tail}\r\n`);
+  if ((seen & SEEN.requestId) === 0) {
+    out.text('X-Request-Id: ');
+    out.hex(random, at, at + 16);
+    out.text('\r\n');
+  }
+  if ((seen & SEEN.trace) === 0) {
+    out.text('traceparent: 00-');
+    out.hex(random, at + 16, at + 32);
+    out.text('-');
+    out.hex(random, at + 32, at + 40);
+    out.text('-00\r\n');
+  }
+  out.text('\r\n');
 }
 
 function writeHost(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwarder): void {
@@ -115,13 +141,20 @@ function copyFields(out: HeadWriter, head: RequestHead, src: Buffer, trusted: bo
 
 function seenBit(id: number): number {
   switch (id) {
-    case FIELD.xRequestId: return SEEN.requestId;
-    case FIELD.traceparent: return SEEN.trace;
-    case FIELD.xForwardedProto: return SEEN.proto;
-    case FIELD.xForwardedHost: return SEEN.host;
-    case FIELD.xForwardedPort: return SEEN.port;
-    case FIELD.contentLength: return SEEN.length;
-    default: return 0;
+    case FIELD.xRequestId:
+      return SEEN.requestId;
+    case FIELD.traceparent:
+      return SEEN.trace;
+    case FIELD.xForwardedProto:
+      return SEEN.proto;
+    case FIELD.xForwardedHost:
+      return SEEN.host;
+    case FIELD.xForwardedPort:
+      return SEEN.port;
+    case FIELD.contentLength:
+      return SEEN.length;
+    default:
+      return 0;
   }
 }
 

@@ -65,10 +65,10 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     if (limits.body !== null && head.body === BODY.length && head.length > limits.body) return REJECT.bodyTooLarge;
     if (sticky.cookie !== null || sticky.header !== null) stickyKey(this, head, buf);
     if (head.upgrade !== -1) this.traits |= TRAIT.upgrade;
-    const ids = ctx.ids.next();
-    this.requestId = ids.slice(0, 32);
+    const id = ctx.ids.next();
+    if (ctx.log.mode !== 'off') this.requestId = ctx.ids.pool.toString('hex', id, id + 16);
     this.upload.begin(head.body, limits.body);
-    writeRequest(ctx.requestWriter, head, buf, this.down.forwarder, this.requestId, ids.slice(32));
+    writeRequest(ctx.requestWriter, head, buf, this.down.forwarder, ctx.ids.pool, id);
     this.state = STATE.open;
     this.enter(upstream);
     return null;

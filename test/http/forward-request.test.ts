@@ -6,6 +6,7 @@ import { parsedRequest } from './parsed.ts';
 
 const ID = '0123456789abcdef0123456789abcdef';
 const TRACE = 'a'.repeat(32) + 'b'.repeat(16);
+const RANDOM = Buffer.from(`ffff${ID}${TRACE}ffff`, 'hex');
 
 function by(trusted: boolean, address = '192.0.2.1', scheme = 'http', port = 8080): Forwarder {
   return { trusted, address, scheme, port, localHost: '10.0.0.1:8080', fixed: forwardingFields(address, scheme, port) };
@@ -17,7 +18,7 @@ const writer = new HeadWriter(16);
 function forwarded(text: string, forwarder = by(false)): string[] {
   const { head, buf } = parsedRequest(text);
   writer.begin();
-  writeRequest(writer, head, buf, forwarder, ID, TRACE);
+  writeRequest(writer, head, buf, forwarder, RANDOM, 2);
   const lines = writer.take().toString('latin1').split('\r\n');
   if (lines.pop() !== '' || lines.pop() !== '') throw new Error('it does not end in an empty line');
   return lines;
