@@ -84,6 +84,21 @@ t.test('round robin under slow start', async (t) => {
   t.ok(close(bench.shares(2100), [1 / 2.1, 1 / 2.1, 0.1 / 2.1], 0.001), 'exactly');
 });
 
+t.test('a draw falls between the running sums', async (t) => {
+  const { rotation, gauges } = benchOf('random', [1, 3]);
+  for (const [drawn, index] of [
+    [0, 0],
+    [0.249, 0],
+    [0.25, 1],
+    [0.999, 1],
+  ])
+    t.equal(
+      pick(rotation, gauges, [], 0, () => drawn),
+      index,
+      String(drawn),
+    );
+});
+
 t.test('the same seed makes the same picks', async (t) => {
   for (const balance of BY_CHANCE) {
     const picks = (seed: number): number[] => {

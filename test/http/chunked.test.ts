@@ -38,6 +38,7 @@ t.test('bodies that are read', async (t) => {
 t.test('it takes its own bytes and no more', async (t) => {
   t.match(readChunks(latin1(`1\r\na\r\n${LAST}GET / HTTP/1.1\r\n\r\n`)), { verdict: 'end', body: 'a', size: 11 });
   t.match(readChunks(latin1('0\r\nX: y\r\n\r\nGET /')), { verdict: 'end', trailers: 'X: y\r\n', size: 11 });
+  t.equal(readChunks(latin1('0\r\n\r'), [], undefined, '\n').verdict, 'more', 'what lies behind its bytes is not read');
   t.match(readChunks(latin1('0\r\nX: y\r\n\r\nGET /'), [4, 9, 10]), { verdict: 'end', trailers: 'X: y\r\n', size: 11 });
 });
 
@@ -127,6 +128,8 @@ t.test('a reader is used again', async (t) => {
   t.strictSame(readChunks(latin1(`2\r\nab\r\n${LAST}`), [], reader), { verdict: 'end', body: 'ab', trailers: null, size: 12 }, 'after trailers');
   readChunks(latin1('5;a="'), [], reader);
   t.strictSame(readChunks(latin1(LAST), [], reader).verdict, 'end', 'after half an extension');
+  const extended = latin1(`0;${'a'.repeat(10_000)}\r\n\r\n`);
+  for (const time of ['once', 'twice']) t.equal(readChunks(extended, [], reader).verdict, 'end', `each body has its own bound: ${time}`);
   t.equal(readChunks(latin1(`${LAST}0`), [], reader).size, LAST.length);
   t.equal(reader.next(latin1('0'), 0, 1), 3, 'nothing is read behind the end');
 });

@@ -1,9 +1,9 @@
 import t from 'tap';
 import { FAILURE, FAILURE_LIST, REJECT, REJECT_LIST } from '../../src/errors/catalogue.ts';
 import type { Fault } from '../../src/errors/catalogue.ts';
-import { ownAnswer } from '../../src/http/own-answer.ts';
+import { ownAnswer, wantsJson } from '../../src/http/own-answer.ts';
 import type { AnswerStyle } from '../../src/http/own-answer.ts';
-import { latin1, PLAIN, readResponse } from './parsed.ts';
+import { latin1, parsedRequest, PLAIN, readResponse } from './parsed.ts';
 
 const DATE = latin1('Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n');
 const TEXT: AnswerStyle = { json: false, close: false, head: false, date: DATE };
@@ -79,4 +79,16 @@ t.test('who is to blame is told apart', async (t) => {
   t.equal(error(FAILURE.dialFailed), 'connection_refused');
   t.equal(error(FAILURE.headTimeout), 'http_response_timeout');
   t.equal(error(FAILURE.badResponse), 'http_protocol_error');
+});
+
+t.test('who wants JSON', async (t) => {
+  for (const [field, json] of [
+    ['Accept: application/json', true],
+    ['accept: text/html, application/json;q=0.9', true],
+    ['Accept: text/html', false],
+    ['X: application/json', false],
+  ] as const) {
+    const { head, buf } = parsedRequest(`GET / HTTP/1.1\r\nHost: a\r\n${field}\r\n\r\n`);
+    t.equal(wantsJson(head.fields, buf), json, field);
+  }
 });

@@ -10,7 +10,7 @@ export const PLAIN: Asked = { head: false, upgrade: false };
 
 /** Bytes that stand before and behind a message in its buffer: whoever reads them reads what is not his. */
 const BEFORE = 7;
-export const POISONS = ['\r\n\r\n\r\n\r\n', 'aaaaaaaaaaaa', ': \t;"1'] as const;
+export const POISONS = ['\r\n\r\n\r\n\r\n', 'aaaaaaaaaaaa', ': \t;"1', '\n\r\n'] as const;
 
 export function latin1(text: string): Buffer {
   return Buffer.from(text, 'latin1');

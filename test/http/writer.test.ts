@@ -17,3 +17,18 @@ t.test('it grows, is taken with a body behind it, and begins anew', async (t) =>
   writer.begin();
   t.equal(writer.take().length, 0, 'begin forgets');
 });
+
+t.test('what was written can be had without a copy, and given away', async (t) => {
+  const writer = new HeadWriter(2);
+  writer.text('first');
+  const view = writer.view();
+  t.equal(view.toString('latin1'), 'first');
+  writer.begin();
+  writer.text('FIRST');
+  t.equal(view.toString('latin1'), 'FIRST', 'until then it is the writer’s own');
+  writer.giveAway();
+  writer.begin();
+  writer.text('third');
+  t.equal(view.toString('latin1'), 'FIRST', 'from then on it is not');
+  t.equal(writer.view().toString('latin1'), 'third');
+});

@@ -2,7 +2,7 @@ import t from 'tap';
 import { FAILURE, FAILURE_LIST, REJECT, REJECT_LIST } from '../../src/errors/catalogue.ts';
 import { ControlLedger, emptyCounts } from '../../src/ledger/control.ts';
 import type { Counts } from '../../src/ledger/control.ts';
-import { BINS, EDGE } from '../../src/ledger/layout.ts';
+import { BINS, COUNTER, COUNTERS, EDGE, layoutFor } from '../../src/ledger/layout.ts';
 import { KIND, OUTCOME, ThreadLedger } from '../../src/ledger/thread.ts';
 
 interface Books {
@@ -159,6 +159,34 @@ t.test('a dead thread’s books are closed', async (t) => {
   t.match(counts(a), { started: 7, inFlight: 1 }, 'its successor goes on in the same cells');
 });
 
+t.test('the peak is the most there ever was', async (t) => {
+  const { control, threads } = booksOf(1, 2);
+  const [slot, version] = control.takeSlots(2) ?? [];
+  for (const change of [1, 1, 1, -1, -1, 1, -1, -1]) {
+    if (change === 1) threads[0].claim(slot, version, 1);
+    else threads[0].settle(slot, version, OUTCOME.completed, KIND.http);
+  }
+  t.strictSame([control.peak(slot), control.peak(version)], [3, 3]);
+});
+
+t.test('a thread that died between two writes', async (t) => {
+  const { control, threads, counts } = booksOf(1, 3);
+  const [a, b, version] = control.takeSlots(3) ?? [];
+  for (const [slot, kind] of [
+    [a, KIND.tunnel],
+    [b, KIND.stream],
+  ] as const) {
+    threads[0].claim(slot, version, 1);
+    threads[0].become(slot, kind);
+    // It has written how the claim ended, and not yet that it is no longer in flight.
+    new Float64Array(control.buffer)[layoutFor(1, 3).counters + slot * COUNTERS + COUNTER.completed]++;
+  }
+  t.equal(control.closeThread(0), 0, 'what has ended is not lost');
+  for (const slot of [a, b])
+    t.match(counts(slot), { started: 1, completed: 1, killed: 0, killedByKind: { http: 0, stream: 0, tunnel: 0 }, streams: 0, tunnels: 0, inFlight: 0 });
+  t.ok(control.isIdle([a, b, version]));
+});
+
 t.test('slots are taken, given back and used again with nothing in them', async (t) => {
   const { control, threads, counts } = booksOf(2, 3);
   const slots = control.takeSlots(3) ?? [];
@@ -199,4 +227,19 @@ t.test('slots are taken, given back and used again with nothing in them', async 
   t.match(counts(slots[2]), { started: 4, killed: 2 });
   t.equal(threads[0].weight(slots[2]), 500);
   t.strictSame(control.takeSlots(0), [], 'none, asked for none');
+});
+
+t.test('whoever sees a gauge move sees the counters that belong to it', async (t) => {
+  const { control, threads, counts } = booksOf(1, 2);
+  const [slot, version] = control.takeSlots(2) ?? [];
+  const seen: string[] = [];
+  const store = Atomics.store.bind(Atomics);
+  t.capture(Atomics, 'store', (cells: Int32Array, at: number, value: number) => {
+    const { started, completed } = counts(slot);
+    seen.push(`${value}: ${started} started, ${completed} completed`);
+    return store(cells, at, value);
+  });
+  threads[0].claim(slot, version, 1);
+  threads[0].settle(slot, version, OUTCOME.completed, KIND.http);
+  t.strictSame(seen, ['1: 1 started, 0 completed', '1: 1 started, 0 completed', '0: 1 started, 1 completed', '0: 1 started, 1 completed']);
 });
