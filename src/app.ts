@@ -5,6 +5,7 @@ import type { AdminServer } from './admin/server.ts';
 import type { Config } from './config/config.ts';
 import { loadConfig } from './config/load.ts';
 import { watchConfig } from './config/watch.ts';
+import type { ConfigWatch } from './config/watch.ts';
 import { Control } from './control/control.ts';
 import { startDemo } from './demo/launch.ts';
 import { createMetrics } from './metrics/metrics.ts';
@@ -36,7 +37,12 @@ const LOG_BACKLOG = 8 * 1024 * 1024;
 export async function serve(options: ServeOptions): Promise<number> {
   const { stderr, configFile, overrides } = options;
   const tell = (level: string, message: string): void => void stderr.write(`${new Date().toISOString()} ${level} ${message}\n`);
-  const config = override(await loadConfig(configFile), overrides);
+  let early = false;
+  let reload = (): void => void (early = true);
+  const hear = (): void => reload();
+  const { loaded, watch } = await loadWatched(configFile, hear, tell);
+  const config = override(loaded, overrides);
+  process.on('SIGHUP', hear);
   // The data plane works on without this thread: what goes wrong here is told, and does not end it.
   process.on('uncaughtException', (error) => tell('error', `control plane: ${error.stack ?? error.message}`));
   process.on('unhandledRejection', (reason) => tell('error', `control plane: ${reason instanceof Error ? reason.stack : String(reason)}`));
@@ -48,19 +54,35 @@ export async function serve(options: ServeOptions): Promise<number> {
       throw error;
     });
     options.stdout.write(banner(config, control, listeners, admin));
-    const reload = (): void => void reloadFrom(configFile, overrides, control, tell);
-    const watch = await watchConfig(configFile, reload, (error) => tell('warn', `the configuration file is not watched any more: ${error.message}`));
-    process.on('SIGHUP', reload);
+    reload = () => void reloadFrom(configFile, overrides, control, tell);
+    if (early) reload();
     const signal = await ended();
-    watch.close();
-    process.off('SIGHUP', reload);
+    reload = () => undefined;
     tell('info', `${signal}: draining, for up to ${config.shutdown.drain / 1000} s; once more to end at once`);
     const cut = await control.stop();
     await admin.close();
     tell('info', cut === 0 ? 'every request was completed' : `${cut} requests were cut at the deadline`);
     return 0;
   } finally {
+    watch.close();
+    process.off('SIGHUP', hear);
     await demo?.stop();
+  }
+}
+
+type Tell = (level: string, message: string) => void;
+
+/** Watches the file before it reads it, so that no edit falls in between. */
+async function loadWatched(file: string, changed: () => void, tell: Tell): Promise<{ loaded: Config; watch: ConfigWatch }> {
+  const failed = (error: Error): void => tell('warn', `the configuration file is not watched any more: ${error.message}`);
+  const watch = await watchConfig(file, changed, failed).catch((error: Error) => error);
+  try {
+    const loaded = await loadConfig(file);
+    if (watch instanceof Error) throw watch;
+    return { loaded, watch };
+  } catch (error) {
+    if (!(watch instanceof Error)) watch.close();
+    throw error;
   }
 }
 

@@ -6,6 +6,7 @@ import { parseUpstream } from '../config/parse.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import { ControlLedger } from '../ledger/control.ts';
 import type { ListenerSpec } from '../listen/tcp.ts';
+import type { UpstreamState } from '../pool/upstream.ts';
 import { Journal } from '../swap/journal.ts';
 import { Declared } from './declared.ts';
 import { EventLog } from './events.ts';
@@ -44,7 +45,7 @@ export class Control {
   private standing: 'starting' | 'ready' | 'stopping' = 'starting';
   private reloading: Promise<void> = Promise.resolve();
 
-  private constructor(parts: ControlParts, journal: Journal) {
+  private constructor(parts: ControlParts, journal: Journal, states: ReadonlyMap<string, UpstreamState>) {
     this.parts = parts;
     this.config = parts.config;
     this.journal = journal;
@@ -80,6 +81,7 @@ export class Control {
     this.fleet = new Fleet({
       ledger: this.ledger,
       journal,
+      recorded: states,
       publisher: this.publisher,
       threads: this.threads,
       vitals: this.vitals,
@@ -104,26 +106,36 @@ export class Control {
     const { config } = parts;
     for (const listener of config.listeners) await refuseTaken(listener);
     const { journal, states } = Journal.open(config.stateDir, { now: Date.now, warn: (message) => parts.tell('warn', message) });
+    let control: Control;
     try {
-      const control = new Control(parts, journal);
-      await control.threads.start();
-      const declared = control.declared
-        .entries()
-        .filter(([name]) => !config.upstreams.has(name))
-        .map(([name, spec]) => parseUpstream(name, spec));
-      await Promise.all([...config.upstreams.values(), ...declared].map((upstream) => control.fleet.add(upstream, states.get(upstream.name) ?? null)));
-      for (const name of states.keys())
-        if (!control.fleet.served.has(name)) parts.tell('warn', `upstream ${name} has state but is not configured any more; its state is kept`);
-      await control.seedsLive(SEED_WAIT_MS);
-      const listeners = await control.threads.listen(config.listeners).catch((error: Error) => {
-        throw new Refusal(REFUSAL.invalid, error.message);
-      });
-      control.standing = 'ready';
-      return { control, listeners };
+      control = new Control(parts, journal, states);
     } catch (error) {
       journal.close();
       throw error;
     }
+    try {
+      return { control, listeners: await control.open() };
+    } catch (error) {
+      await control.close(0);
+      throw error;
+    }
+  }
+
+  private async open(): Promise<readonly ListenerSpec[]> {
+    const { config, fleet, parts, threads } = this;
+    await threads.start();
+    const declared = this.declared
+      .entries()
+      .filter(([name]) => !config.upstreams.has(name))
+      .map(([name, spec]) => parseUpstream(name, spec));
+    await Promise.all([...config.upstreams.values(), ...declared].map((upstream) => fleet.add(upstream)));
+    for (const name of fleet.recorded.keys()) parts.tell('warn', `upstream ${name} has state but is not configured any more; its state is kept`);
+    await this.seedsLive(SEED_WAIT_MS);
+    const listeners = await threads.listen(config.listeners).catch((error: Error) => {
+      throw new Refusal(REFUSAL.invalid, error.message);
+    });
+    this.standing = 'ready';
+    return listeners;
   }
 
   /** Waits a moment for fresh upstreams to become live, so that the first request finds them so. */
@@ -154,24 +166,31 @@ export class Control {
     const diff = diffConfig(this.config, config);
     for (const warning of diff.warnings) this.parts.tell('warn', warning);
     if (diff.same) return;
-    // Removed ones go first: their routes may have moved to others.
-    for (const name of diff.removed) await this.fleet.remove(name);
-    for (const upstream of diff.added) {
-      if (this.fleet.served.has(upstream.name)) await this.fleet.change(upstream, 'config');
-      else await this.fleet.add(upstream, null);
-    }
-    for (const { upstream } of diff.changed) await this.fleet.change(upstream, 'config');
+    const { served } = this.fleet;
+    const changed = diff.changed.map(({ upstream }) => upstream);
+    // What was declared or deleted by hand meanwhile is what the file says from now on. In one table, so that a route that moves is never missing.
+    await this.publisher.together(() =>
+      Promise.all([
+        ...diff.removed.filter((name) => served.has(name)).map((name) => this.fleet.remove(name)),
+        ...[...changed, ...diff.added].filter(({ name }) => served.has(name)).map((upstream) => this.fleet.change(upstream, 'config')),
+      ]),
+    );
+    for (const upstream of [...changed, ...diff.added]) if (!served.has(upstream.name)) await this.fleet.add(upstream);
     if (diff.edge) await this.publisher.publishEdge(config.edge);
     this.config = config;
-    const changed = [...diff.added.map(({ name }) => name), ...diff.changed.map(({ upstream }) => upstream.name), ...diff.removed];
-    this.events.emit({ type: 'config', upstream: null, version: null, data: { upstreams: changed, edge: diff.edge } });
-    this.parts.tell('info', `configuration reloaded: ${changed.length === 0 ? 'no upstream' : changed.join(', ')} changed`);
+    const names = [...diff.added.map(({ name }) => name), ...changed.map(({ name }) => name), ...diff.removed];
+    this.events.emit({ type: 'config', upstream: null, version: null, data: { upstreams: names, edge: diff.edge } });
+    this.parts.tell('info', `configuration reloaded: ${names.length === 0 ? 'no upstream' : names.join(', ')} changed`);
   }
 
   /** Says so at /readyz, lets what is in flight end, ends the threads. @returns how many requests were cut at the deadline. */
   async stop(): Promise<number> {
     this.standing = 'stopping';
-    const cut = await this.threads.finish(this.config.shutdown.drain);
+    return this.close(this.config.shutdown.drain);
+  }
+
+  private async close(drainMs: number): Promise<number> {
+    const cut = await this.threads.finish(drainMs);
     await this.fleet.close();
     this.vitals.close();
     this.journal.close();

@@ -25,9 +25,9 @@ export class EventLog {
   /** Events after `id`, oldest first; `complete` false = some in between are forgotten, or the id is of another run. */
   after(id: string | null): { events: LoggedEvent[]; complete: boolean } {
     if (id === null) return { events: [], complete: true };
-    const [run, text] = id.split('-');
+    const [run, text = ''] = id.split('-');
     const last = Number(text);
-    if (run !== this.run || !Number.isInteger(last) || last > this.count) return { events: [...this.events], complete: false };
+    if (run !== this.run || !/^\d+$/.test(text) || last > this.count) return { events: [...this.events], complete: false };
     const forgotten = this.count - this.events.length;
     return { events: this.events.slice(Math.max(0, last - forgotten)), complete: last >= forgotten };
   }

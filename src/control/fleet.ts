@@ -20,6 +20,8 @@ const REMEMBERED_SWAPS = 1_000;
 export interface FleetParts {
   readonly ledger: ControlLedger;
   readonly journal: Journal;
+  /** What the journal knows of upstreams, by name. */
+  readonly recorded: ReadonlyMap<string, UpstreamState>;
   readonly publisher: Publisher;
   readonly threads: DataThreads;
   readonly vitals: Vitals;
@@ -41,10 +43,13 @@ export class Fleet {
   readonly outcomes = new Map<string, Record<string, number>>();
   /** The last swap that was seen of each upstream. */
   private readonly latest = new Map<string, Swap>();
+  /** Journaled states that no upstream has taken up yet. */
+  readonly recorded: Map<string, UpstreamState>;
   private readonly parts: FleetParts;
 
   constructor(parts: FleetParts) {
     this.parts = parts;
+    this.recorded = new Map(parts.recorded);
   }
 
   get(name: string): Served {
@@ -57,8 +62,10 @@ export class Fleet {
   }
 
   /** Takes an upstream up: from its journaled state, or, when there is none, with its seed versions. Resolves once it is served. */
-  async add(config: UpstreamConfig, state: UpstreamState | null): Promise<void> {
+  async add(config: UpstreamConfig): Promise<void> {
     const { name, policy } = config;
+    const state = this.recorded.get(name) ?? null;
+    this.recorded.delete(name);
     const ports = this.ports(name);
     const driver = new UpstreamDriver(state ?? emptyState(name), policy, ports);
     const served: Served = { config, driver };

@@ -47,7 +47,7 @@ export class Operator implements Operations {
     refuseRouteConflicts([...others, config].map((upstream) => [upstream.name, upstream] as const));
     const created = !fleet.served.has(name);
     if (created && ifMatch !== undefined) throw new Refusal(REFUSAL.stale, `There is no upstream ${name} yet, so it has no revision ${ifMatch}.`);
-    if (created) await fleet.add(config, null);
+    if (created) await fleet.add(config);
     else await fleet.change(config, by, ifMatch);
     declared.put(name, spec);
     events.emit({ type: 'config', upstream: name, version: null, data: { by, action: created ? 'declared' : 'changed' } });

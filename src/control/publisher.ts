@@ -16,6 +16,7 @@ export class Publisher {
   private edgeChanged: EdgePolicy | null = null;
   private waiting: { resolve: (generation: number) => void; reject: (error: unknown) => void }[] = [];
   private running = false;
+  private gathering = false;
   /** Set once, before the first publish. */
   threads: DataThreads | null = null;
 
@@ -40,15 +41,29 @@ export class Publisher {
     return this.queue();
   }
 
+  /** Puts all that `run` asks to publish before the event loop goes on into one generation. */
+  async together<T>(run: () => Promise<T>): Promise<T> {
+    this.gathering = true;
+    setImmediate(() => {
+      this.gathering = false;
+      this.go();
+    });
+    return run();
+  }
+
   private queue(): Promise<number> {
     const done = new Promise<number>((resolve, reject) => this.waiting.push({ resolve, reject }));
-    if (!this.running) void this.run();
+    this.go();
     return done;
+  }
+
+  private go(): void {
+    if (!this.running && !this.gathering && this.waiting.length > 0) void this.run();
   }
 
   private async run(): Promise<void> {
     this.running = true;
-    while (this.waiting.length > 0) {
+    while (this.waiting.length > 0 && !this.gathering) {
       const { waiting } = this;
       this.waiting = [];
       try {

@@ -1,6 +1,6 @@
 import type { Counts } from '../ledger/control.ts';
 import { weightOf, splitRecord } from '../pool/split.ts';
-import type { PastVersion, Swap, UpstreamState } from '../pool/upstream.ts';
+import type { PastVersion, Receipt, Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
 import type { BackendHealth, Probe } from '../swap/ports.ts';
 import type { BackendView, ProbeView, SwapView, UpstreamView, VersionView } from './operations.ts';
@@ -99,7 +99,7 @@ export function swapView(state: UpstreamState, swap: Swap, observed: Observed): 
   const finished = swap.state === 'done' || swap.state === 'rejected' || swap.state === 'rolled-back' || swap.state === 'aborted';
   // What a swap lets go of: the versions before it, or its own when it went back.
   const gone = swap.state === 'done' || swap.state === 'draining' ? swap.from : [swap.to];
-  const receipts = gone.map((id) => state.history.findLast((past) => past.version.id === id && past.version.createdAt <= Date.now())?.receipt ?? null);
+  const receipts = gone.map((id) => receiptSince(state, id, swap.requestedAt));
   const draining = state.versions.filter(({ id, phase }) => gone.includes(id) && (phase === 'draining' || phase === 'drained'));
   const killed =
     draining.reduce((sum, version) => sum + observed.counts(version).killed, 0) +
@@ -120,6 +120,12 @@ export function swapView(state: UpstreamState, swap: Swap, observed: Observed): 
     steps: swap.steps.map(({ name, at, evidence }) => ({ name, at: iso(at), evidence })),
     receipt: draining.length > 0 ? null : (receipts.at(0) ?? null),
   };
+}
+
+/** A version of that id may have been released before, with a receipt that is none of this swap's. */
+function receiptSince(state: UpstreamState, id: string, since: number): Receipt | null {
+  const receipt = state.history.findLast((past) => past.version.id === id)?.receipt ?? null;
+  return receipt !== null && Date.parse(receipt.releasedAt) >= since ? receipt : null;
 }
 
 function countsOf({ started, completed, clientAborted, upstreamFailed, killed }: Counts): VersionView['counts'] {
