@@ -4,7 +4,7 @@ import { ResponseHead } from '../../src/http/response-head.ts';
 import type { Asked } from '../../src/http/response-head.ts';
 import type { FieldBlock } from '../../src/http/fields.ts';
 
-/** The defaults of design.md §5 are those of the configuration; the codec is told. */
+/** The defaults; the codec is told its limits. */
 export const LIMITS: HeadLimits = { head: 32_768, headers: 100, target: 8_192 };
 export const PLAIN: Asked = { head: false, upgrade: false };
 
