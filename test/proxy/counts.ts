@@ -11,6 +11,7 @@ export interface Counts {
 
 interface VersionState {
   readonly id: string;
+  readonly phase: string;
   readonly inFlight: number;
   readonly counts: Counts;
   readonly backends: readonly { readonly address: string; readonly inFlight: number; readonly openSockets: number; readonly requests: number }[];
