@@ -184,7 +184,7 @@ export class Operator implements Operations {
           resolve({ reached, view: this.version(name, id) });
         } catch (error) {
           // The upstream was removed meanwhile.
-          reject(error);
+          reject(error instanceof Error ? error : new Error(String(error)));
         }
       };
       const look = (): void => {

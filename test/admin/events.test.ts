@@ -72,7 +72,7 @@ async function socketTo(t: Test, { port }: TestAdmin, query = ''): Promise<{ soc
   const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/events${query}`);
   t.teardown(() => socket.terminate());
   const messages: LoggedEvent[] = [];
-  socket.on('message', (data) => messages.push(JSON.parse(String(data)) as LoggedEvent));
+  socket.on('message', (data: Buffer) => messages.push(JSON.parse(data.toString()) as LoggedEvent));
   await once(socket, 'open');
   return { socket, messages };
 }
@@ -100,7 +100,7 @@ t.test('a WebSocket client that sends too much is cut off', async (t) => {
   const { socket } = await socketTo(t, admin);
   socket.on('error', () => {});
   socket.send('x'.repeat(5_000));
-  const [code] = await once(socket, 'close');
+  const [code] = (await once(socket, 'close')) as [number];
   t.ok(code === 1009 || code === 1006, `closed with ${code}`);
   await until(() => admin.operations.listening === 0);
 });

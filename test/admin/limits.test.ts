@@ -6,7 +6,7 @@ async function raw(port: number, bytes: string): Promise<string> {
   const socket = connect(port, '127.0.0.1');
   socket.write(bytes);
   const chunks: Buffer[] = [];
-  for await (const chunk of socket) chunks.push(chunk);
+  for await (const chunk of socket) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks).toString();
 }
 
@@ -37,7 +37,7 @@ t.test('a body that is not UTF-8 is refused', async (t) => {
   socket.write('PUT /v1/upstreams/web HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 4\r\n\r\n');
   socket.write(Buffer.from([0x22, 0xff, 0xfe, 0x22]));
   const chunks: Buffer[] = [];
-  for await (const chunk of socket) chunks.push(chunk);
+  for await (const chunk of socket) chunks.push(chunk as Buffer);
   t.match(Buffer.concat(chunks).toString(), /^HTTP\/1\.1 400 .*not UTF-8/is);
 });
 

@@ -56,7 +56,7 @@ t.test('the document covers every endpoint, with every answer', async (t) => {
       named,
       `${row.id} has its path parameters`,
     );
-    t.ok(inPath.every(({ required }) => required === true));
+    t.ok(inPath.every(({ required }) => required));
     t.equal(operation.requestBody !== undefined, row.body !== null, `${row.id} body`);
     const headers = (operation.parameters ?? []).filter((parameter) => parameter.in === 'header').map(({ name }) => name);
     t.equal(headers.includes('If-Match'), row.conditional === true);

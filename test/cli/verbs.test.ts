@@ -55,7 +55,7 @@ t.test('status --watch shows it again when it changes, until Ctrl-C', async (t) 
         out
           .trimEnd()
           .split('\n')
-          .every((line) => JSON.parse(line).name === 'web'),
+          .every((line) => (JSON.parse(line) as { name: string }).name === 'web'),
         'JSON lines',
       );
   }

@@ -10,7 +10,13 @@ function filled(count: number): EventLog {
 t.test('events are numbered and remembered in their order', async (t) => {
   const log = filled(3);
   t.strictSame(log.after(null), { events: [], complete: true }, 'from now on');
-  t.strictSame(log.after('run-1').events.map(({ id, data }) => [id, data.n]), [['run-2', 2], ['run-3', 3]]);
+  t.strictSame(
+    log.after('run-1').events.map(({ id, data }) => [id, data.n]),
+    [
+      ['run-2', 2],
+      ['run-3', 3],
+    ],
+  );
   t.strictSame(log.after('run-3'), { events: [], complete: true });
 });
 

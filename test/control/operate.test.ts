@@ -67,7 +67,10 @@ t.test('what is not there is refused, with what there is', async (t) => {
   await t.rejects(operator.deleteUpstream('web', { by: 'test', ifMatch: 999 }), refusal('stale-revision'));
   await t.rejects(operator.putUpstream('new', { routes: [{ path: '/n' }] }, { by: 'test', ifMatch: 1 }), refusal('stale-revision'));
   await t.rejects(operator.putUpstream('new', { routes: [{}] }, CALLER), Refusal, 'a route that web has');
-  t.strictSame(operator.upstreams().map(({ name }) => name), ['web']);
+  t.strictSame(
+    operator.upstreams().map(({ name }) => name),
+    ['web'],
+  );
 });
 
 t.test('an upstream is not deleted while a swap of it runs', async (t) => {

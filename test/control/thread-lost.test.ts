@@ -115,7 +115,11 @@ t.test('threads die at any moment of swaps under load', { timeout: 60_000 }, asy
   }
   const taken = await traffic.stop();
   for (const receipt of receipts) addsUp(t, receipt);
-  for (const { acks, generation } of receipts) t.ok(Object.values(acks).every((ack) => ack >= generation), 'acks are not older than the drain');
+  for (const { acks, generation } of receipts)
+    t.ok(
+      Object.values(acks).every((ack) => ack >= generation),
+      'acks are not older than the drain',
+    );
   const last = proxy.control.operator.version('web', `v${moments.length}`).counts;
   const sum = (of: 'started' | 'completed' | 'killed'): number => receipts.reduce((total, { counts }) => total + counts[of], last[of]);
   const { failed } = traffic;
@@ -171,5 +175,8 @@ t.test('a receipt does not vouch for a thread that is not there with an old ack'
   });
   await swapTo('v1');
   const { acks, generation } = await proxy.receipt('web', 'v0');
-  t.ok(Object.values(acks).every((ack) => ack >= generation), `acks ${JSON.stringify(acks)} of generation ${generation}`);
+  t.ok(
+    Object.values(acks).every((ack) => ack >= generation),
+    `acks ${JSON.stringify(acks)} of generation ${generation}`,
+  );
 });

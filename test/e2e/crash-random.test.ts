@@ -10,7 +10,10 @@ import { randomFrom } from '../swap/random.ts';
 
 const ROUNDS = 18;
 const SEED = Number(process.env.SEED ?? 20_260_214);
-const CANARY = [{ weight: 30, hold: '50ms' }, { weight: 70, hold: '50ms' }];
+const CANARY = [
+  { weight: 30, hold: '50ms' },
+  { weight: 70, hold: '50ms' },
+];
 
 /** Splits that a swap goes through, in their order; what is heard of it is a lower bound of where it is after a crash. */
 function stations(from: string, to: string): Record<string, number>[] {
@@ -34,7 +37,10 @@ async function web(proxy: Proxy): Promise<UpstreamView> {
 async function round(t: Test, { proxy, backends }: { proxy: Proxy; backends: Backends }, from: string, to: string, delay: number): Promise<string> {
   const addresses = await backends.listen(to, 1);
   const events = await Events.of(t, proxy.adminUrl);
-  const asked = proxy.admin('/v1/upstreams/web/swap', { body: { to, backends: addresses, strategy: { canary: CANARY } } }).then(({ status }) => status === 202, () => false);
+  const asked = proxy.admin('/v1/upstreams/web/swap', { body: { to, backends: addresses, strategy: { canary: CANARY } } }).then(
+    ({ status }) => status === 202,
+    () => false,
+  );
   await sleep(delay);
   await proxy.kill();
   const taken = await asked;
@@ -44,13 +50,19 @@ async function round(t: Test, { proxy, backends }: { proxy: Proxy; backends: Bac
   const after = await web(proxy);
   const station = stations(from, to).findIndex((split) => same(split, after.split));
   const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => proxy.send({ fields: [['x-key', `${to}-${i}`]] })));
-  t.ok(answers.every(({ status }) => status === 200), `${to}: served at once`);
+  t.ok(
+    answers.every(({ status }) => status === 200),
+    `${to}: served at once`,
+  );
   const known = after.swap?.to === to;
   t.ok(known || !taken, `${to}: a swap that was taken is not forgotten`);
   t.ok(station >= heard, `${to}, killed after ${delay} ms: split ${JSON.stringify(after.split)}; step ${heard} had been reached`);
   const allowed = new Set([...Object.keys(after.split), ...(after.swap?.finished === false ? Object.keys((await web(proxy)).split) : [])]);
   const seen = new Set(answers.map((answer) => field(answer, 'x-version')));
-  t.ok([...seen].every((version) => version !== null && allowed.has(version)), `${to}: answered by ${[...seen].join(', ')}`);
+  t.ok(
+    [...seen].every((version) => version !== null && allowed.has(version)),
+    `${to}: answered by ${[...seen].join(', ')}`,
+  );
   if (!known) return from;
   const last = await eventually(`the end of the swap to ${to}`, async () => {
     const { swap } = await web(proxy);

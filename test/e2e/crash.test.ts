@@ -36,7 +36,10 @@ async function swap({ proxy, v2 }: World, more: Record<string, unknown> = {}): P
 /** The version that answers each of 60 different clients. */
 async function byClient({ t, proxy }: World): Promise<string[]> {
   const answers = await Promise.all(Array.from({ length: 60 }, (_, i) => proxy.send({ fields: [['x-key', `client-${i}`]] })));
-  t.ok(answers.every(({ status }) => status === 200), 'everybody is served');
+  t.ok(
+    answers.every(({ status }) => status === 200),
+    'everybody is served',
+  );
   return answers.map((answer) => field(answer, 'x-version') ?? '');
 }
 
@@ -137,7 +140,11 @@ t.test('killed while draining: what was in flight died with it, and the release 
   await crash(world);
   t.strictSame(await answering(world), ['v2']);
   t.match(await ended(world), { state: 'done' });
-  const receipt = (await world.proxy.admin('/v1/upstreams/web/versions/v1/receipt')).json as { countedSince: string; generation: number; acks: Record<string, number> };
+  const receipt = (await world.proxy.admin('/v1/upstreams/web/versions/v1/receipt')).json as {
+    countedSince: string;
+    generation: number;
+    acks: Record<string, number>;
+  };
   t.ok(Date.parse(receipt.countedSince) >= started, 'the receipt says that it counts from the restart only');
   t.ok(Object.values(receipt.acks).every((ack) => ack >= receipt.generation));
 });
@@ -150,7 +157,10 @@ t.test('killed while a version is kept: it still is, and a rollback goes there',
   await ended(world);
   await crash(world);
   t.strictSame(await answering(world), ['v2']);
-  t.match((await web(world.proxy)).versions.find(({ id }) => id === 'v1'), { phase: 'drained', keepUntil: String });
+  t.match(
+    (await web(world.proxy)).versions.find(({ id }) => id === 'v1'),
+    { phase: 'drained', keepUntil: String },
+  );
   t.equal((await world.proxy.cli(['rollback', 'web', '--until', 'live'])).code, 0);
   t.strictSame(await answering(world), ['v1']);
 });

@@ -60,7 +60,10 @@ class World {
 t.test('a backend that answers its probes with 500 is taken out, on all threads at once, and comes back', async (t) => {
   const world = await World.start(t, 2);
   const traffic = new Traffic({ port: world.proxy.port, clients: 8, slow: 0 });
-  t.ok((await world.share(traffic)).every((begun) => begun > 0), 'both are used');
+  t.ok(
+    (await world.share(traffic)).every((begun) => begun > 0),
+    'both are used',
+  );
   await world.backends.health('v1', 'fail', world.addresses[0]);
   await world.is(0, 'unhealthy');
   const [out, on] = await world.share(traffic);
@@ -86,7 +89,10 @@ t.test('a 404 on the probe path is a soft stop: nothing new, and what is in flig
   await traffic.stop();
   t.strictSame(traffic.failed, []);
   await world.backends.letGo('v1');
-  t.strictSame((await Promise.all(held)).map(({ status }) => status), [200, 200]);
+  t.strictSame(
+    (await Promise.all(held)).map(({ status }) => status),
+    [200, 200],
+  );
   await eventually('it to be empty', async () => (await world.shown())[0].inFlight === 0);
 });
 
@@ -95,7 +101,10 @@ t.test('when too few are healthy, all that were admitted are used; unless that i
   for (const at of [0, 1]) await open.backends.health('v1', 'fail', open.addresses[at]);
   for (const at of [0, 1]) await open.is(at, 'unhealthy');
   const traffic = new Traffic({ port: open.proxy.port, clients: 8, slow: 0 });
-  t.ok((await open.share(traffic)).every((begun) => begun > 10), 'one of three is healthy: all three are used');
+  t.ok(
+    (await open.share(traffic)).every((begun) => begun > 10),
+    'one of three is healthy: all three are used',
+  );
   await open.backends.health('v1', 'ok', open.addresses[0]);
   await open.is(0, 'healthy');
   t.ok((await open.share(traffic))[1] <= 8, 'two of three: the third is out');
@@ -147,8 +156,15 @@ t.test('a backend that stops in its tracks: requests move on within the deadline
   t.ok(known - stopped < 3_000, `seen after ${Math.round(known - stopped)} ms`);
   const { failed } = traffic;
   t.ok(failed.length > 0 && failed.every(({ status }) => status === 504), 'what it had got is answered 504');
-  t.ok(failed.every(({ began, ended }) => ended - began < 1_500), 'within the deadlines');
-  t.strictSame(failed.filter(({ began }) => began > known + 50), [], 'nothing goes there any more');
+  t.ok(
+    failed.every(({ began, ended }) => ended - began < 1_500),
+    'within the deadlines',
+  );
+  t.strictSame(
+    failed.filter(({ began }) => began > known + 50),
+    [],
+    'nothing goes there any more',
+  );
   process.kill(other.child.pid ?? 0, 'SIGCONT');
   await world.is(1, 'healthy');
   const before = (await other.record('v1')).begun;

@@ -24,7 +24,14 @@ async function start(t: Test): Promise<World> {
   const v1 = await backends.listen('v1', 1);
   const proxy = await Proxy.start(t, {
     shutdown: { drain: '4s' },
-    upstreams: { web: { routes: [{}], health: { interval: '200ms', admitInterval: '30ms' }, drain: { requests: '1s', tunnels: TUNNELS }, versions: { v1: { backends: v1 } } } },
+    upstreams: {
+      web: {
+        routes: [{}],
+        health: { interval: '200ms', admitInterval: '30ms' },
+        drain: { requests: '1s', tunnels: TUNNELS },
+        versions: { v1: { backends: v1 } },
+      },
+    },
   });
   return { proxy, backends, events: await Events.of(t, proxy.adminUrl) };
 }
@@ -69,7 +76,10 @@ t.test('a WebSocket works on during the drain and is closed with 1012 at its dea
   t.equal(await old.text(0), 'hello from v1');
   await swap(world);
   const drained = performance.now();
-  t.match((await view(world)).versions.find(({ id }) => id === 'v1'), { phase: 'draining', inFlight: 1, tunnels: 1, streams: 0 });
+  t.match(
+    (await view(world)).versions.find(({ id }) => id === 'v1'),
+    { phase: 'draining', inFlight: 1, tunnels: 1, streams: 0 },
+  );
   t.match((await world.proxy.cli(['status', 'web'])).stdout, /v1 .*draining.*1/);
   const young = new Socket(t, world.proxy.port, '/ws');
   t.equal(await young.text(0), 'hello from v2', 'a new one goes to the new version');
@@ -96,7 +106,10 @@ t.test('the close comes between two frames, even while large messages in fragmen
   t.equal((await eventually('the close', () => socket.closed, 12_000)).code, 1012);
   t.ok(socket.messages.length > before, 'messages went on during the drain');
   t.strictSame(socket.errors, [], 'no frame is broken');
-  t.ok(socket.messages.every(({ length }) => length === MESSAGE), `${socket.messages.length} messages, all whole`);
+  t.ok(
+    socket.messages.every(({ length }) => length === MESSAGE),
+    `${socket.messages.length} messages, all whole`,
+  );
   t.match((await receipt(world)).killedByKind, { tunnel: 1 });
 });
 
@@ -115,7 +128,10 @@ t.test('an event stream ends cleanly after a whole event', async (t) => {
   const answered = client.request({ target: '/events?size=3000' }, 15_000);
   await eventually('events', () => client.total > 10_000);
   await swap(world);
-  t.match((await view(world)).versions.find(({ id }) => id === 'v1'), { phase: 'draining', inFlight: 1, tunnels: 0, streams: 1 });
+  t.match(
+    (await view(world)).versions.find(({ id }) => id === 'v1'),
+    { phase: 'draining', inFlight: 1, tunnels: 0, streams: 1 },
+  );
   const before = client.total;
   await eventually('more events', () => client.total > before + 10_000);
   const { killedByKind, counts } = await receipt(world);
@@ -136,12 +152,17 @@ t.test('requests have a deadline of their own, long before that of streams', asy
   await socket.text(0);
   const slow = world.proxy.send({ target: '/hold' }, 10_000);
   await eventually('both', async () => (await world.backends.record('v1')).held === 2);
-  await world.proxy.admin('/v1/upstreams/web/swap', { body: { to: 'v2', backends: await world.backends.listen('v2', 1), drain: { requests: '200ms', tunnels: '1h' } } });
+  await world.proxy.admin('/v1/upstreams/web/swap', {
+    body: { to: 'v2', backends: await world.backends.listen('v2', 1), drain: { requests: '200ms', tunnels: '1h' } },
+  });
   t.equal((await slow).status, 503);
   await sleep(300);
   socket.ws.send('on');
   t.equal(await socket.text(1), 'on');
-  t.match((await view(world)).versions.find(({ id }) => id === 'v1'), { phase: 'draining', inFlight: 1, tunnels: 1, counts: { killed: 1 } });
+  t.match(
+    (await view(world)).versions.find(({ id }) => id === 'v1'),
+    { phase: 'draining', inFlight: 1, tunnels: 1, counts: { killed: 1 } },
+  );
   const explained = await world.proxy.cli(['explain', 'web', 'v1']);
   t.match(explained.stdout, /1 .*(tunnel|WebSocket)/i);
   socket.ws.close(1000);

@@ -27,7 +27,14 @@ t.test('what is scraped is what has happened', async (t) => {
   const backends = await Backends.start(t);
   const addresses = await backends.listen('v1');
   const proxy = await Proxy.start(t, {
-    upstreams: { web: { routes: [{ host: 'web.example' }], health: { interval: '100ms', admitInterval: '20ms' }, drain: { requests: '300ms' }, versions: { v1: { backends: addresses } } } },
+    upstreams: {
+      web: {
+        routes: [{ host: 'web.example' }],
+        health: { interval: '100ms', admitInterval: '20ms' },
+        drain: { requests: '300ms' },
+        versions: { v1: { backends: addresses } },
+      },
+    },
   });
   const scrape = async (): Promise<Series> => {
     const { headers, text } = await proxy.admin('/metrics');
@@ -57,8 +64,16 @@ t.test('what is scraped is what has happened', async (t) => {
   const sum = now.get(`switchyard_request_duration_seconds_sum{${web}}`) ?? 0;
   t.ok(sum >= 0.06 && sum < 10, `${sum} s in all`);
   const perBackend = (name: string): number[] => addresses.map((address) => now.get(`${name}{${web},backend="${address}"}`) ?? Number.NaN);
-  t.equal(perBackend('switchyard_backend_requests_total').reduce((a, b) => a + b), 17, 'requests by backend');
-  t.equal(perBackend('switchyard_in_flight').reduce((a, b) => a + b), 1, 'in flight');
+  t.equal(
+    perBackend('switchyard_backend_requests_total').reduce((a, b) => a + b),
+    17,
+    'requests by backend',
+  );
+  t.equal(
+    perBackend('switchyard_in_flight').reduce((a, b) => a + b),
+    1,
+    'in flight',
+  );
   t.strictSame(perBackend('switchyard_backend_healthy'), [1, 1]);
   is(`switchyard_upstream_failures_total{${web},reason="reset"}`, 1);
   is(`switchyard_upstream_failures_total{${web},reason="dial-failed"}`, 0);
@@ -87,14 +102,20 @@ t.test('what is scraped is what has happened', async (t) => {
   t.ok((kept.get('switchyard_swap_phase_seconds{upstream="web",phase="draining"}') ?? 0) >= 0.2, 'seconds spent draining');
   t.equal((await proxy.admin('/v1/upstreams/web/versions/v1', { method: 'DELETE' })).status, 200);
   const after = await scrape();
-  t.strictSame([...after.values.keys()].filter((name) => name.includes('version="v1"')), [], 'a released version is gone from all series');
+  t.strictSame(
+    [...after.values.keys()].filter((name) => name.includes('version="v1"')),
+    [],
+    'a released version is gone from all series',
+  );
   t.equal(after.get('switchyard_split_weight{upstream="web",version="v2"}'), 100);
 });
 
 t.test('retries are counted, and the request is not lost', async (t) => {
   const backends = await Backends.start(t);
   const addresses = await backends.listen('v1');
-  const proxy = await Proxy.start(t, { upstreams: { web: { routes: [{}], health: { interval: '30s', admitInterval: '20ms' }, versions: { v1: { backends: addresses } } } } });
+  const proxy = await Proxy.start(t, {
+    upstreams: { web: { routes: [{}], health: { interval: '30s', admitInterval: '20ms' }, versions: { v1: { backends: addresses } } } },
+  });
   await backends.close('v1', addresses[0]);
   for (let i = 0; i < 20; i++) t.equal((await proxy.send()).status, 200);
   const now = new Series((await proxy.admin('/metrics')).text);

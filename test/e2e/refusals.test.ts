@@ -15,7 +15,9 @@ const HEALTH = { interval: '100ms', admitInterval: '30ms', timeout: '300ms' };
 async function start(t: Test): Promise<{ backends: Backends; proxy: Proxy }> {
   const backends = await Backends.start(t);
   const v1 = await backends.listen('v1');
-  const proxy = await Proxy.start(t, { upstreams: { web: { routes: [{}], health: HEALTH, drain: { requests: '400ms' }, versions: { v1: { backends: v1 } } } } });
+  const proxy = await Proxy.start(t, {
+    upstreams: { web: { routes: [{}], health: HEALTH, drain: { requests: '400ms' }, versions: { v1: { backends: v1 } } } },
+  });
   return { backends, proxy };
 }
 
@@ -35,7 +37,15 @@ t.test('a version that never gets healthy: 1, nothing moved, and each backend is
   const silent = await backends.listen('v2', 1, { health: 'silent' });
   const closed = `127.0.0.1:${await freePort()}`;
   const before = await web(proxy);
-  const { code, stdout, stderr } = await proxy.cli(['swap', 'web', '--to', 'v2', ...backendArgs([...good, ...failing, ...silent, closed]), '--admission-timeout', '900ms']);
+  const { code, stdout, stderr } = await proxy.cli([
+    'swap',
+    'web',
+    '--to',
+    'v2',
+    ...backendArgs([...good, ...failing, ...silent, closed]),
+    '--admission-timeout',
+    '900ms',
+  ]);
   t.equal(code, 1, stdout + stderr);
   const told = stdout + stderr;
   t.match(told, new RegExp(`${failing[0]} .*(answered|status) 500`), 'what the failing one answered');
@@ -117,7 +127,10 @@ t.test('what is not reached in time is 4 and goes on; what is cut at the deadlin
   const killed = await proxy.cli(['swap', 'web', '--to', 'v3', ...v3]);
   t.equal(killed.code, 3, killed.stdout + killed.stderr);
   t.equal(await cut, 503, 'it is told so, not hung up on');
-  t.match((await proxy.admin('/v1/upstreams/web/versions/v2/receipt')).json, { counts: { started: 1, killed: 1 }, killedByKind: { http: 1, stream: 0, tunnel: 0 } });
+  t.match((await proxy.admin('/v1/upstreams/web/versions/v2/receipt')).json, {
+    counts: { started: 1, killed: 1 },
+    killedByKind: { http: 1, stream: 0, tunnel: 0 },
+  });
   t.equal((await backends.record('v2')).held, 0, 'the backend was told, too');
 });
 

@@ -63,7 +63,9 @@ t.test('SIGHUP reads the file again; what needs a restart is said', async (t) =>
   const world = await start(t);
   const { proxy, web } = world;
   await proxy.editConfig((config) => ({
-    ...config, dataThreads: 1, limits: { target: 100 },
+    ...config,
+    dataThreads: 1,
+    limits: { target: 100 },
     upstreams: { web: { ...web, versions: { v9: { backends: ['127.0.0.1:9'] } } } },
   }));
   process.kill(proxy.process.pid, 'SIGHUP');
@@ -160,7 +162,10 @@ t.test('an address that is in use, and a state folder that is: 2 or 1, and who h
     return { code, stderr: run.stderr };
   };
   const listener = { host: '127.0.0.1', port: proxy.port };
-  t.match(await second({ listeners: [listener] }), { code: 2, stderr: new RegExp(`cannot listen on 127\\.0\\.0\\.1:${proxy.port}: another process listens on it`) });
+  t.match(await second({ listeners: [listener] }), {
+    code: 2,
+    stderr: new RegExp(`cannot listen on 127\\.0\\.0\\.1:${proxy.port}: another process listens on it`),
+  });
   const free = { host: '127.0.0.1', port: await freePort() };
   t.match(await second({ listeners: [free], admin: { port: proxy.adminPort } }), { code: 2, stderr: new RegExp(`127\\.0\\.0\\.1:${proxy.adminPort}`) });
   const inUse = await second({ listeners: [free], stateDir: proxy.stateDir });

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { Test } from 'tap';
-import type { UpstreamView, VersionView } from '../../src/control/operations.ts';
+import type { UpstreamView } from '../../src/control/operations.ts';
 import { Backends } from '../helpers/backends.ts';
 import { field } from '../helpers/message.ts';
 import { Proxy } from '../helpers/proxy.ts';
@@ -136,8 +136,11 @@ t.test('one backend can be taken out by hand', async (t) => {
   await traffic.stop();
   t.strictSame(traffic.failed, []);
   t.ok((await backends.record('v1')).byPort[port] - before <= 8, 'at most what was on its way');
-  const [{ backends: shown }] = (await view(world, 'web')).versions as VersionView[];
-  t.match(shown.find(({ address }) => address === v1[0]), { available: false, health: 'healthy', inFlight: 0 });
+  const [{ backends: shown }] = (await view(world, 'web')).versions;
+  t.match(
+    shown.find(({ address }) => address === v1[0]),
+    { available: false, health: 'healthy', inFlight: 0 },
+  );
   t.equal((await proxy.cli(['drain', 'web', '127.0.0.1:1'])).code, 2);
 });
 

@@ -36,11 +36,18 @@ async function start(t: Test): Promise<Demo> {
 /** Processes whose parent this one is. */
 async function childrenOf(pid: number): Promise<number[]> {
   const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-  return text.trim().split(' ').filter((part) => part !== '').map(Number);
+  return text
+    .trim()
+    .split(' ')
+    .filter((part) => part !== '')
+    .map(Number);
 }
 
 async function isGone(pid: number): Promise<boolean> {
-  return readFile(`/proc/${pid}/stat`, 'utf8').then((stat) => / Z /.test(stat), () => true);
+  return readFile(`/proc/${pid}/stat`, 'utf8').then(
+    (stat) => / Z /.test(stat),
+    () => true,
+  );
 }
 
 t.test('the demo is ready within 3 seconds, and the command that it prints works', async (t) => {

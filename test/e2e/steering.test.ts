@@ -73,7 +73,10 @@ t.test('a canary goes through its steps by itself, and no client ever moves back
   t.strictSame(wentBack, []);
   const { swap } = await world.web();
   const steps = swap?.steps.filter(({ name }) => name.startsWith('weight') || name === 'live') ?? [];
-  t.strictSame(steps.map(({ name }) => name), ['weight 5', 'weight 25', 'weight 50', 'live']);
+  t.strictSame(
+    steps.map(({ name }) => name),
+    ['weight 5', 'weight 25', 'weight 50', 'live'],
+  );
   for (let i = 1; i < steps.length; i++) t.ok(Date.parse(steps[i].at) - Date.parse(steps[i - 1].at) >= 295, 'each step is held');
   t.strictSame(new Set(await world.answers()), new Set(['v2']));
 });
@@ -152,7 +155,10 @@ t.test('a dry run shows the plan and changes nothing', async (t) => {
   t.match(run.stdout, /dry run[^]*1\. register v2 with 2 backends[^]*admit v2[^]*weight 10[^]*drain v1/);
   const after = await world.web();
   t.equal(after.revision, before.revision);
-  t.strictSame(after.versions.map(({ id }) => id), ['v1']);
+  t.strictSame(
+    after.versions.map(({ id }) => id),
+    ['v1'],
+  );
   const refused = await world.proxy.cli(['swap', 'web', '--to', 'v9', '--dry-run']);
   t.equal(refused.code, 2, 'what would be refused is refused');
 });

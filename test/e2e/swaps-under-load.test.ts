@@ -21,7 +21,12 @@ async function receiptOf(proxy: Proxy, id: string): Promise<Receipt> {
 }
 
 /** One swap, with what its backends say at each of its moments. */
-async function swapTo(t: Test, world: { proxy: Proxy; backends: Backends; events: Events }, from: string, to: string): Promise<{ live: number; receipt: Receipt }> {
+async function swapTo(
+  t: Test,
+  world: { proxy: Proxy; backends: Backends; events: Events },
+  from: string,
+  to: string,
+): Promise<{ live: number; receipt: Receipt }> {
   const { proxy, backends, events } = world;
   const addresses = await backends.listen(to);
   const { status, json } = await proxy.admin('/v1/upstreams/web/swap', { body: { to, backends: addresses } });

@@ -53,6 +53,11 @@ export class InProcess {
   }
 
   async event(type: string, version?: string, ms = 10_000): Promise<LoggedEvent> {
-    return eventually(`the event ${type} ${version ?? ''}`, () => this.events.find((event) => event.type === type && (version === undefined || event.version === version)), ms, 2);
+    return eventually(
+      `the event ${type} ${version ?? ''}`,
+      () => this.events.find((event) => event.type === type && (version === undefined || event.version === version)),
+      ms,
+      2,
+    );
   }
 }

@@ -51,6 +51,11 @@ export class Events {
 
   /** The first event of that type about that version, once it is heard. */
   wait(type: string, version?: string, ms = 10_000): Promise<Heard> {
-    return eventually(`the event ${type} ${version ?? ''}; heard: ${this.all.map((event) => `${event.type} ${event.version}`).join(', ')}`, () => this.find(type, version), ms, 2);
+    return eventually(
+      `the event ${type} ${version ?? ''}; heard: ${this.all.map((event) => `${event.type} ${event.version}`).join(', ')}`,
+      () => this.find(type, version),
+      ms,
+      2,
+    );
   }
 }

@@ -36,7 +36,7 @@ export function startCli(argv: readonly string[], env: Record<string, string> = 
       out,
       err,
       get json() {
-        return JSON.parse(out);
+        return JSON.parse(out) as unknown;
       },
     })),
     interrupt: () => {

@@ -37,8 +37,13 @@ function ask(port: number, agent: Agent | false, path: string, body: Buffer | nu
     const done = (error: string | null): void => {
       const whole = error === null && answer !== null;
       resolve({
-        began, path, ended: performance.now(), error, status: whole ? (answer?.statusCode ?? null) : null,
-        version: (answer?.headers['x-version'] as string | undefined) ?? null, backend: (answer?.headers['x-backend'] as string | undefined) ?? null,
+        began,
+        path,
+        ended: performance.now(),
+        error,
+        status: whole ? (answer?.statusCode ?? null) : null,
+        version: (answer?.headers['x-version'] as string | undefined) ?? null,
+        backend: (answer?.headers['x-backend'] as string | undefined) ?? null,
       });
     };
     const headers = body === null ? {} : { 'content-length': body.length };

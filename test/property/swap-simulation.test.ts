@@ -27,9 +27,9 @@ const PLACES = [
 async function simulateFrom(first: number, runs: number): Promise<Outcome> {
   const task: Task = { first, runs };
   const worker = new Worker(new URL('../swap/simulation.ts', import.meta.url), { workerData: task });
-  const [outcome] = await once(worker, 'message');
+  const [outcome] = (await once(worker, 'message')) as [Outcome];
   await worker.terminate();
-  return outcome as Outcome;
+  return outcome;
 }
 
 t.test(`${RUNS} random lives of an upstream keep every promise`, { timeout: 120_000 }, async (t) => {

@@ -15,7 +15,12 @@ const proxy = await Proxy.start(t, {
   accessLog: 'full',
   upstreams: {
     web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' }, routes: [{ host: 'a' }] }),
-    retried: catchAll({ v1: [nobody, backend.address] }, 'v1', { health: { kind: 'none' }, balance: 'round-robin', outlier: false, routes: [{ host: 'retried' }] }),
+    retried: catchAll({ v1: [nobody, backend.address] }, 'v1', {
+      health: { kind: 'none' },
+      balance: 'round-robin',
+      outlier: false,
+      routes: [{ host: 'retried' }],
+    }),
     down: catchAll({ v1: [nobody] }, 'v1', { health: { kind: 'none' }, retries: { attempts: 0 }, routes: [{ host: 'down' }] }),
   },
 });
@@ -45,11 +50,34 @@ t.test('one line a request, with what is asked of it afterwards', async (t) => {
   const [line, ...more] = await about('/one?q="x"', 1);
   t.strictSame(more, []);
   t.strictSame(Object.keys(line), [
-    'at', 'client', 'method', 'host', 'target', 'status', 'ms', 'bytesIn', 'bytesOut', 'upstream', 'version', 'backend', 'retries', 'requestId', 'reason',
+    'at',
+    'client',
+    'method',
+    'host',
+    'target',
+    'status',
+    'ms',
+    'bytesIn',
+    'bytesOut',
+    'upstream',
+    'version',
+    'backend',
+    'retries',
+    'requestId',
+    'reason',
   ]);
   t.match(line, {
-    client: '127.0.0.1', method: 'POST', host: 'a', status: 200, bytesIn: 5, bytesOut: 7,
-    upstream: 'web', version: 'v1', backend: backend.address, retries: 0, reason: null,
+    client: '127.0.0.1',
+    method: 'POST',
+    host: 'a',
+    status: 200,
+    bytesIn: 5,
+    bytesOut: 7,
+    upstream: 'web',
+    version: 'v1',
+    backend: backend.address,
+    retries: 0,
+    reason: null,
   });
   t.equal(line.requestId, field(await seen, 'x-request-id'), 'the id that the backend knows it by');
   t.ok(Math.abs(Date.parse(String(line.at)) - since) < 5_000);
@@ -64,7 +92,10 @@ t.test('what was refused, failed or abandoned is there with its reason', async (
   for (let i = 0; i < 2; i++) await proxy.send({ host: 'retried', target: '/retried' });
   const retried = await about('/retried', 2);
   t.strictSame(retried.map(({ retries }) => retries).toSorted(), [0, 1]);
-  t.ok(retried.every(({ status, reason, backend: address }) => status === 200 && reason === null && address === backend.address), 'a retry that helped is no fault');
+  t.ok(
+    retried.every(({ status, reason, backend: address }) => status === 200 && reason === null && address === backend.address),
+    'a retry that helped is no fault',
+  );
   using client = await RawClient.connect(proxy.port);
   client.write('nonsense\r\n\r\n');
   await client.takeAll();
@@ -87,9 +118,21 @@ t.test('a tunnel has its line when it ends', async (t) => {
     return 'taken';
   });
   const client = await RawClient.connect(proxy.port);
-  client.write(requestBytes({ host: 'a', target: '/tunnel', fields: [['Connection', 'Upgrade'], ['Upgrade', 'echo']] }));
+  client.write(
+    requestBytes({
+      host: 'a',
+      target: '/tunnel',
+      fields: [
+        ['Connection', 'Upgrade'],
+        ['Upgrade', 'echo'],
+      ],
+    }),
+  );
   await client.takeUntil('1234');
-  t.strictSame(lines().filter(({ target }) => target === '/tunnel'), []);
+  t.strictSame(
+    lines().filter(({ target }) => target === '/tunnel'),
+    [],
+  );
   client.write('abc');
   await sleep(20);
   client.end();
@@ -129,5 +172,8 @@ t.test('off: nothing', async (t) => {
   await proxy.send({ host: 'a', target: '/off' });
   await proxy.send({ host: 'unknown', target: '/off' });
   await sleep(150);
-  t.strictSame(lines().filter(({ target }) => target === '/off'), []);
+  t.strictSame(
+    lines().filter(({ target }) => target === '/off'),
+    [],
+  );
 });

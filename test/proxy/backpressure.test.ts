@@ -129,17 +129,21 @@ for (const chunked of [false, true]) {
       connection.respond(200, 'thanks', [['Connection', 'close']]);
       connection.end();
     };
-    const counts = await countedDuring(proxy, async () => {
-      using client = await RawClient.connect(proxy.port);
-      const growth = await growthDuring(async () => {
-        client.write(requestBytes({ method: 'POST', target: '/sink', fields: [framing] }));
-        const poured = await pour(client, chunked);
-        const response = await client.response('POST');
-        t.equal(response.body.toString(), 'thanks');
-        t.equal(drunk, poured, 'every byte');
-      });
-      t.ok(growth < GROWTH, `${(growth / MB).toFixed(1)} MB more memory`);
-    }, 'sink');
+    const counts = await countedDuring(
+      proxy,
+      async () => {
+        using client = await RawClient.connect(proxy.port);
+        const growth = await growthDuring(async () => {
+          client.write(requestBytes({ method: 'POST', target: '/sink', fields: [framing] }));
+          const poured = await pour(client, chunked);
+          const response = await client.response('POST');
+          t.equal(response.body.toString(), 'thanks');
+          t.equal(drunk, poured, 'every byte');
+        });
+        t.ok(growth < GROWTH, `${(growth / MB).toFixed(1)} MB more memory`);
+      },
+      'sink',
+    );
     t.match(counts, { started: 1, completed: 1 });
   });
 
@@ -163,15 +167,19 @@ for (const chunked of [false, true]) {
 
   t.test(`a backend that reads no more of a request ${name} is too slow`, async (t) => {
     behave = async (connection) => connection.socket.pause();
-    const counts = await countedDuring(proxy, async () => {
-      using client = await RawClient.connect(proxy.port);
-      client.write(requestBytes({ method: 'POST', target: '/sink', fields: [framing] }));
-      const poured = pour(client, chunked).catch(() => '');
-      const response = await client.response('POST', 4_000);
-      t.equal(response.status, 504);
-      client.destroy();
-      await Promise.race([poured, sleep(100)]);
-    }, 'sink');
+    const counts = await countedDuring(
+      proxy,
+      async () => {
+        using client = await RawClient.connect(proxy.port);
+        client.write(requestBytes({ method: 'POST', target: '/sink', fields: [framing] }));
+        const poured = pour(client, chunked).catch(() => '');
+        const response = await client.response('POST', 4_000);
+        t.equal(response.status, 504);
+        client.destroy();
+        await Promise.race([poured, sleep(100)]);
+      },
+      'sink',
+    );
     t.match(counts, { started: 1, upstreamFailed: 1 });
   });
 }
@@ -182,16 +190,20 @@ t.test('an echo that nobody reads is cut too', async (t) => {
     connection.socket.removeAllListeners('data');
     connection.socket.pipe(connection.socket);
   };
-  const counts = await countedDuring(proxy, async () => {
-    using client = await RawClient.connect(proxy.port);
-    client.write(requestBytes({ method: 'POST', target: '/sink', fields: [['Transfer-Encoding', 'chunked']] }));
-    await client.takeUntil('\r\n\r\n');
-    client.socket.pause();
-    const poured = pour(client, true).catch(() => '');
-    await eventually('the backend is free', async () => (await versionState(proxy, 'sink')).inFlight === 0);
-    client.destroy();
-    await Promise.race([poured, sleep(100)]);
-  }, 'sink');
+  const counts = await countedDuring(
+    proxy,
+    async () => {
+      using client = await RawClient.connect(proxy.port);
+      client.write(requestBytes({ method: 'POST', target: '/sink', fields: [['Transfer-Encoding', 'chunked']] }));
+      await client.takeUntil('\r\n\r\n');
+      client.socket.pause();
+      const poured = pour(client, true).catch(() => '');
+      await eventually('the backend is free', async () => (await versionState(proxy, 'sink')).inFlight === 0);
+      client.destroy();
+      await Promise.race([poured, sleep(100)]);
+    },
+    'sink',
+  );
   t.match(counts, { started: 1, clientAborted: 1 });
 });
 

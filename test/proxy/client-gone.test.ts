@@ -80,7 +80,9 @@ t.test('a crowd that goes at once leaves nothing behind', async (t) => {
     for (const client of crowd) client.destroy();
   });
   t.match(counts, { started: 100, clientAborted: 100 });
-  await eventually('none of their connections to the backend is left', () => backend.requests.slice(before).every(({ connection }) => connection.ending !== 'open'));
+  await eventually('none of their connections to the backend is left', () =>
+    backend.requests.slice(before).every(({ connection }) => connection.ending !== 'open'),
+  );
   await eventually('nor counted', async () => (await versionState(proxy)).backends[0].openSockets <= backend.open);
 });
 

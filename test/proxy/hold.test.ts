@@ -34,7 +34,8 @@ async function steer(name: string, verb: 'hold' | 'unhold'): Promise<void> {
   const { status, text } = await proxy.admin(`/v1/upstreams/${name}/${verb}`, { method: 'POST' });
   if (status !== 200) throw new Error(`${verb}: ${text}`);
 }
-const waiting = (count: number, name = 'web'): Promise<unknown> => eventually(`${count} wait`, async () => (await upstreamState(proxy, name)).waiting === count);
+const waiting = (count: number, name = 'web'): Promise<unknown> =>
+  eventually(`${count} wait`, async () => (await upstreamState(proxy, name)).waiting === count);
 
 t.test('held requests wait, and go to what is live when they go on', async (t) => {
   const before = v1.requests.length;
@@ -77,15 +78,19 @@ t.test('the queue is bounded', async (t) => {
 
 t.test('so is the wait', async (t) => {
   await steer('short', 'hold');
-  const counts = await countedDuring(proxy, async () => {
-    using client = await RawClient.connect(proxy.port);
-    const response = await client.request({ target: '/short' });
-    t.equal(response.status, 503);
-    t.match(field(response, 'proxy-status'), /details="hold-timeout"/);
-    t.equal(field(response, 'retry-after'), '1');
-    t.equal(field(response, 'connection'), null);
-    t.equal((await client.request({ target: '/' })).status, 200, 'the connection goes on');
-  }, 'short');
+  const counts = await countedDuring(
+    proxy,
+    async () => {
+      using client = await RawClient.connect(proxy.port);
+      const response = await client.request({ target: '/short' });
+      t.equal(response.status, 503);
+      t.match(field(response, 'proxy-status'), /details="hold-timeout"/);
+      t.equal(field(response, 'retry-after'), '1');
+      t.equal(field(response, 'connection'), null);
+      t.equal((await client.request({ target: '/' })).status, 200, 'the connection goes on');
+    },
+    'short',
+  );
   t.equal(counts.started, 0, 'a request that never went on was never started');
   await steer('short', 'unhold');
   t.equal((await proxy.send({ target: '/short' })).status, 200);

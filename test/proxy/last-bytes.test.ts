@@ -83,7 +83,10 @@ t.test('so is a tunnel whose two sides have ended', async (t) => {
     connection.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
     return 'taken';
   });
-  const client = await ask([['Connection', 'Upgrade'], ['Upgrade', 'echo']]);
+  const client = await ask([
+    ['Connection', 'Upgrade'],
+    ['Upgrade', 'echo'],
+  ]);
   const { connection } = await seen;
   client.end();
   await connection.closed();

@@ -7,7 +7,10 @@ import { eventually, sleep } from '../helpers/wait.ts';
 import { countedDuring, settledCounts } from './counts.ts';
 
 const backend = await RawUpstream.start(t);
-const proxy = await Proxy.start(t, { dataThreads: 1, upstreams: { web: catchAll({ v1: [backend.address] }, 'v1', { routes: [{ host: '*', path: '/app' }], health: { kind: 'none' } }) } });
+const proxy = await Proxy.start(t, {
+  dataThreads: 1,
+  upstreams: { web: catchAll({ v1: [backend.address] }, 'v1', { routes: [{ host: '*', path: '/app' }], health: { kind: 'none' } }) },
+});
 const { port } = proxy;
 
 /** The request that the backend sees next. */
@@ -121,7 +124,12 @@ t.test('answers go on as they are framed', async (t) => {
     else if (request.target === '/app/close') connection.socket.end('HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nuntil the end');
     else if (request.target === '/app/204') connection.write('HTTP/1.1 204 No Content\r\nX-Empty: yes\r\n\r\n');
     else if (request.target === '/app/304') connection.write('HTTP/1.1 304 Not Modified\r\nETag: "a"\r\nContent-Length: 10\r\n\r\n');
-    else connection.respond(200, 'sized', [['Date', 'Sun, 06 Nov 1994 08:49:37 GMT'], ['Set-Cookie', 'a=1'], ['set-cookie', 'b=2']]);
+    else
+      connection.respond(200, 'sized', [
+        ['Date', 'Sun, 06 Nov 1994 08:49:37 GMT'],
+        ['Set-Cookie', 'a=1'],
+        ['set-cookie', 'b=2'],
+      ]);
     await request.body;
   });
   using client = await RawClient.connect(port);
@@ -168,12 +176,22 @@ t.test('interim answers are passed on, up to ten', async (t) => {
     if (request.target === '/app/expect') {
       connection.write('HTTP/1.1 100 Continue\r\n\r\n');
       connection.respond(200, await request.body);
-    } else if (request.target === '/app/hints') connection.write(`${'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'.repeat(10)}HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n`);
+    } else if (request.target === '/app/hints')
+      connection.write(`${'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'.repeat(10)}HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n`);
     else connection.write(`${'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(11)}HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n`);
   });
   using client = await RawClient.connect(port);
   const seen = next();
-  client.write(requestBytes({ method: 'POST', target: '/app/expect', fields: [['Expect', '100-continue'], ['Content-Length', '4']] }));
+  client.write(
+    requestBytes({
+      method: 'POST',
+      target: '/app/expect',
+      fields: [
+        ['Expect', '100-continue'],
+        ['Content-Length', '4'],
+      ],
+    }),
+  );
   t.match(await client.takeUntil('\r\n\r\n'), /^HTTP\/1\.1 100 /, 'the body is asked for');
   t.equal(field(await seen, 'expect'), '100-continue');
   client.write('body');
@@ -207,7 +225,10 @@ t.test('trailers pass both ways', async (t) => {
   const response = await client.request({
     method: 'POST',
     target: '/app',
-    fields: [['TE', 'trailers'], ['Transfer-Encoding', 'chunked']],
+    fields: [
+      ['TE', 'trailers'],
+      ['Transfer-Encoding', 'chunked'],
+    ],
     body: '3\r\nabc\r\n0\r\nX-Check: 1\r\nHost: evil\r\n\r\n',
   });
   t.strictSame(response.trailers, [['X-Sum', '7']], 'but not those that would frame or route');
@@ -291,7 +312,8 @@ t.test('a body that the backend does not complete is not made to look complete',
 
 t.test('bytes that nobody asked for reach nobody', async (t) => {
   backend.use(async (request, connection) => {
-    if (request.target === '/app/evil-now') connection.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngoodHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison');
+    if (request.target === '/app/evil-now')
+      connection.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngoodHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison');
     else if (request.target === '/app/evil-later') {
       connection.respond(200, 'good');
       await sleep(40);

@@ -36,14 +36,18 @@ async function retriesCounted(): Promise<number> {
 
 t.test('while one of two backends is down, nobody notices', async (t) => {
   const before = await retriesCounted();
-  const counts = await countedDuring(proxy, async () => {
-    using client = await RawClient.connect(port);
-    for (let i = 0; i < 40; i++) {
-      const request: RequestSpec = i % 2 === 0 ? { target: '/half' } : { method: 'POST', target: '/half', body: 'x'.repeat(30_000) };
-      const response = await client.request(request);
-      if (response.status !== 200) t.fail(`request ${i}: ${response.status}`);
-    }
-  }, 'half');
+  const counts = await countedDuring(
+    proxy,
+    async () => {
+      using client = await RawClient.connect(port);
+      for (let i = 0; i < 40; i++) {
+        const request: RequestSpec = i % 2 === 0 ? { target: '/half' } : { method: 'POST', target: '/half', body: 'x'.repeat(30_000) };
+        const response = await client.request(request);
+        if (response.status !== 200) t.fail(`request ${i}: ${response.status}`);
+      }
+    },
+    'half',
+  );
   t.equal(counts.completed, 40);
   t.ok(counts.upstreamFailed >= 15, `${counts.upstreamFailed} attempts failed and were made again elsewhere`);
   t.equal(counts.started, counts.completed + counts.upstreamFailed);
@@ -58,14 +62,18 @@ t.test('a body larger than what is kept is sent on whole after a failed dial', a
 });
 
 t.test('all down: one more try after a moment, then 502', async (t) => {
-  const counts = await countedDuring(proxy, async () => {
-    const since = performance.now();
-    const response = await proxy.send({ target: '/down' });
-    const waited = performance.now() - since;
-    t.equal(response.status, 502);
-    t.match(field(response, 'proxy-status'), /error=connection_refused; details="dial-failed"/);
-    t.ok(waited >= 20, `after ${Math.round(waited)} ms`);
-  }, 'down');
+  const counts = await countedDuring(
+    proxy,
+    async () => {
+      const since = performance.now();
+      const response = await proxy.send({ target: '/down' });
+      const waited = performance.now() - since;
+      t.equal(response.status, 502);
+      t.match(field(response, 'proxy-status'), /error=connection_refused; details="dial-failed"/);
+      t.ok(waited >= 20, `after ${Math.round(waited)} ms`);
+    },
+    'down',
+  );
   t.match(counts, { started: 2, upstreamFailed: 2 });
 });
 
@@ -83,7 +91,10 @@ t.test('a backend that comes back within that moment answers', async (t) => {
 t.test('without retries the first failure is the answer', async (t) => {
   const statuses: number[] = [];
   for (let i = 0; i < 6; i++) statuses.push((await proxy.send({ target: '/never' })).status);
-  t.strictSame(statuses.toSorted((a, b) => a - b), [200, 200, 200, 502, 502, 502]);
+  t.strictSame(
+    statuses.toSorted((a, b) => a - b),
+    [200, 200, 200, 502, 502, 502],
+  );
 });
 
 /** Ends all connections to the odd backend, so that the next request is the first of its connection. */
@@ -107,7 +118,16 @@ t.test('a connection that was used before and is reset', async (t) => {
     [{ method: 'POST', target: '/odd', body: 'once' }, 502],
     [{ method: 'PATCH', target: '/odd', body: 'once' }, 502],
     [{ method: 'PUT', target: '/odd', body: Buffer.alloc(200_000) }, 502],
-    [{ target: '/odd', fields: [['Connection', 'Upgrade'], ['Upgrade', 'echo']] }, 502],
+    [
+      {
+        target: '/odd',
+        fields: [
+          ['Connection', 'Upgrade'],
+          ['Upgrade', 'echo'],
+        ],
+      },
+      502,
+    ],
   ] as [RequestSpec, number][]) {
     const name = `${request.method ?? 'GET'} ${request.fields === undefined ? '' : 'upgrade '}${request.body?.length ?? 0}`;
     odd.use(resetsReused);
@@ -177,11 +197,13 @@ t.test('retries after a reset have a budget: three at a time at least', async (t
     await eventually('the others are refused', () => refused >= 9);
     connection.respond(200, 'again');
   });
-  const statuses = await Promise.all(clients.map(async (client) => {
-    const { status } = await client.request({ target: '/budget' });
-    if (status === 502) refused++;
-    return status;
-  }));
+  const statuses = await Promise.all(
+    clients.map(async (client) => {
+      const { status } = await client.request({ target: '/budget' });
+      if (status === 502) refused++;
+      return status;
+    }),
+  );
   t.equal(retried, 3);
   t.equal(statuses.filter((status) => status === 200).length, 3);
   for (const client of clients) client.destroy();

@@ -16,12 +16,12 @@ const ROUTES: Record<string, { host?: string; path?: string }[]> = {
 };
 
 const names = Object.keys(ROUTES);
-const backends = await Promise.all(
-  names.map((name) => RawUpstream.start(t, (request, connection) => connection.respond(200, `${name} ${request.target}`))),
-);
+const backends = await Promise.all(names.map((name) => RawUpstream.start(t, (request, connection) => connection.respond(200, `${name} ${request.target}`))));
 const proxy = await Proxy.start(t, {
   dataThreads: 1,
-  upstreams: Object.fromEntries(names.map((name, i) => [name, catchAll({ v1: [backends[i].address] }, 'v1', { health: { kind: 'none' }, routes: ROUTES[name] })])),
+  upstreams: Object.fromEntries(
+    names.map((name, i) => [name, catchAll({ v1: [backends[i].address] }, 'v1', { health: { kind: 'none' }, routes: ROUTES[name] })]),
+  ),
 });
 
 /** Host, target, and which upstream answers; a number is a status. */

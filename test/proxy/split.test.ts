@@ -10,9 +10,7 @@ import { settledCounts, upstreamState } from './counts.ts';
 
 const CLIENTS = 400;
 const VERSIONS = ['v1', 'v2', 'v3'];
-const backends = await Promise.all(
-  VERSIONS.map((id) => RawUpstream.start(t, (_, connection) => connection.respond(200, id))),
-);
+const backends = await Promise.all(VERSIONS.map((id) => RawUpstream.start(t, (_, connection) => connection.respond(200, id))));
 const NAMES = ['by-address', 'by-cookie', 'by-header', 'maglev'];
 const policy = { health: { kind: 'none' }, rollback: { keep: '10m' } };
 const shape = (more: Record<string, unknown>, name: string): Record<string, unknown> =>
@@ -23,7 +21,12 @@ const proxy = await Proxy.start(t, {
     'by-address': shape({}, 'by-address'),
     'by-cookie': shape({ sticky: { cookie: 'sw' } }, 'by-cookie'),
     'by-header': shape({ sticky: { header: 'X-User' } }, 'by-header'),
-    maglev: catchAll({ v1: spread.map(({ address }) => address) }, 'v1', { health: { kind: 'none' }, balance: 'maglev', sticky: { header: 'X-User' }, routes: [{ path: '/maglev' }] }),
+    maglev: catchAll({ v1: spread.map(({ address }) => address) }, 'v1', {
+      health: { kind: 'none' },
+      balance: 'maglev',
+      sticky: { header: 'X-User' },
+      routes: [{ path: '/maglev' }],
+    }),
   },
 });
 
@@ -46,13 +49,18 @@ async function inBatches<T>(count: number, run: (i: number) => Promise<T>): Prom
 
 for (const name of NAMES.slice(0, 3)) {
   await proxy.admin(`/v1/upstreams/${name}/versions`, { body: { id: 'v2', backends: [backends[1].address] } });
-  await eventually(`${name}: v2 is on standby`, async () => (await upstreamState(proxy, name)).versions.some(({ id, phase }) => id === 'v2' && phase === 'standby'));
+  await eventually(`${name}: v2 is on standby`, async () =>
+    (await upstreamState(proxy, name)).versions.some(({ id, phase }) => id === 'v2' && phase === 'standby'),
+  );
 }
 
 /** Raises the weight of v2 and watches who is moved. */
 async function canary(t: Test, name: string, ask: (i: number) => Promise<string>): Promise<void> {
   let before = await inBatches(CLIENTS, ask);
-  t.ok(before.every((version) => version === 'v1'), 'all on v1 at first');
+  t.ok(
+    before.every((version) => version === 'v1'),
+    'all on v1 at first',
+  );
   for (const weight of [5, 25, 50]) {
     await split(name, { v2: weight, v1: 100 - weight });
     const now = await inBatches(CLIENTS, ask);
@@ -66,7 +74,10 @@ async function canary(t: Test, name: string, ask: (i: number) => Promise<string>
   }
   t.strictSame(await inBatches(CLIENTS, ask), before, 'asked again, everybody stays');
   await split(name, { v2: 100 });
-  t.ok((await inBatches(CLIENTS, ask)).every((version) => version === 'v2'), 'all on v2 in the end');
+  t.ok(
+    (await inBatches(CLIENTS, ask)).every((version) => version === 'v2'),
+    'all on v2 in the end',
+  );
 }
 
 t.test('by client address: a canary only moves clients forward', async (t) => {
@@ -92,17 +103,29 @@ t.test('by cookie', async (t) => {
     return response.body.toString();
   };
   await inBatches(CLIENTS, ask);
-  t.ok(cookies.every((cookie) => cookie.endsWith('.v1')), 'everybody has one');
+  t.ok(
+    cookies.every((cookie) => cookie.endsWith('.v1')),
+    'everybody has one',
+  );
   const first = [...cookies];
   await split('by-cookie', { v2: 50, v1: 50 });
-  t.ok((await inBatches(CLIENTS, ask)).every((version) => version === 'v1'), 'who is bound to a version that is live stays on it');
+  t.ok(
+    (await inBatches(CLIENTS, ask)).every((version) => version === 'v1'),
+    'who is bound to a version that is live stays on it',
+  );
   t.strictSame(cookies, first, 'and keeps the cookie');
   const fresh = await inBatches(CLIENTS, async () => versionOf({ target: '/by-cookie' }));
   const share = fresh.filter((version) => version === 'v2').length / CLIENTS;
   t.ok(Math.abs(share - 0.5) < 0.125, `of new clients ${share * 100} % come to v2`);
   await split('by-cookie', { v2: 100 });
-  t.ok((await inBatches(CLIENTS, ask)).every((version) => version === 'v2'), 'a cookie of a version that is gone heals');
-  t.ok(cookies.every((cookie, i) => cookie === first[i].replace('.v1', '.v2')), 'its key stays, its version is new');
+  t.ok(
+    (await inBatches(CLIENTS, ask)).every((version) => version === 'v2'),
+    'a cookie of a version that is gone heals',
+  );
+  t.ok(
+    cookies.every((cookie, i) => cookie === first[i].replace('.v1', '.v2')),
+    'its key stays, its version is new',
+  );
   for (const broken of ['sw=', 'sw=x', 'sw=0123456789abcdef.', 'sw=0123456789abcdef.v9', 'sw="0123456789abcdef.v2"', 'sw=0123456789abcdef.v2\x80']) {
     t.equal(await versionOf({ target: '/by-cookie', fields: [['Cookie', broken]] }), 'v2', `${JSON.stringify(broken)} is no reason to refuse`);
   }

@@ -17,8 +17,8 @@ t.teardown(() => sockets.close());
 const address = sockets.address();
 const socketsPort = typeof address === 'object' && address !== null ? address.port : 0;
 sockets.on('connection', (socket) => {
-  socket.on('message', (data, binary) => {
-    if (!binary && String(data as Buffer) === 'bye') socket.close(4001, 'as you wish');
+  socket.on('message', (data: Buffer, binary) => {
+    if (!binary && String(data) === 'bye') socket.close(4001, 'as you wish');
     else socket.send(data, { binary });
   });
 });
@@ -36,7 +36,13 @@ const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgra
 const LARGE = Buffer.alloc(6_000_000, 'tunnelled ');
 
 function upgrade(target: string): Buffer {
-  return requestBytes({ target, fields: [['Connection', 'Upgrade'], ['Upgrade', 'echo']] });
+  return requestBytes({
+    target,
+    fields: [
+      ['Connection', 'Upgrade'],
+      ['Upgrade', 'echo'],
+    ],
+  });
 }
 
 /** A raw tunnel, both ends of it. */
@@ -93,36 +99,40 @@ t.test('bytes sent together with the handshake are not lost', async (t) => {
 });
 
 t.test('each side may finish before the other, and slow ones get everything', async (t) => {
-  const counts = await countedDuring(proxy, async () => {
-    const { client, backend } = await open();
-    client.write('question');
-    client.end();
-    t.equal((await backend.take(8)).toString(), 'question');
-    t.equal(await backend.closed(), 'end');
-    client.socket.pause();
-    backend.write(LARGE);
-    backend.end();
-    await sleep(50);
-    client.socket.resume();
-    const all = await client.takeAll();
-    t.ok(all.equals(LARGE), `the client got ${all.length} of ${LARGE.length} bytes after its own end`);
-    t.equal(client.ending, 'end');
-    client.end();
+  const counts = await countedDuring(
+    proxy,
+    async () => {
+      const { client, backend } = await open();
+      client.write('question');
+      client.end();
+      t.equal((await backend.take(8)).toString(), 'question');
+      t.equal(await backend.closed(), 'end');
+      client.socket.pause();
+      backend.write(LARGE);
+      backend.end();
+      await sleep(50);
+      client.socket.resume();
+      const all = await client.takeAll();
+      t.ok(all.equals(LARGE), `the client got ${all.length} of ${LARGE.length} bytes after its own end`);
+      t.equal(client.ending, 'end');
+      client.end();
 
-    const second = await open();
-    second.backend.write('last words');
-    second.backend.end();
-    t.equal((await second.client.take(10)).toString(), 'last words');
-    t.equal(await second.client.closed(), 'end');
-    second.backend.socket.pause();
-    second.client.write(LARGE);
-    second.client.end();
-    await sleep(50);
-    second.backend.socket.resume();
-    await eventually('the backend has everything', () => second.backend.total >= LARGE.length);
-    t.ok(second.backend.pending.subarray(-LARGE.length).equals(LARGE), 'so did the backend after its own end');
-    t.equal(second.backend.ending, 'end');
-  }, 'raw');
+      const second = await open();
+      second.backend.write('last words');
+      second.backend.end();
+      t.equal((await second.client.take(10)).toString(), 'last words');
+      t.equal(await second.client.closed(), 'end');
+      second.backend.socket.pause();
+      second.client.write(LARGE);
+      second.client.end();
+      await sleep(50);
+      second.backend.socket.resume();
+      await eventually('the backend has everything', () => second.backend.total >= LARGE.length);
+      t.ok(second.backend.pending.subarray(-LARGE.length).equals(LARGE), 'so did the backend after its own end');
+      t.equal(second.backend.ending, 'end');
+    },
+    'raw',
+  );
   t.strictSame(counts, { started: 2, completed: 2, clientAborted: 0, upstreamFailed: 0, killed: 0 });
 });
 
@@ -162,16 +172,30 @@ t.test('an idle tunnel is closed', async (t) => {
 });
 
 t.test('who breaks a tunnel is counted', async (t) => {
-  t.match(await countedDuring(proxy, async () => {
-    const { client, backend } = await open();
-    client.reset();
-    t.not(await backend.closed(), 'open');
-  }, 'raw'), { started: 1, clientAborted: 1 });
-  t.match(await countedDuring(proxy, async () => {
-    const { client, backend } = await open();
-    backend.reset();
-    t.not(await client.closed(), 'open');
-  }, 'raw'), { started: 1, upstreamFailed: 1 });
+  t.match(
+    await countedDuring(
+      proxy,
+      async () => {
+        const { client, backend } = await open();
+        client.reset();
+        t.not(await backend.closed(), 'open');
+      },
+      'raw',
+    ),
+    { started: 1, clientAborted: 1 },
+  );
+  t.match(
+    await countedDuring(
+      proxy,
+      async () => {
+        const { client, backend } = await open();
+        backend.reset();
+        t.not(await client.closed(), 'open');
+      },
+      'raw',
+    ),
+    { started: 1, upstreamFailed: 1 },
+  );
 });
 
 t.test('a backend that does not switch answers like any other', async (t) => {
@@ -191,8 +215,16 @@ t.test('what is no upgrade is not passed as one', async (t) => {
   using client = await RawClient.connect(proxy.port);
   for (const fields of [
     [['Upgrade', 'echo']],
-    [['Connection', 'Upgrade, HTTP2-Settings'], ['Upgrade', 'h2c'], ['HTTP2-Settings', 'AAA']],
-    [['Connection', 'Upgrade'], ['Upgrade', 'echo'], ['Content-Length', '0']],
+    [
+      ['Connection', 'Upgrade, HTTP2-Settings'],
+      ['Upgrade', 'h2c'],
+      ['HTTP2-Settings', 'AAA'],
+    ],
+    [
+      ['Connection', 'Upgrade'],
+      ['Upgrade', 'echo'],
+      ['Content-Length', '0'],
+    ],
   ] as [string, string][][]) {
     const [seen, response] = await Promise.all([raw.request(raw.requests.length), client.request({ target: '/raw', fields })]);
     t.equal(response.status, 200);

@@ -22,7 +22,7 @@ function state(name: string, revision: number): UpstreamState {
 function revisions(dir: string): Record<string, number> {
   const { journal, states } = Journal.open(dir, NOW);
   journal.close();
-  return Object.fromEntries([...states].map(([name, { revision }]) => [name, revision]).sort());
+  return sorted(Object.fromEntries([...states].map(([name, { revision }]) => [name, revision])));
 }
 
 /** A disk that fails at its n-th change and at all that follow, as if the process had been killed there. */

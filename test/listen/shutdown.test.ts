@@ -1,0 +1,121 @@
+import t from 'tap';
+import { once } from 'node:events';
+import { WebSocket, WebSocketServer } from 'ws';
+import { field } from '../helpers/message.ts';
+import { catchAll, Proxy } from '../helpers/proxy.ts';
+import { RawClient, requestBytes } from '../helpers/raw_client.ts';
+import { RawUpstream } from '../helpers/raw_upstream.ts';
+import { eventually, sleep } from '../helpers/wait.ts';
+
+const DRAIN_MS = 4_500;
+
+const backend = await RawUpstream.start(t, async (request, connection) => {
+  await request.body;
+  if (request.target === '/slow') await sleep(700);
+  if (request.target === '/never') await connection.closed(20_000);
+  connection.respond(200, 'whole');
+});
+const sockets = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+await once(sockets, 'listening');
+t.teardown(() => sockets.close());
+const address = sockets.address();
+const socketsAddress = `127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
+
+function start(drain: string | number): Promise<Proxy> {
+  return Proxy.start(t, {
+    shutdown: { drain },
+    upstreams: {
+      web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' } }),
+      ws: catchAll({ v1: [socketsAddress] }, 'v1', { health: { kind: 'none' }, routes: [{ path: '/ws' }] }),
+    },
+  });
+}
+
+/** Short connections, one after another, until none can be made; gives back what went wrong after a connection was made. */
+async function visit(port: number, tally: { served: number }): Promise<string[]> {
+  const broken: string[] = [];
+  for (;;) {
+    let client: RawClient;
+    try {
+      client = await RawClient.connect(port);
+    } catch {
+      return broken;
+    }
+    try {
+      const response = await client.request({ fields: [['Connection', 'close']] });
+      if (response.status === 200 && response.body.toString() === 'whole') tally.served++;
+      else broken.push(`${response.status}`);
+    } catch (error) {
+      broken.push(String(error));
+    } finally {
+      client.destroy();
+    }
+  }
+}
+
+t.test('under load: what is in flight ends well, nobody who got a connection is turned away', async (t) => {
+  const proxy = await start('10s');
+  const kept = await RawClient.connect(proxy.port);
+  t.equal(field(await kept.request(), 'connection'), null);
+  const idle = await RawClient.connect(proxy.port);
+  await idle.request();
+  const tally = { served: 0 };
+  const visitors = Array.from({ length: 3 }, () => visit(proxy.port, tally));
+  await eventually('there is traffic', () => tally.served > 50);
+  const slow = proxy.send({ target: '/slow' });
+  const upload = await RawClient.connect(proxy.port);
+  upload.write(requestBytes({ method: 'POST', fields: [['Content-Length', '6']], body: 'abc' }));
+  await sleep(50);
+  proxy.process.child.kill('SIGTERM');
+  await eventually('/readyz says so', async () => (await proxy.admin('/readyz')).status === 503);
+  const last = await kept.request();
+  t.equal(field(last, 'connection'), 'close', 'a kept connection is told to end');
+  t.equal(last.body.toString(), 'whole');
+  t.equal(await kept.closed(), 'end');
+  upload.write('def');
+  t.equal((await upload.response('POST')).body.toString(), 'whole', 'an upload goes on');
+  t.equal((await slow).body.toString(), 'whole', 'so does a slow answer');
+  t.equal(await idle.closed(5_000), 'end', 'idle connections are closed');
+  const broken = (await Promise.all(visitors)).flat();
+  t.strictSame(broken, [], `of ${tally.served} short connections none was broken`);
+  t.strictSame(await proxy.process.wait(), { code: 0, signal: null });
+  t.match(proxy.process.stderr, /SIGTERM: draining, for up to 10 s[^]*every request was completed/);
+});
+
+t.test('what does not end is cut at the deadline, WebSockets politely before it', async (t) => {
+  const proxy = await start(DRAIN_MS);
+  const socket = new WebSocket(`ws://127.0.0.1:${proxy.port}/ws`);
+  await once(socket, 'open');
+  const stuck = await RawClient.connect(proxy.port);
+  stuck.write(requestBytes({ target: '/never' }));
+  await eventually('it is there', () => backend.requests.at(-1)?.target === '/never');
+  const asked = performance.now();
+  proxy.process.child.kill('SIGINT');
+  const [code] = (await once(socket, 'close')) as [number];
+  const after = performance.now() - asked;
+  t.equal(code, 1012, 'service restart');
+  t.ok(after > 1_000 && after < DRAIN_MS, `closed after ${Math.round(after)} ms of ${DRAIN_MS}`);
+  t.equal(stuck.ending, 'open');
+  const response = await stuck.response();
+  t.match([response.status, field(response, 'proxy-status'), field(response, 'connection')], [503, /details="drain-deadline"/, 'close']);
+  t.strictSame(await proxy.process.wait(), { code: 0, signal: null });
+  t.ok(performance.now() - asked >= DRAIN_MS - 200, 'not before the deadline');
+  t.match(proxy.process.stderr, /1 requests? w(as|ere) cut at the deadline/);
+});
+
+t.test('without work it ends at once, and a second signal ends it in any case', async (t) => {
+  const quiet = await start('10s');
+  const before = performance.now();
+  t.strictSame(await quiet.stop('SIGTERM', 3_000), { code: 0, signal: null });
+  t.ok(performance.now() - before < 2_500);
+  const busy = await start('20s');
+  const stuck = await RawClient.connect(busy.port);
+  stuck.write(requestBytes({ target: '/never' }));
+  await sleep(50);
+  busy.process.child.kill('SIGTERM');
+  await sleep(100);
+  t.equal(busy.process.running, true);
+  busy.process.child.kill('SIGTERM');
+  t.strictSame(await busy.process.wait(2_000), { code: 1, signal: null });
+  t.not(await stuck.closed(), 'open');
+});
