@@ -37,10 +37,10 @@ export class Finish {
       this.listening = false;
       for (const listener of this.listeners) listener.close();
     }
-    if (now - this.since > IDLE_MS) for (const client of clients) client.closeIdle();
+    if (now - this.since > IDLE_MS) for (const client of clients) client.closeIdle(now - IDLE_MS);
     if (!this.asked && now > this.until - GOODBYE_MS) this.askLong();
     if (now > this.until) this.cutAll();
-    if (!this.listening && clients.size === 0) this.end(0);
+    else if (!this.listening && clients.size === 0) this.end(0);
   }
 
   private askLong(): void {

@@ -8,6 +8,8 @@ import { adopt } from './_adopt.ts';
 
 const BACKLOG = 4096;
 const REFUSED_LINGER_MS = 1_000;
+const SHORT_TURN_MS = 0.03;
+const CLOSE_MS = 500;
 
 export interface ListenerSpec {
   readonly host: string;
@@ -22,6 +24,7 @@ export interface ListenerSpec {
 export class TcpListener {
   /** When a connection was last accepted, on the timer wheel's clock. */
   lastAccept = 0;
+  private accepted = 0;
   private readonly server: Server;
   private readonly ctx: Context;
 
@@ -29,6 +32,7 @@ export class TcpListener {
     this.ctx = ctx;
     this.server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) => {
       this.lastAccept = ctx.timers.now;
+      this.accepted++;
       if (ctx.clients.size < ctx.table.edge.limits.connections) {
         new ClientConnection(ctx, adopt(socket, ctx.reads), 'http');
         return;
@@ -56,10 +60,16 @@ export class TcpListener {
   }
 
   /**
-   * Stops listening. A connection that waits in the accept queue of a closed listener would be reset,
-   * so it closes right after the event loop has emptied that queue.
+   * Stops listening. Closing resets the connections that wait to be accepted, and the event loop accepts one a turn: so it
+   * closes after a turn that had none to accept and was too short for another to come, or when it has waited `CLOSE_MS` for one.
    */
-  close(): void {
-    setImmediate(() => this.server.close());
+  close(until: number = performance.now() + CLOSE_MS): void {
+    const { accepted } = this;
+    const before = performance.now();
+    setImmediate(() => {
+      const now = performance.now();
+      if ((this.accepted === accepted && now - before < SHORT_TURN_MS) || now > until) this.server.close();
+      else this.close(until);
+    });
   }
 }

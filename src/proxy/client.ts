@@ -48,6 +48,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   private closeAfter = false;
   private lingered = 0;
   private uploadPaused = false;
+  private idleSince: number;
 
   constructor(ctx: Context, socket: Socket, scheme: 'http' | 'https') {
     this.ctx = ctx;
@@ -68,6 +69,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     this.delivery = new Delivery(ctx, socket);
     this.exchange = new Exchange(ctx, this);
     own(socket, this);
+    this.idleSince = ctx.timers.now;
     ctx.clients.add(this);
     ctx.ledger.count(EDGE.connections, 1);
     ctx.ledger.count(EDGE.accepted, 1);
@@ -313,6 +315,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     if (!completed || this.state === STATE.closed) return this.close();
     if (this.closeAfter) return this.linger();
     this.state = STATE.head;
+    this.idleSince = this.ctx.timers.now;
     this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.keepAlive);
     if (!this.reading) this.readPending();
   }
@@ -338,9 +341,9 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     this.ctx.timers.arm(this.deadline, this.socket.writableLength > 0 ? this.ctx.table.edge.timeouts.body : LINGER_MS);
   }
 
-  /** Ends an idle connection: it has no request under way. */
-  closeIdle(): void {
-    if (this.isIdle) this.linger();
+  /** Ends the connection if it is idle, and was so at that time (on the wheel's clock). */
+  closeIdle(at: number): void {
+    if (this.isIdle && this.idleSince <= at) this.linger();
   }
 
   /** Ends it now. */
