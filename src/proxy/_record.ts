@@ -1,5 +1,6 @@
 import { REJECT } from '../errors/catalogue.ts';
 import type { Fault } from '../errors/catalogue.ts';
+import { FIELD } from '../http/fields.ts';
 import type { RequestHead } from '../http/request-head.ts';
 import { EDGE } from '../ledger/layout.ts';
 import { KIND, OUTCOME } from '../ledger/thread.ts';
@@ -44,6 +45,8 @@ export abstract class ExchangeRecord {
   protected claimed = false;
   private load: UpstreamLoad | null = null;
   private startedAt = 0;
+  /** X-Request-Id of a trusted proxy; it goes on instead of ours. */
+  private sentId = '';
   private method = '';
   private host = '';
   private target = '';
@@ -80,6 +83,8 @@ export abstract class ExchangeRecord {
   /** Takes what the access log will want; the head's bytes are gone by then. */
   protected describe(head: RequestHead | null, buf: Buffer): void {
     this.requestId = '';
+    const sent = head !== null && this.down.forwarder.trusted ? head.fields.find(FIELD.xRequestId) : -1;
+    this.sentId = sent === -1 ? '' : head!.fields.value(buf, sent);
     this.method = head === null ? '' : buf.toString('latin1', head.start, head.methodEnd);
     this.target = head === null ? '' : buf.toString('latin1', head.targetStart, head.targetEnd);
     this.host = head === null || head.authorityStart === -1 ? '' : buf.toString('latin1', head.authorityStart, head.authorityEnd);
@@ -168,7 +173,7 @@ export abstract class ExchangeRecord {
       version: this.version?.id ?? null,
       backend: this.backend?.address ?? null,
       retries: this.retries,
-      requestId: this.requestId,
+      requestId: this.sentId === '' ? this.requestId : this.sentId,
       reason: this.fault?.code ?? (aborted ? 'client-aborted' : null),
     };
   }
