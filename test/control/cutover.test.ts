@@ -26,7 +26,11 @@ t.test('a thread that nobody has told of the cutover sees it at its next request
       if (type === 'live' && version === to) ask().then(answered.resolve, answered.reject);
     });
     await control.operator.swap('web', { to, backends: addresses.map((address) => ({ address, weight: 1 })) }, CALLER);
-    t.strictSame(await answered.promise, clients.map(() => to), `everybody is with ${to} from that moment on`);
+    t.strictSame(
+      await answered.promise,
+      clients.map(() => to),
+      `everybody is with ${to} from that moment on`,
+    );
     off();
     const { counts, acks, generation } = await proxy.receipt('web', `v${n - 1}`);
     t.equal(counts.started, CLIENTS);

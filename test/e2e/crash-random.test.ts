@@ -8,7 +8,7 @@ import { Proxy } from '../helpers/proxy.ts';
 import { eventually, sleep } from '../helpers/wait.ts';
 import { randomFrom } from '../swap/random.ts';
 
-const ROUNDS = 18;
+const ROUNDS = 15;
 const SEED = Number(process.env.SEED ?? 20_260_214);
 const CANARY = [
   { weight: 30, hold: '50ms' },

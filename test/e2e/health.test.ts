@@ -6,6 +6,7 @@ import { Events } from '../helpers/events.ts';
 import { Proxy } from '../helpers/proxy.ts';
 import { Traffic } from '../helpers/traffic.ts';
 import { eventually, sleep } from '../helpers/wait.ts';
+import { verb } from './verb.ts';
 
 const HEALTH = { interval: '60ms', admitInterval: '20ms', timeout: '200ms', rise: 2, fall: 2 };
 
@@ -69,7 +70,7 @@ t.test('a backend that answers its probes with 500 is taken out, on all threads 
   const [out, on] = await world.share(traffic);
   t.ok(out <= 8 && on > 100, `${out} and ${on}`);
   t.match(await world.shown(), [{ available: false, lastProbe: { status: 500, ok: false } }, { available: true }]);
-  t.match((await world.proxy.cli(['status', 'web'])).stdout, new RegExp(`${world.addresses[0]} +.*unhealthy`));
+  t.match((await verb(world.proxy, 'status', 'web')).stdout, new RegExp(`${world.addresses[0]} +.*unhealthy`));
   await world.backends.health('v1', 'ok', world.addresses[0]);
   await world.is(0, 'healthy');
   t.ok((await world.share(traffic))[0] > 20, 'it is used again');
@@ -122,7 +123,7 @@ t.test('with fail open off, no healthy backend means 503 until one is back', asy
   t.match(refused.head, /\r\nRetry-After: \d+\r\n/i);
   t.match(refused.head, /\r\nProxy-Status: .*unavailable/i);
   t.equal((await world.backends.record('v1')).begun, begun);
-  t.match((await world.proxy.cli(['explain', 'web'])).stdout, /healthy/);
+  t.match((await verb(world.proxy, 'explain', 'web')).stdout, /healthy/);
   await world.backends.health('v1', 'ok', world.addresses[1]);
   await world.is(1, 'healthy');
   t.equal((await world.proxy.send()).status, 200);

@@ -177,11 +177,13 @@ t.test('told to end, the proxy lets requests finish, closes WebSockets with 1012
   using idle = await RawClient.connect(world.proxy.port);
   t.equal((await idle.request()).status, 200);
   await eventually('both', async () => (await world.backends.record('v1')).held === 2);
+  const asked = performance.now();
   const ended = world.proxy.stop('SIGTERM');
   await eventually('readyz to say so', async () => (await world.proxy.admin('/readyz')).status === 503);
-  const last = await idle.request();
-  t.equal(last.status, 200, 'a connection that was open may still ask');
-  t.match(last.head, /\r\nConnection: close\r\n/i);
+  const last = await idle.request().catch(() => null);
+  // An idle connection is closed after a second; on a busy machine we may have been slower than that.
+  if (last === null) t.ok(performance.now() - asked > 900 && idle.ending === 'end', 'closed, not reset');
+  else t.match(last, { status: 200, head: /\r\nConnection: close\r\n/i }, 'a connection that was open may still ask');
   t.equal((await slow).status, 200);
   t.equal((await eventually('the close', () => socket.closed, 6_000)).code, 1012);
   t.strictSame(await within(8_000, 'the end', ended), { code: 0, signal: null }, world.proxy.output);

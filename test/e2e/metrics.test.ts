@@ -3,6 +3,7 @@ import { Backends } from '../helpers/backends.ts';
 import { freePort } from '../helpers/ports.ts';
 import { Proxy } from '../helpers/proxy.ts';
 import { eventually } from '../helpers/wait.ts';
+import { verb } from './verb.ts';
 
 /** A series with its labels in the order of their names. */
 function sorted(name: string): string {
@@ -91,8 +92,8 @@ t.test('what is scraped is what has happened', async (t) => {
   t.ok((now.get('process_cpu_seconds_total') ?? 0) > 0 && (now.get('process_resident_memory_bytes') ?? 0) > 1e6, 'process metrics');
 
   const backendArgs = [...(await backends.listen('v2')), `127.0.0.1:${await freePort()}`].flatMap((address) => ['--backend', address]);
-  t.equal((await proxy.cli(['swap', 'web', '--to', 'v2', ...backendArgs, '--admission-timeout', '300ms'])).code, 1);
-  t.equal((await proxy.cli(['swap', 'web', '--to', 'v2', ...backendArgs.slice(0, 4), '--drain-timeout', '200ms', '--rollback-keep', '10m'])).code, 3);
+  t.equal((await verb(proxy, 'swap', 'web', '--to', 'v2', ...backendArgs, '--admission-timeout', '300ms')).code, 1);
+  t.equal((await verb(proxy, 'swap', 'web', '--to', 'v2', ...backendArgs.slice(0, 4), '--drain-timeout', '200ms', '--rollback-keep', '10m')).code, 3);
   t.equal((await held).status, 503);
   const kept = await scrape();
   t.equal(kept.get(`switchyard_killed_total{${web},kind="http"}`), 1);

@@ -11,6 +11,7 @@ import { Proxy } from '../helpers/proxy.ts';
 import { tempDir } from '../helpers/temp.ts';
 import { Traffic } from '../helpers/traffic.ts';
 import { eventually, sleep } from '../helpers/wait.ts';
+import { verb } from './verb.ts';
 
 const HEALTH = { interval: '100ms', admitInterval: '30ms' };
 
@@ -123,7 +124,7 @@ t.test('an upstream that comes back to the file has the state it had', async (t)
   const world = await start(t);
   const { proxy, backends, web } = world;
   const backendArgs = (await backends.listen('v2')).flatMap((address) => ['--backend', address]);
-  t.equal((await proxy.cli(['swap', 'web', '--to', 'v2', ...backendArgs])).code, 0);
+  t.equal((await verb(proxy, 'swap', 'web', '--to', 'v2', ...backendArgs)).code, 0);
   await proxy.stop();
   await upstreams(world, () => ({}));
   await proxy.restart();

@@ -7,6 +7,7 @@ import { Proxy } from '../helpers/proxy.ts';
 import type { AdminAnswer } from '../helpers/proxy.ts';
 import { Traffic } from '../helpers/traffic.ts';
 import { eventually } from '../helpers/wait.ts';
+import { verb } from './verb.ts';
 
 const HEALTH = { interval: '100ms', admitInterval: '30ms' };
 
@@ -57,7 +58,7 @@ t.test('the split can be set by hand, among versions that are admitted', async (
   const share = answers.filter((answer) => field(answer, 'x-version') === 'v2').length;
   t.ok(share > 25 && share < 75, `${share} of 200 clients are with v2 at 25 %`);
   t.equal((await split({ v2: 100 })).status, 200);
-  t.equal((await proxy.cli(['wait', 'web', 'v1', '--for', 'released'])).code, 0);
+  t.equal((await verb(proxy, 'wait', 'web', 'v1', '--for', 'released')).code, 0);
   await traffic.stop();
   t.strictSame(traffic.failed, []);
 });
@@ -128,7 +129,7 @@ t.test('one backend can be taken out by hand', async (t) => {
   const { proxy, backends, v1 } = world;
   const traffic = new Traffic({ port: proxy.port, clients: 8, slow: 0 });
   await eventually('both in use', async () => Object.keys((await backends.record('v1')).byPort).length === 2);
-  t.equal((await proxy.cli(['drain', 'web', v1[0]])).code, 0);
+  t.equal((await verb(proxy, 'drain', 'web', v1[0])).code, 0);
   const port = Number(v1[0].split(':')[1]);
   const before = (await backends.record('v1')).byPort[port];
   const seen = traffic.taken.length + 100;
@@ -141,21 +142,21 @@ t.test('one backend can be taken out by hand', async (t) => {
     shown.find(({ address }) => address === v1[0]),
     { available: false, health: 'healthy', inFlight: 0 },
   );
-  t.equal((await proxy.cli(['drain', 'web', '127.0.0.1:1'])).code, 2);
+  t.equal((await verb(proxy, 'drain', 'web', '127.0.0.1:1')).code, 2);
 });
 
 t.test('requests wait at the door while an upstream is held, and past the queue they are told to come back', async (t) => {
   const world = await start(t, { hold: { queue: 10, timeout: '10s' } });
   const { proxy, backends } = world;
-  t.equal((await proxy.cli(['hold', 'web'])).code, 0);
+  t.equal((await verb(proxy, 'hold', 'web')).code, 0);
   const { begun } = await backends.record('v1');
   const all = Array.from({ length: 30 }, () => proxy.send());
   const refused = await Promise.race(all);
   t.equal(refused.status, 503);
   t.match(refused.head, /\r\nRetry-After: \d+\r\n/i);
   t.equal((await backends.record('v1')).begun, begun, 'nothing passes');
-  t.match((await proxy.cli(['status', 'web'])).stdout, /held/);
-  t.equal((await proxy.cli(['unhold', 'web'])).code, 0);
+  t.match((await verb(proxy, 'status', 'web')).stdout, /held/);
+  t.equal((await verb(proxy, 'unhold', 'web')).code, 0);
   const statuses = (await Promise.all(all)).map(({ status }) => status);
   const waited = statuses.filter((status) => status === 200).length;
   t.ok(waited >= 1 && waited <= 10, `${waited} waited`);
@@ -165,12 +166,12 @@ t.test('requests wait at the door while an upstream is held, and past the queue 
 t.test('a swap while the upstream is held: who waited is served by the new version', async (t) => {
   const world = await start(t);
   const { proxy, backends } = world;
-  await proxy.cli(['hold', 'web']);
+  await verb(proxy, 'hold', 'web');
   const waiting = Array.from({ length: 5 }, () => proxy.send());
   await eventually('all at the door', async () => (await view(world, 'web')).waiting === 5);
   const backendArgs = (await backends.listen('v2')).flatMap((address) => ['--backend', address]);
-  t.equal((await proxy.cli(['swap', 'web', '--to', 'v2', ...backendArgs])).code, 0);
-  await proxy.cli(['unhold', 'web']);
+  t.equal((await verb(proxy, 'swap', 'web', '--to', 'v2', ...backendArgs)).code, 0);
+  await verb(proxy, 'unhold', 'web');
   t.strictSame(new Set((await Promise.all(waiting)).map((answer) => field(answer, 'x-version'))), new Set(['v2']));
   t.equal((await backends.record('v1')).begun, 0);
 });

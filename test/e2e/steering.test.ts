@@ -4,10 +4,10 @@ import type { SwapView, UpstreamView, VersionView } from '../../src/control/oper
 import { Backends } from '../helpers/backends.ts';
 import { Events } from '../helpers/events.ts';
 import { field } from '../helpers/message.ts';
-import type { NodeProcess } from '../helpers/process.ts';
 import { Proxy } from '../helpers/proxy.ts';
 import { Traffic } from '../helpers/traffic.ts';
 import { eventually, sleep } from '../helpers/wait.ts';
+import { Verb, verb as runVerb } from './verb.ts';
 
 class World {
   readonly proxy: Proxy;
@@ -40,13 +40,13 @@ class World {
     return (await this.proxy.admin(`/v1/upstreams/web/versions/${id}`)).json as VersionView;
   }
 
-  swap(...more: string[]): NodeProcess {
-    return this.proxy.cliProcess(['swap', 'web', '--to', 'v2', ...this.v2, ...more]);
+  swap(...more: string[]): Verb {
+    return new Verb(this.proxy, ['swap', 'web', '--to', 'v2', ...this.v2, ...more]);
   }
 
   /** The exit code of `switchyard VERB web …`. */
   async run(verb: string, ...more: string[]): Promise<number | null> {
-    return (await this.proxy.cli([verb, 'web', ...more])).code;
+    return (await runVerb(this.proxy, verb, 'web', ...more)).code;
   }
 
   /** The versions that answer 40 different clients, in their order. */
@@ -68,7 +68,7 @@ t.test('a canary goes through its steps by itself, and no client ever moves back
     }
     await sleep(20);
   }
-  t.equal((await run.exited).code, 0, run.stdout + run.stderr);
+  t.equal((await run.wait()).code, 0, run.stdout + run.stderr);
   t.match(run.stdout, /canary +5 %[^]*canary +25 %[^]*canary +50 %[^]*live[^]*drained[^]*released/);
   t.strictSame(wentBack, []);
   const { swap } = await world.web();
@@ -91,7 +91,7 @@ t.test('a canary without a hold waits to be promoted; a paused one waits, whatev
   t.equal(await world.run('promote'), 0);
   t.equal((await waiting.wait()).code, 0, waiting.stdout + waiting.stderr);
   const v3 = (await world.backends.listen('v3')).flatMap((address) => ['--backend', address]);
-  const held = world.proxy.cliProcess(['swap', 'web', '--to', 'v3', ...v3, '--canary', '50', '--hold', '600ms']);
+  const held = new Verb(world.proxy, ['swap', 'web', '--to', 'v3', ...v3, '--canary', '50', '--hold', '600ms']);
   await world.events.wait('step', 'v3');
   t.equal(await world.run('pause'), 0);
   await sleep(700);
@@ -159,7 +159,7 @@ t.test('a dry run shows the plan and changes nothing', async (t) => {
     after.versions.map(({ id }) => id),
     ['v1'],
   );
-  const refused = await world.proxy.cli(['swap', 'web', '--to', 'v9', '--dry-run']);
+  const refused = await runVerb(world.proxy, 'swap', 'web', '--to', 'v9', '--dry-run');
   t.equal(refused.code, 2, 'what would be refused is refused');
 });
 
@@ -188,10 +188,10 @@ t.test('a version can be registered first, and swapped to when it stands by', as
   const { status, headers } = await world.proxy.admin('/v1/upstreams/web/versions', { body: { id: 'v3', backends } });
   t.equal(status, 201);
   t.equal(headers.get('location'), '/v1/upstreams/web/versions/v3');
-  t.equal((await world.proxy.cli(['wait', 'web', 'v3', '--for', 'standby'])).code, 0);
+  t.equal((await runVerb(world.proxy, 'wait', 'web', 'v3', '--for', 'standby')).code, 0);
   t.strictSame(new Set(await world.answers()), new Set(['v1']));
   t.equal((await world.backends.record('v3')).begun, 0, 'no traffic while it stands by');
-  t.equal((await world.proxy.cli(['swap', 'web', '--to', 'v3'])).code, 0);
+  t.equal((await runVerb(world.proxy, 'swap', 'web', '--to', 'v3')).code, 0);
   t.strictSame(new Set(await world.answers()), new Set(['v3']));
 });
 
@@ -201,7 +201,7 @@ t.test('a version that is not live can be let go', async (t) => {
   await world.proxy.admin('/v1/upstreams/web/versions', { body: { id: 'v2', backends: await world.backends.listen('v2', 1) } });
   await world.events.wait('admitted', 'v2');
   t.equal(await world.run('drain', 'v2'), 0);
-  t.equal((await world.proxy.cli(['wait', 'web', 'v2', '--for', 'released'])).code, 0);
+  t.equal((await runVerb(world.proxy, 'wait', 'web', 'v2', '--for', 'released')).code, 0);
   await world.proxy.admin('/v1/upstreams/web/versions', { body: { id: 'v3', backends: await world.backends.listen('v3', 1, { health: 'fail' }) } });
   t.equal((await world.proxy.admin('/v1/upstreams/web/versions/v3', { method: 'DELETE' })).status, 200);
   t.match(await world.version('v3'), { phase: 'rejected', reason: /removed by/ });
