@@ -51,6 +51,8 @@ export class UpstreamDriver {
   private readonly listeners = new Set<(state: UpstreamState) => void>();
   private queue: Promise<unknown> = Promise.resolve();
   private closed = false;
+  /** The deadline that the timer is set for. */
+  private armedFor: number | null = null;
 
   constructor(state: UpstreamState, policy: UpstreamPolicy, ports: SwapPorts) {
     this.current = state;
@@ -277,7 +279,9 @@ export class UpstreamDriver {
   private arm(): void {
     const deadline = nextDeadline(this.current);
     if (deadline === null) this.timers.disarm('deadline');
-    else {
+    else if (deadline !== this.armedFor || !this.timers.has('deadline')) {
+      // One that is set already is left alone: with events more often than OVERDUE it would be put off for ever.
+      this.armedFor = deadline;
       const ms = deadline - this.ports.now();
       this.timers.arm('deadline', ms > 0 ? ms : OVERDUE, () => this.tick());
     }

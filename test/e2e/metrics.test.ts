@@ -54,6 +54,7 @@ t.test('what is scraped is what has happened', async (t) => {
   const held = proxy.send({ host, target: '/hold' }, 10_000);
   await eventually('the request', async () => (await backends.record('v1')).held === 1);
 
+  await eventually('the other connections to be closed', async () => (await scrape()).get('switchyard_client_connections') === 1);
   const now = await scrape();
   const web = 'upstream="web",version="v1"';
   const is = (name: string, value: number): void => void t.equal(now.get(name), value, name);
