@@ -74,4 +74,7 @@ t.test('the id in the log is the id that the backend knows', async (t) => {
   await from(TRUSTED, [['X-Request-Id', 'a-b-c']], '/id');
   const line = await eventually('its line', () => proxy.process.stdout.split('\n').find((text) => text.includes('"target":"/id"')));
   t.equal((JSON.parse(line) as { requestId: string }).requestId, 'a-b-c');
+  await from('127.0.0.8', [['X-Request-Id', 'a-b-c']], '/not-believed');
+  const other = await eventually('its line', () => proxy.process.stdout.split('\n').find((text) => text.includes('"target":"/not-believed"')));
+  t.match((JSON.parse(other) as { requestId: string }).requestId, /^[0-9a-f]{32}$/);
 });

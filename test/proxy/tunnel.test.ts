@@ -129,7 +129,7 @@ t.test('each side may finish before the other, and slow ones get everything', as
       second.backend.socket.resume();
       await eventually('the backend has everything', () => second.backend.total >= LARGE.length);
       t.ok(second.backend.pending.subarray(-LARGE.length).equals(LARGE), 'so did the backend after its own end');
-      t.equal(second.backend.ending, 'end');
+      t.equal(await second.backend.closed(), 'end');
     },
     'raw',
   );
