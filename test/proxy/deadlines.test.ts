@@ -21,10 +21,10 @@ const waiting = await Promise.all(Array.from({ length: 4 }, () => RawClient.conn
 if (!waiting.includes(null)) throw new Error('the deaf backend still takes connections');
 t.teardown(() => waiting.forEach((connection) => connection?.destroy()));
 
-const quick = { health: { kind: 'none' }, retries: { attempts: 0 }, timeouts: { dial: '300ms', head: '400ms', idle: '400ms' } };
+const quick = { health: { kind: 'none' }, retries: { attempts: 0 }, timeouts: { dial: '300ms', head: '600ms', idle: '1s' } };
 const proxy = await Proxy.start(t, {
   dataThreads: 1,
-  timeouts: { clientHead: '400ms', keepAlive: '600ms', body: '400ms' },
+  timeouts: { clientHead: '500ms', keepAlive: '1200ms', body: '1s' },
   upstreams: {
     web: catchAll({ v1: [backend.address] }, 'v1', quick),
     deaf: catchAll({ v1: [`127.0.0.1:${deafPort}`] }, 'v1', { ...quick, routes: [{ path: '/deaf' }] }),
@@ -84,7 +84,7 @@ t.test('deadlines of the client', async (t) => {
       using client = await RawClient.connect(port);
       t.equal((await client.request()).status, 200);
       const waited = await taken(() => client.closed(3_000));
-      t.ok(waited > 450, `closed after ${Math.round(waited)} ms, not by the deadline of a head`);
+      t.ok(waited > 600, `closed after ${Math.round(waited)} ms, not by the deadline of a head`);
       t.equal(client.ending, 'end');
       t.equal(client.pending.length, 0);
     }),
