@@ -43,6 +43,8 @@ export async function serve(options: ServeOptions): Promise<number> {
   const { loaded, watch } = await loadWatched(configFile, hear, tell);
   const config = override(loaded, overrides);
   process.on('SIGHUP', hear);
+  // Who reads what is printed may go away; the proxy stays. Unheard, the error of one line would be told in the next, for ever.
+  for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error').on('error', () => undefined);
   // The data plane works on without this thread: what goes wrong here is told, and does not end it.
   process.on('uncaughtException', (error) => tell('error', `control plane: ${error.stack ?? error.message}`));
   process.on('unhandledRejection', (reason) => tell('error', `control plane: ${reason instanceof Error ? reason.stack : String(reason)}`));
@@ -61,7 +63,7 @@ export async function serve(options: ServeOptions): Promise<number> {
     tell('info', `${signal}: draining, for up to ${config.shutdown.drain / 1000} s; once more to end at once`);
     const cut = await control.stop();
     await admin.close();
-    tell('info', cut === 0 ? 'every request was completed' : `${cut} requests were cut at the deadline`);
+    tell('info', cut === 0 ? 'every request was completed' : `${cut} ${cut === 1 ? 'request was' : 'requests were'} cut at the deadline`);
     return 0;
   } finally {
     watch.close();

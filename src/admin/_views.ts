@@ -18,6 +18,7 @@ const Backend = z.object({
   health: z.enum(['unknown', 'healthy', 'unhealthy', 'stopping']),
   available: z.boolean(),
   ejected: z.boolean(),
+  stopped: z.boolean().meta({ description: 'taken out of the rotation by an operator' }),
   inFlight: Whole,
   openSockets: Whole,
   requests: Whole,

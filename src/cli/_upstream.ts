@@ -38,9 +38,9 @@ export function versionLines(versions: readonly VersionView[], paint: Paint, now
 }
 
 function backendLines(version: VersionView, paint: Paint): string[] {
-  const rows = version.backends.map(({ address, weight, health, available, ejected, inFlight, openSockets, requests, lastProbe }) => {
+  const rows = version.backends.map(({ address, weight, health, available, ejected, stopped, inFlight, openSockets, requests, lastProbe }) => {
     const colour = health === 'healthy' ? 'green' : health === 'unhealthy' ? 'red' : 'yellow';
-    const use = ejected ? paint('red', 'ejected') : available ? 'yes' : paint('yellow', 'no');
+    const use = stopped ? paint('yellow', 'stopped') : ejected ? paint('red', 'ejected') : available ? 'yes' : paint('yellow', 'no');
     const probe = lastProbe === null ? '-' : `${lastProbe.error ?? lastProbe.status ?? 'ok'}, ${Math.round(lastProbe.ms)} ms`;
     return [address, String(weight), paint(colour, health), use, String(inFlight), String(openSockets), String(requests), probe];
   });

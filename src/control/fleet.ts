@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { UpstreamConfig } from '../config/config.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import { emptyCounts } from '../ledger/control.ts';
@@ -32,6 +33,8 @@ export interface FleetParts {
 export interface Served {
   config: UpstreamConfig;
   readonly driver: UpstreamDriver;
+  /** Row of the upstream in the ledger (requests that wait). */
+  readonly slot: number;
 }
 
 /** All upstreams. */
@@ -66,19 +69,21 @@ export class Fleet {
     const { name, policy } = config;
     const state = this.recorded.get(name) ?? null;
     this.recorded.delete(name);
-    const ports = this.ports(name);
-    const driver = new UpstreamDriver(state ?? emptyState(name), policy, ports);
-    const served: Served = { config, driver };
+    const slot = this.parts.ledger.takeSlots(1)?.at(0);
+    if (slot === undefined) throw new Refusal(REFUSAL.slotsExhausted);
+    const driver = new UpstreamDriver(state ?? emptyState(name), policy, this.ports(name, slot));
+    const served: Served = { config, driver, slot };
     this.served.set(name, served);
     driver.changed((now) => this.remember(now));
     if (state !== null) await driver.recover();
     else await this.seed(served);
   }
 
-  private async seed({ config, driver }: Served): Promise<void> {
+  private async seed({ config, driver, slot }: Served): Promise<void> {
     const asker = { by: 'config' };
     const { live, versions } = config;
-    if (live === null) await this.parts.publisher.publish(config.name, tableOf(driver.state, config.policy));
+    // Its routes are its own from the start: until something is live, they are answered 503, and not by another upstream.
+    await this.parts.publisher.publish(config.name, tableOf(driver.state, config.policy, slot));
     for (const version of versions) {
       if (version.id === live) await driver.seed(version, randomUUID(), asker);
       else await driver.register(version, asker);
@@ -87,19 +92,19 @@ export class Fleet {
 
   /** Takes an upstream down: unroutable at once; what is in flight ends, or is cut at its drain deadline. */
   async remove(name: string): Promise<void> {
-    const { driver, config } = this.get(name);
+    const { driver, config, slot } = this.get(name);
     const { versions } = driver.state;
     this.served.delete(name);
     this.latest.delete(name);
     await driver.close();
-    this.parts.journal.remove(name);
     const generation = await this.parts.publisher.publish(name, null);
-    this.letGo(name, versions, config.policy, generation).catch((error: unknown) => {
+    this.parts.journal.remove(name);
+    this.letGo(name, versions, slot, config.policy, generation).catch((error: unknown) => {
       this.parts.emit({ type: 'error', upstream: name, version: null, data: { error: String(error) } });
     });
   }
 
-  private async letGo(name: string, versions: readonly Version[], policy: UpstreamPolicy, generation: number): Promise<void> {
+  private async letGo(name: string, versions: readonly Version[], slot: number, policy: UpstreamPolicy, generation: number): Promise<void> {
     const { threads, ledger, vitals } = this.parts;
     await threads.acked(generation);
     const since = Date.now();
@@ -119,23 +124,21 @@ export class Fleet {
       }
       await new Promise((resolve) => setTimeout(resolve, IDLE_POLL_MS));
     }
+    // Requests that waited are turned away just after the ack: by now they are.
+    await new Promise((resolve) => setTimeout(resolve, IDLE_POLL_MS));
+    ledger.freeSlot(slot);
   }
 
   /** Puts another policy in force. */
   async change(config: UpstreamConfig, by: string, ifMatch?: number): Promise<void> {
     const served = this.get(config.name);
-    const before = served.config;
-    // The publish that follows reads it from here.
+    await served.driver.setPolicy(config.policy, { by, ifMatch });
+    const sameHealth = isDeepStrictEqual(served.config.policy.health, config.policy.health);
     served.config = config;
-    try {
-      await served.driver.setPolicy(config.policy, { by, ifMatch });
-    } catch (error) {
-      served.config = before;
-      throw error;
-    }
     for (const version of served.driver.state.versions) {
-      const mode = version.phase === 'admitting' ? 'admitting' : 'steady';
-      this.parts.vitals.probe(config.name, version, config.policy, mode);
+      // An admission begins anew only when what it asks for has changed.
+      if (sameHealth) this.parts.vitals.decideBy(config.name, version, config.policy);
+      else this.parts.vitals.probe(config.name, version, config.policy, version.phase === 'admitting' ? 'admitting' : 'steady');
     }
   }
 
@@ -166,16 +169,16 @@ export class Fleet {
     const before = this.swaps.get(swap.id)?.swap;
     this.swaps.set(swap.id, { upstream: name, swap });
     if (this.swaps.size > REMEMBERED_SWAPS) this.swaps.delete(this.swaps.keys().next().value!);
-    if (before?.state === swap.state || !isOutcome(swap.state)) return;
+    // A seed is no swap; and what ended in an earlier life of the proxy was counted then.
+    if (swap.kind === 'seed' || before === undefined || isOutcome(before.state) || !isOutcome(swap.state)) return;
     const outcomes = this.outcomes.get(name) ?? {};
     outcomes[swap.state] = (outcomes[swap.state] ?? 0) + 1;
     this.outcomes.set(name, outcomes);
   }
 
   /** What the life of a swap gets of the world. */
-  private ports(name: string): SwapPorts {
+  private ports(name: string, slot: number): SwapPorts {
     const { ledger, journal, publisher, threads, vitals, emit } = this.parts;
-    const policy = (): UpstreamPolicy => this.get(name).config.policy;
     return {
       now: Date.now,
       after: (ms, run) => {
@@ -183,11 +186,11 @@ export class Fleet {
         return () => clearTimeout(timer);
       },
       record: (state, why) => journal.record(state, why),
-      publish: (state) => publisher.publish(name, tableOf(state, policy())),
+      publish: (state, policy) => publisher.publish(name, tableOf(state, policy, slot)),
       acked: (generation) => threads.acked(generation),
-      probe: (version, mode) => vitals.probe(name, version, policy(), mode),
+      probe: (version, mode, policy) => vitals.probe(name, version, policy, mode),
       health: (version) => vitals.health(name, version),
-      trust: (version, addresses) => vitals.trust(name, version, policy(), addresses),
+      trust: (version, addresses, policy) => vitals.trust(name, version, policy, addresses),
       counts: (version) => this.counts(version),
       peak: (version) => ledger.peak(version.slot),
       idle: (version) => ledger.isIdle(slotsOf(version)),

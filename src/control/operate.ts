@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { parseUpstream, refuseRouteConflicts } from '../config/parse.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
-import { EDGE } from '../ledger/layout.ts';
 import type { ControlLedger } from '../ledger/control.ts';
 import { isAdmitted } from '../pool/phase.ts';
 import type { PastVersion, Receipt, UpstreamState } from '../pool/upstream.ts';
@@ -56,10 +55,8 @@ export class Operator implements Operations {
 
   async deleteUpstream(name: string, { by, ifMatch }: Caller): Promise<void> {
     const { fleet, declared, events } = this.parts;
-    const { revision, changedBy, swap } = this.state(name);
-    if (ifMatch !== undefined && ifMatch !== revision) {
-      throw new Refusal(REFUSAL.stale, `Upstream ${name} is at revision ${revision}, changed by ${changedBy}; not at ${ifMatch}.`, { revision, changedBy });
-    }
+    this.refuseStale(name, ifMatch);
+    const { swap } = this.state(name);
     if (swap !== null && swap.kind !== 'seed' && !this.swapById(swap.id).finished)
       throw new Refusal(REFUSAL.swapRunning, `A swap of ${name} is running; abort it first.`, { swap: swap.id });
     declared.remove(name);
@@ -149,11 +146,19 @@ export class Operator implements Operations {
     return this.upstream(name);
   }
 
-  async drainBackend(name: string, address: string, { by }: Caller): Promise<UpstreamView> {
-    this.state(name);
-    if (!this.parts.vitals.stop(name, address)) throw new Refusal(REFUSAL.notFound, `No version of ${name} has a backend ${address}.`);
+  async drainBackend(name: string, address: string, { by, ifMatch }: Caller): Promise<UpstreamView> {
+    this.refuseStale(name, ifMatch);
+    const result = this.parts.vitals.stop(name, address);
+    if (result === 'none') throw new Refusal(REFUSAL.notFound, `No version of ${name} has a backend ${address}.`);
+    if (result === 'last') throw new Refusal(REFUSAL.notNow, `${address} is the last available backend of its version; swap to another version instead.`);
     this.parts.events.emit({ type: 'health', upstream: name, version: null, data: { by, backend: address, health: 'stopped by an operator' } });
     return this.upstream(name);
+  }
+
+  private refuseStale(name: string, ifMatch: number | undefined): void {
+    const { revision, changedBy } = this.state(name);
+    if (ifMatch === undefined || ifMatch === revision) return;
+    throw new Refusal(REFUSAL.stale, `Upstream ${name} is at revision ${revision}, changed by ${changedBy}; not at ${ifMatch}.`, { revision, changedBy });
   }
 
   receipt(name: string, id: string): Receipt {
@@ -248,7 +253,8 @@ export class Operator implements Operations {
       available: (slot) => ledger.available(slot),
       health: (version) => vitals.health(name, version),
       isEjected: (version, address) => vitals.isEjected(name, version.id, address),
-      waiting: () => ledger.edge(EDGE.held),
+      isStopped: (version, address) => vitals.isStopped(name, version.id, address),
+      waiting: () => ledger.waiting(fleet.get(name).slot),
     };
   }
 }

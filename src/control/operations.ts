@@ -18,6 +18,8 @@ export interface BackendView {
   /** Whether the data plane may use it now. */
   available: boolean;
   ejected: boolean;
+  /** Taken out of the rotation by an operator. */
+  stopped: boolean;
   inFlight: number;
   openSockets: number;
   requests: number;

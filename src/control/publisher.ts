@@ -112,11 +112,11 @@ export class Publisher {
 }
 
 /** What the data plane needs of an upstream: the versions with weight, in the order of the split, then those on standby. */
-export function tableOf(state: UpstreamState, policy: UpstreamPolicy): TableUpstream {
+export function tableOf(state: UpstreamState, policy: UpstreamPolicy, slot: number): TableUpstream {
   const live = state.split.map(({ version }) => state.versions.find(({ id }) => id === version)).filter((version) => version !== undefined);
   const standby = state.versions.filter(({ id, phase }) => phase === 'standby' && weightOf(state.split, id) === 0);
   const versions = [...live, ...standby].map((version) => versionOf(version, weightOf(state.split, version.id)));
-  return { name: state.name, policy, held: state.held, versions };
+  return { name: state.name, slot, policy, held: state.held, versions };
 }
 
 function versionOf({ id, slot, phase, backends }: Version, weight: number): TableVersion {

@@ -8,7 +8,7 @@ const ENTRY = new URL(import.meta.url.endsWith('.ts') ? '../data/thread.ts' : '.
 /** A thread that answers nothing for so long is presumed dead: it is ended and replaced. */
 const ANSWER_MS = 5_000;
 const ACK_POLL_MS = 2;
-/** A thread that dies soon after its birth is replaced more and more slowly. */
+/** A thread that dies soon after its birth, again and again, is replaced more and more slowly. */
 const REBIRTH_MS = 100;
 const MOST_REBIRTH_MS = 5_000;
 const GROWN_UP_MS = 10_000;
@@ -84,13 +84,15 @@ export class DataThreads {
     else if (message.type === 'prepared') cell.prepared = message.generation;
     else if (message.type === 'log') this.parts.onLog(message.batch);
     else if (message.type === 'stopped') Object.assign(cell, { stopped: true, cut: message.cut });
-    else if (message.type === 'listen-failed') this.failListen(message.listener, message.code);
+    else if (message.type === 'listen-failed') this.failListen(cell, message.listener, message.code);
     for (const wake of cell.waiters) wake();
   }
 
-  private failListen({ host, port }: ListenerSpec, code: string): void {
+  private failListen(cell: Cell, { host, port }: ListenerSpec, code: string): void {
     const why = code === 'EADDRINUSE' ? 'another process listens on it already' : code;
-    this.listenFailed?.(new Error(`cannot listen on ${host}:${port}: ${why}`));
+    if (this.listenFailed !== null) this.listenFailed(new Error(`cannot listen on ${host}:${port}: ${why}`));
+    // One that was born later is no use without a listener: it is ended, and tried again.
+    else void cell.worker.terminate();
   }
 
   private died(thread: number, cell: Cell, reason: string): void {
@@ -110,7 +112,7 @@ export class DataThreads {
         this.rebirths.delete(timer);
         if (!this.ending) this.cells[thread] = this.birth(thread, deaths);
       },
-      deaths === 0 ? 0 : Math.min(MOST_REBIRTH_MS, REBIRTH_MS * 2 ** deaths),
+      deaths <= 1 ? 0 : Math.min(MOST_REBIRTH_MS, REBIRTH_MS * 2 ** deaths),
     );
     this.rebirths.add(timer);
   }

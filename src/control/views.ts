@@ -12,7 +12,8 @@ export interface Observed {
   available(slot: number): boolean;
   health(version: Version): ReadonlyMap<string, BackendHealth>;
   isEjected(version: Version, address: string): boolean;
-  /** Requests that wait at the doors of all upstreams. */
+  isStopped(version: Version, address: string): boolean;
+  /** Requests that wait at the door of the upstream. */
   waiting(): number;
 }
 
@@ -22,7 +23,7 @@ export function upstreamView(state: UpstreamState, observed: Observed): Upstream
     revision: state.revision,
     split: splitRecord(state.split),
     held: state.held,
-    waiting: state.held ? observed.waiting() : 0,
+    waiting: observed.waiting(),
     versions: state.versions.map((version) => versionView(state, version, observed)),
     swap: state.swap === null ? null : swapView(state, state.swap, observed),
   };
@@ -55,6 +56,7 @@ function backendView(version: Version, { address, weight, slot }: Version['backe
     health: health?.health ?? 'unknown',
     available: observed.available(slot),
     ejected: observed.isEjected(version, address),
+    stopped: observed.isStopped(version, address),
     inFlight: counts.inFlight,
     openSockets: counts.openSockets,
     requests: counts.started,
@@ -84,6 +86,7 @@ export function pastView({ version, receipt, reason }: PastVersion): VersionView
       health: 'unknown',
       available: false,
       ejected: false,
+      stopped: false,
       inFlight: 0,
       openSockets: 0,
       requests: 0,

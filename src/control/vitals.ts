@@ -69,6 +69,13 @@ export class Vitals {
     this.assess(entry);
   }
 
+  /** Another policy, which asks the same of probes. */
+  decideBy(upstream: string, version: Version, policy: UpstreamPolicy): void {
+    const entry = this.entry(upstream, version, policy);
+    entry.policy = policy;
+    this.assess(entry);
+  }
+
   trust(upstream: string, version: Version, policy: UpstreamPolicy, addresses: readonly string[]): void {
     const entry = this.entry(upstream, version, policy);
     const now = performance.now();
@@ -76,16 +83,29 @@ export class Vitals {
     this.assess(entry);
   }
 
-  /** An operator's soft stop, and its end. @returns false when there is no such backend. */
-  stop(upstream: string, address: string): boolean {
-    let found = false;
-    for (const entry of this.watched.values()) {
-      if (entry.upstream !== upstream || !entry.version.backends.some((backend) => backend.address === address)) continue;
+  /**
+   * An operator's soft stop: until its version goes, or the proxy is started again.
+   * @returns `none` when there is no such backend, `last` when a version with traffic would have none left.
+   */
+  stop(upstream: string, address: string): 'stopped' | 'none' | 'last' {
+    const having = [...this.watched.values()].filter(
+      (entry) => entry.upstream === upstream && entry.version.backends.some((backend) => backend.address === address),
+    );
+    if (having.length === 0) return 'none';
+    const last = having.some(({ version }) => {
+      const available = version.backends.filter(({ slot }) => this.parts.ledger.available(slot));
+      return available.length === 1 && available[0].address === address;
+    });
+    if (last) return 'last';
+    for (const entry of having) {
       entry.stopped.add(address);
       this.assess(entry);
-      found = true;
     }
-    return found;
+    return 'stopped';
+  }
+
+  isStopped(upstream: string, version: string, address: string): boolean {
+    return this.watched.get(versionKey(upstream, version))?.stopped.has(address) === true;
   }
 
   /** Does nothing when another version has come under the same name since. */

@@ -61,7 +61,7 @@ export class Intake {
     const ends = live.map((version) => (end += (version.weight * BUCKETS) / 100));
     const load = this.loads.get(spec.name) ?? { active: 0, retrying: 0 };
     this.loads.set(spec.name, load);
-    return { name: spec.name, policy: spec.policy, held: spec.held, live, ends, seed: hashText(spec.name), load };
+    return { name: spec.name, slot: spec.slot, policy: spec.policy, held: spec.held, live, ends, seed: hashText(spec.name), load };
   }
 
   private version(spec: TableVersion, upstream: TableUpstream): VersionTarget {

@@ -11,7 +11,7 @@ import type { Prepared } from './intake.ts';
 import type { FromThread, ThreadBirth, ToThread } from './messages.ts';
 import { TICK_MS, Wheel } from './wheel.ts';
 
-/** What a peer may take to hang up after it was asked to; closes are spread so that the last still has this long. */
+/** What a peer may take at most to hang up after it was asked to; closes are spread so that the last still has its time. */
 const GOODBYE_MS = 2_000;
 
 /** Entry of a data thread: its listeners, its upstream connections, the current table. No I/O but proxying. */
@@ -83,7 +83,8 @@ class DataThread {
       for (const connection of backend.idle.splice(0)) connection.destroy();
     }
     for (const backend of next.warm) if (backend.idle.length === 0) UpstreamConnection.warm(this.ctx, backend);
-    this.ctx.hold.release();
+    // Not now: a request may be in the middle of its pick, and its head in the scratch that another would use.
+    queueMicrotask(() => this.ctx.hold.release());
   }
 
   private async listen(specs: readonly ListenerSpec[]): Promise<void> {
@@ -109,11 +110,12 @@ class DataThread {
         if (kind === 'requests') client.exchange.kill();
       } else if (kind === 'tunnels') long.push(client.exchange);
     }
-    const window = Math.max(0, spreadMs - GOODBYE_MS);
+    const goodbye = Math.min(GOODBYE_MS, Math.max(spreadMs / 2, TICK_MS));
+    const window = Math.max(0, spreadMs - goodbye);
     for (const [i, exchange] of long.entries()) {
       const close = (): void => {
         const found = exchange.inFlightOn(versionSlot);
-        if (found !== null && found !== KIND.http) exchange.closePolitely(GOODBYE_MS);
+        if (found !== null && found !== KIND.http) exchange.closePolitely(goodbye);
       };
       setTimeout(close, (window * i) / long.length);
     }

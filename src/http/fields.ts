@@ -33,6 +33,7 @@ export const FIELD = {
   xRealIp: 27,
   authorization: 28,
   cacheControl: 29,
+  contentEncoding: 30,
 } as const;
 
 const NAMES: readonly [string, number][] = [
@@ -64,6 +65,7 @@ const NAMES: readonly [string, number][] = [
   ['x-real-ip', FIELD.xRealIp],
   ['authorization', FIELD.authorization],
   ['cache-control', FIELD.cacheControl],
+  ['content-encoding', FIELD.contentEncoding],
 ];
 
 interface KnownName {

@@ -179,6 +179,13 @@ export class ControlLedger {
     return sum;
   }
 
+  /** Requests that wait at the door of the upstream with this slot. */
+  waiting(slot: number): number {
+    let sum = 0;
+    for (let thread = 0; thread < this.threads; thread++) sum += this.i32[this.gaugeRow(thread, slot) + GAUGE.waiting];
+    return sum;
+  }
+
   /** Failures in a row that the threads have seen on this slot; a success on one thread ends that thread's run only. */
   failuresInRow(slot: number): number {
     let sum = 0;
@@ -235,7 +242,6 @@ export class ControlLedger {
       this.i32[gauges + GAUGE.peak] = peak;
     }
     this.f64[this.layout.edge + thread * EDGES + EDGE.connections] = 0;
-    this.f64[this.layout.edge + thread * EDGES + EDGE.held] = 0;
     return lost;
   }
 

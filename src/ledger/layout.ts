@@ -16,7 +16,7 @@
 import { FAILURE_LIST, REJECT_LIST } from '../errors/catalogue.ts';
 
 /** Gauges of a (thread, slot). */
-export const GAUGE = { inFlight: 0, openSockets: 1, streams: 2, tunnels: 3, peak: 4, failuresInRow: 5 } as const;
+export const GAUGE = { inFlight: 0, openSockets: 1, streams: 2, tunnels: 3, peak: 4, failuresInRow: 5, waiting: 6 } as const;
 export const GAUGES = 8;
 
 /** Latency bins: one under 128 µs, two per octave up to 12.6 s, and one for all that is slower. */
@@ -63,7 +63,7 @@ export const COUNTER = {
 export const COUNTERS = 72;
 
 /** Counters of a thread as a whole. `rejected` is the first of a run that follows REJECT_LIST. */
-export const EDGE = { connections: 0, accepted: 1, retries: 2, held: 3, retriesRefused: 4, rejected: 8 } as const;
+export const EDGE = { connections: 0, accepted: 1, retries: 2, retriesRefused: 3, rejected: 8 } as const;
 export const EDGES = 64;
 
 if (FAILURE_LIST.length > COUNTER.bins - COUNTER.failures) throw new Error('ledger: no room for all failures');

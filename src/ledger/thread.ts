@@ -133,6 +133,11 @@ export class ThreadLedger {
     this.i32[this.gauges + slot * GAUGES + GAUGE.openSockets] += change;
   }
 
+  /** A request waits at the door of the upstream with this slot, or leaves it. */
+  waiting(slot: number, change: 1 | -1): void {
+    this.i32[this.gauges + slot * GAUGES + GAUGE.waiting] += change;
+  }
+
   /** Counts a refused request by its position in REJECT_LIST. */
   rejected(reject: number): void {
     this.f64[this.edge + EDGE.rejected + reject]++;

@@ -24,6 +24,8 @@ export interface TableVersion {
 
 export interface TableUpstream {
   readonly name: string;
+  /** Row in the ledger: requests that wait at the door. */
+  readonly slot: number;
   readonly policy: UpstreamPolicy;
   readonly held: boolean;
   /** Newest first (see pool/split.ts). Only versions with weight and versions on standby. */

@@ -55,7 +55,7 @@ export class Answer {
     const { asked } = this;
     asked.head = head;
     asked.upgrade = upgrade;
-    const rest = this.at === 0 ? this.buf : this.buf.subarray(this.at);
+    const rest = this.buf.subarray(this.at, this.to);
     if (this.partial === null) {
       this.head = this.shared;
       this.head.begin(this.at);

@@ -1,4 +1,5 @@
 import { bytes, isWord } from '../http/chars.ts';
+import { FIELD } from '../http/fields.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 
 /** What a method allows (RFC 9110 §9.2), as bits. */
@@ -43,8 +44,11 @@ export class EventBoundary {
   private last = 0;
   private emptyLine = true;
   private lineHasText = false;
+  /** The stream is coded (compressed): its events cannot be told apart. */
+  private coded = false;
 
-  reset(): void {
+  begin({ fields }: ResponseHead): void {
+    this.coded = fields.find(FIELD.contentEncoding) !== -1;
     this.last = 0;
     this.emptyLine = true;
     this.lineHasText = false;
@@ -52,12 +56,13 @@ export class EventBoundary {
 
   /** True when the bytes so far end with a whole event. */
   get reached(): boolean {
-    return this.emptyLine;
+    return this.emptyLine && !this.coded;
   }
 
   /** @returns the offset after the last whole event in [from, to), or −1. */
   feed(buf: Buffer, from: number, to: number): number {
     let boundary = -1;
+    if (this.coded) return boundary;
     for (let at = from; at < to; at++) {
       const code = buf[at];
       if (code === LF && this.last === CR) {

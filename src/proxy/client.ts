@@ -135,6 +135,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   }
 
   private keepPartial(bytes: Buffer): void {
+    this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.clientHead);
     const head = new RequestHead(this.ctx.table.edge.limits);
     head.begin(0);
     this.partial = new Accumulator(head, bytes);
@@ -316,7 +317,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     if (this.closeAfter) return this.linger();
     this.state = STATE.head;
     this.idleSince = this.ctx.timers.now;
-    this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.keepAlive);
+    const { keepAlive, body } = this.ctx.table.edge.timeouts;
+    this.ctx.timers.arm(this.deadline, this.congested ? body : keepAlive);
     if (!this.reading) this.readPending();
   }
 

@@ -86,7 +86,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     const fault = choose(this.ctx, this);
     if (fault === null) this.dispatch();
     else if (!this.mayHold(fault)) this.refuse(fault);
-    else if (!this.ctx.hold.enter(this.upstream!.name, this, this.upstream!.policy.hold.queue)) this.refuse(REJECT.holdFull);
+    else if (!this.ctx.hold.enter(this.upstream!, this)) this.refuse(REJECT.holdFull);
     else {
       this.state = STATE.held;
       this.ctx.timers.arm(this.deadline, this.upstream!.policy.hold.timeout);
@@ -110,7 +110,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
 
   private dispatch(): void {
     this.claimed = true;
-    const connection = UpstreamConnection.take(this.ctx, this.backend!, this);
+    const connection = UpstreamConnection.take(this.ctx, this.backend!, this, this.retries > 0);
     this.connection = connection;
     this.answer.reset();
     this.reused = connection.connected;
@@ -121,9 +121,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
   }
 
   connected(): void {
-    if (this.state !== STATE.sent) return;
-    this.upload.settle();
-    this.awaitHead();
+    this.upstreamDrained();
   }
 
   /** While the client still sends, the clock that runs is the client's. */
@@ -140,6 +138,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
   /** Further bytes of the request body, or its end, have been taken. */
   uploaded(): void {
     if (this.state === STATE.sent && this.connection?.connected === true) this.awaitHead();
+    else if (this.state === STATE.body && !this.blocked) this.awaitBody();
   }
 
   // ── 8 · relay ───────────────────────────────────────────────────────────────────────────────────
@@ -176,7 +175,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     this.upload.forget();
     if (isEventStream(head, buf)) {
       this.kind = KIND.stream;
-      this.events.reset();
+      this.events.begin(head);
       this.ctx.ledger.become(this.backend!.slot, KIND.stream);
     }
     this.down.respond(head, buf, this.extra);
@@ -196,7 +195,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     if (this.down.congested) {
       this.blocked = true;
       this.connection?.socket.pause();
-      this.ctx.timers.disarm(this.deadline);
+      if (!this.closing) this.ctx.timers.disarm(this.deadline);
     } else this.awaitBody();
   }
 
@@ -228,6 +227,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     this.connection = null;
     this.state = STATE.tunnel;
     this.status = 101;
+    this.fault = null;
     this.kind = KIND.tunnel;
     this.ctx.timers.disarm(this.deadline);
     this.ctx.ledger.succeeded(this.backend!.slot);

@@ -38,6 +38,7 @@ export interface UpstreamLoad {
 
 export interface UpstreamTarget {
   readonly name: string;
+  readonly slot: number;
   readonly policy: UpstreamPolicy;
   readonly held: boolean;
   /** Versions with weight, newest first. */

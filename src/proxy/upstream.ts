@@ -56,9 +56,10 @@ export class UpstreamConnection implements Expiring, SocketOwner {
 
   /**
    * Takes an idle connection that is clean now, or dials a new one.
-   * @param user hears of everything from now on.
+   * @param user hears of everything from now on. @param fresh dial in any case: where one idle connection was stale, others may be.
    */
-  static take(ctx: Context, backend: BackendTarget, user: UpstreamUser): UpstreamConnection {
+  static take(ctx: Context, backend: BackendTarget, user: UpstreamUser, fresh: boolean): UpstreamConnection {
+    if (fresh) return new UpstreamConnection(ctx, backend, user);
     for (let idle = backend.idle.pop(); idle !== undefined; idle = backend.idle.pop()) {
       ctx.timers.disarm(idle.deadline);
       // Checked here, in the tick that uses it: one that has ended is not used.
@@ -98,6 +99,8 @@ export class UpstreamConnection implements Expiring, SocketOwner {
   close(): void {
     if (this.socket.writableLength === 0) return this.destroy();
     this.user = null;
+    // The claim ends with this call, and the row may be another version's soon.
+    this.closeBooks();
     this.socket.end();
     this.ctx.timers.arm(this.deadline, CLOSE_MS);
   }

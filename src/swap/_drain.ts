@@ -83,9 +83,9 @@ export function drainAcked(turn: Turn, generation: number, acks: Readonly<Record
   }
 }
 
-/** When the closing of tunnels begins, and over how long it is spread. */
+/** When the closing of tunnels begins, and over how long it is spread: the last 10 s before the deadline, or the last fifth when that is short. */
 export function tunnelCut(drain: Drain): { at: number; spreadMs: number } {
-  const spreadMs = Math.min(MAX_SPREAD, Math.max(0, drain.tunnelsUntil - drain.since));
+  const spreadMs = Math.min(MAX_SPREAD, Math.round(Math.max(0, drain.tunnelsUntil - drain.since) / 5));
   return { at: drain.tunnelsUntil - spreadMs, spreadMs };
 }
 

@@ -1,5 +1,6 @@
 import type { BackendHealth, Probe } from '../health/evidence.ts';
 import type { Counts } from '../ledger/control.ts';
+import type { UpstreamPolicy } from '../pool/policy.ts';
 import type { CanaryStep, UpstreamState } from '../pool/upstream.ts';
 import type { Backend, Version } from '../pool/version.ts';
 
@@ -43,8 +44,8 @@ export interface SwapPorts {
   after(ms: number, run: () => void): () => void;
   /** Appends the state to the journal; returns when it is on disk. Throws when it cannot be written: then nothing is acted on. */
   record(state: UpstreamState, why: string): void;
-  /** Makes this state's split, hold and versions the committed generation. Resolves with it once the generation is stored. */
-  publish(state: UpstreamState): Promise<number>;
+  /** Makes this state's split, hold and versions, under this policy, the committed generation. Resolves with it once the generation is stored. */
+  publish(state: UpstreamState, policy: UpstreamPolicy): Promise<number>;
   /** Resolves once every data thread has acked this generation; the acks by thread. */
   acked(generation: number): Promise<Record<string, number>>;
   /**
@@ -52,13 +53,13 @@ export interface SwapPorts {
    * `fresh`: one quick round for a version that was admitted before (rise 1); `steady`: every interval.
    * Each call forgets nothing of the evidence but, for `admitting` and `fresh`, begins the run of passes anew.
    */
-  probe(version: Version, mode: 'admitting' | 'fresh' | 'steady' | 'off'): void;
+  probe(version: Version, mode: 'admitting' | 'fresh' | 'steady' | 'off', policy: UpstreamPolicy): void;
   health(version: Version): ReadonlyMap<string, BackendHealth>;
   /**
    * Lets the data plane use these backends of the version (subject to their health), from now on. Called once a version when it
    * is admitted, again when a backend passes later, and after a restart. A backend that was never trusted gets no traffic, fail open included.
    */
-  trust(version: Version, addresses: readonly string[]): void;
+  trust(version: Version, addresses: readonly string[], policy: UpstreamPolicy): void;
   counts(version: Version): Counts;
   peak(version: Version): number;
   /** True when no data thread has anything of this version in flight. */

@@ -228,10 +228,10 @@ export class UpstreamDriver {
   private async act(effect: Effect): Promise<SwapEvent | null> {
     switch (effect.type) {
       case 'trust':
-        this.ports.trust(effect.version, effect.addresses);
+        this.ports.trust(effect.version, effect.addresses, this.policy);
         return null;
       case 'probe':
-        this.ports.probe(effect.version, effect.mode);
+        this.ports.probe(effect.version, effect.mode, this.policy);
         // Backends that are not probed are healthy at once, and nothing will report it.
         return effect.mode === 'admitting' || effect.mode === 'fresh' ? { type: 'health', version: effect.version.id } : null;
       case 'publish':
@@ -254,7 +254,7 @@ export class UpstreamDriver {
   private async publish(): Promise<SwapEvent> {
     this.timers.disarm('publish');
     try {
-      return { type: 'published', generation: await this.ports.publish(this.current) };
+      return { type: 'published', generation: await this.ports.publish(this.current, this.policy) };
     } catch (error) {
       this.timers.arm('publish', RETRY, () => this.republish());
       throw new Refusal(REFUSAL.internal, `It is recorded but could not be published yet; it is tried again: ${messageOf(error)}.`);

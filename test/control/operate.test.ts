@@ -49,7 +49,7 @@ t.test('a swap is found by its id while it runs, when it has ended, and when a r
   t.equal(operator.swapById(view.id).steps.at(-1)?.name, 'rolled-back');
   await proxy.receipt('web', 'v1');
   t.match(operator.swapById(back.id), { kind: 'rollback', state: 'done' });
-  t.strictSame(fleet.outcomes.get('web'), { done: 2, 'rolled-back': 1 }, 'each is counted once: the seed, the rollback; and the swap');
+  t.strictSame(fleet.outcomes.get('web'), { done: 1, 'rolled-back': 1 }, 'each is counted once: the rollback, and the swap; the seed is no swap');
   await backends.letGo('v0');
   t.equal((await slow).status, 200);
   t.throws(() => operator.swapById('no-such-swap'), refusal('no-such-swap'));

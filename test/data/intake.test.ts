@@ -22,7 +22,7 @@ function version(id: string, slots: readonly number[], weight = 100, phase: Phas
   return { id, slot: 100 + slots[0], phase, weight, backends };
 }
 
-const upstream = (name: string, ...versions: TableVersion[]): TableUpstream => ({ name, policy, held: false, versions });
+const upstream = (name: string, ...versions: TableVersion[]): TableUpstream => ({ name, slot: 900, policy, held: false, versions });
 
 let generation = 0;
 

@@ -10,8 +10,8 @@ import { RawClient } from '../helpers/raw_client.ts';
 import { eventually, sleep, within } from '../helpers/wait.ts';
 
 const MESSAGE = 600_000;
-/** Closes are spread over the last 10 s before this deadline, and the first comes when they begin. */
-const TUNNELS = '11s';
+/** Closes are spread over the last fifth before this deadline, and the first comes when they begin. */
+const TUNNELS = '3s';
 
 interface World {
   readonly proxy: Proxy;

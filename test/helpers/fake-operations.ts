@@ -14,6 +14,7 @@ export function versionView(id: string, more: Partial<VersionView> = {}): Versio
     health: 'healthy' as const,
     available: true,
     ejected: false,
+    stopped: false,
     inFlight: 1,
     openSockets: 1,
     requests: 600,

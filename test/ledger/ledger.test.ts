@@ -127,7 +127,7 @@ t.test('a dead thread’s books are closed', async (t) => {
   dead.sockets(a, 1);
   dead.failed(a, 0);
   dead.count(EDGE.connections, 4);
-  dead.count(EDGE.held, 2);
+  dead.waiting(version, 1);
   dead.count(EDGE.accepted, 9);
   alive.claim(a, version, 1);
   alive.count(EDGE.connections, 1);
@@ -144,7 +144,7 @@ t.test('a dead thread’s books are closed', async (t) => {
   });
   t.match(counts(b), { started: 1, killed: 1, inFlight: 0 });
   t.strictSame(
-    [control.edge(EDGE.connections), control.edge(EDGE.held), control.edge(EDGE.accepted)],
+    [control.edge(EDGE.connections), control.waiting(version), control.edge(EDGE.accepted)],
     [1, 0, 9],
     'what it had open is closed, what it counted stays',
   );

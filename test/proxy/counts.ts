@@ -14,7 +14,13 @@ interface VersionState {
   readonly phase: string;
   readonly inFlight: number;
   readonly counts: Counts;
-  readonly backends: readonly { readonly address: string; readonly inFlight: number; readonly openSockets: number; readonly requests: number }[];
+  readonly backends: readonly {
+    readonly address: string;
+    readonly inFlight: number;
+    readonly openSockets: number;
+    readonly available: boolean;
+    readonly requests: number;
+  }[];
 }
 
 interface UpstreamState {

@@ -100,6 +100,8 @@ t.test('an upstream that may waits for a backend to come back', async (t) => {
   t.equal((await proxy.send({ target: '/waits' })).status, 200);
   well = false;
   await eventually('nothing is available', async () => (await proxy.send({ target: '/refuses' })).status === 503);
+  // The other upstream probes for itself.
+  await eventually('nor there', async () => !(await upstreamState(proxy, 'waits')).versions[0].backends[0].available);
   const held = proxy.send({ target: '/waits' });
   await sleep(150);
   const seen = flaky.requests.length;

@@ -362,7 +362,8 @@ export class SwapWorld {
             if ((kind === 'requests') === (request.kind === 'http')) this.finish(request, 'killed');
         };
         if (spreadMs === 0) kill();
-        else this.timers.push({ at: this.now + spreadMs, ms: spreadMs, run: kill, seq: this.nextTimer++ });
+        // Not a timer of the driver: it is never left out.
+        else this.timers.push({ at: this.now + spreadMs, ms: -1, run: kill, seq: this.nextTimer++ });
       },
       takeSlots: (count) => {
         if (me === this.crashed && count > this.freeRows) return null;
