@@ -104,6 +104,10 @@ export function swapView(state: UpstreamState, swap: Swap, observed: Observed): 
   const gone = swap.state === 'done' || swap.state === 'draining' ? swap.from : [swap.to];
   const receipts = gone.map((id) => receiptSince(state, id, swap.requestedAt));
   const draining = state.versions.filter(({ id, phase }) => gone.includes(id) && (phase === 'draining' || phase === 'drained'));
+  const before = swap.steps.reduce(
+    (sum, { name, evidence }) => sum + (name === 'draining' && typeof evidence.killedBefore === 'number' ? evidence.killedBefore : 0),
+    0,
+  );
   const killed =
     draining.reduce((sum, version) => sum + observed.counts(version).killed, 0) +
     (finished ? receipts.reduce((sum, receipt) => sum + (receipt?.counts.killed ?? 0), 0) : 0);
@@ -116,7 +120,7 @@ export function swapView(state: UpstreamState, swap: Swap, observed: Observed): 
     state: swap.state,
     paused: swap.paused,
     finished,
-    killed,
+    killed: Math.max(0, killed - before),
     weight: weightOf(state.split, swap.to),
     requestedBy: swap.requestedBy,
     reason: swap.reason,

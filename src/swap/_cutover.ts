@@ -69,13 +69,15 @@ function stepPublished(turn: Turn, swap: Swap, generation: number): void {
 }
 
 function drainFacts(turn: Turn, version: Version): Record<string, unknown> {
-  const { inFlight, streams, tunnels } = turn.world.counts(version);
+  const { inFlight, streams, tunnels, killed } = turn.world.counts(version);
   const until = (at: number | undefined): string | null => (at === undefined ? null : new Date(at).toISOString());
   return {
     version: version.id,
     inFlight,
     streams,
     tunnels,
+    /** With data threads that died, before the drain began. */
+    killedBefore: killed,
     generation: version.drain?.generation,
     requestsUntil: until(version.drain?.requestsUntil),
     tunnelsUntil: until(version.drain?.tunnelsUntil),
