@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
 import { Parser } from 'tap-parser';
 
 interface Tally {
@@ -23,6 +24,8 @@ interface Result {
   readonly time?: number | null;
   readonly todo?: unknown;
   readonly skip?: unknown;
+  readonly fullname?: string;
+  readonly diag?: unknown;
 }
 
 /**
@@ -41,12 +44,18 @@ function tallyOf(parser: Parser, each?: (result: Result, inner: Tally) => void):
       tally.passed += inner.passed;
       tally.failed += inner.failed;
       each?.(result, inner);
-    } else if (!result.ok) tally.failed++;
-    else if (!result.todo && !result.skip) tally.passed++;
+    } else if (!result.ok) {
+      tally.failed++;
+      failures.push(`${result.fullname ?? result.name}\n${inspect(result.diag, { depth: 4, breakLength: 160 }).slice(0, MOST_SHOWN)}`);
+    } else if (!result.todo && !result.skip) tally.passed++;
     inner = null;
   });
   return tally;
 }
+
+const MOST_SHOWN = 2_000;
+/** Told once more at the end: where there is no terminal, tap's own report may be elsewhere. */
+const failures: string[] = [];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dir = mkdtempSync(join(tmpdir(), 'switchyard-test-'));
@@ -79,6 +88,7 @@ try {
 }
 // tap can fail over more than assertions: a file that cannot be loaded, a missing plan, coverage.
 if (code !== 0 && tally.failed === 0) tally.failed = 1;
+for (const failure of failures) console.log(`\nFAILED ${failure}`);
 const failed = tally.failed > 0 || tally.passed === 0;
 process.exitCode = failed ? 1 : 0;
 console.log(`${tally.passed} passed, ${tally.failed} failed`);
