@@ -22,8 +22,11 @@ async function start(t: Test): Promise<Demo> {
   const text = await readFile(join(ROOT, 'proxy.config.ts'), 'utf8');
   const known = ['8080', '9900', '9001', '9002', '9003', '9004'];
   const ports = await freePorts(known.length);
-  let moved = text.replace("'./src/config/define.ts'", `'${join(ROOT, 'src/config/define.ts')}'`);
-  for (const [i, port] of known.entries()) moved = moved.replaceAll(port, String(ports[i]));
+  const places = new Map(known.map((port, i) => [port, String(ports[i])]));
+  // In one go: a new port may hold the digits of an old one.
+  const moved = text
+    .replace("'./src/config/define.ts'", `'${join(ROOT, 'src/config/define.ts')}'`)
+    .replaceAll(new RegExp(`\\b(?:${known.join('|')})\\b`, 'g'), (port) => places.get(port) ?? port);
   const file = join(dir, 'proxy.config.ts');
   await writeFile(file, moved);
   const run = new NodeProcess([MAIN, 'run', '--config', file], { cwd: dir });
