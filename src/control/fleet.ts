@@ -5,6 +5,7 @@ import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import { emptyCounts } from '../ledger/control.ts';
 import type { ControlLedger, Counts } from '../ledger/control.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
+import { emptyUpstream, isFinished } from '../pool/upstream.ts';
 import type { Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
 import type { Journal } from '../swap/journal.ts';
@@ -71,7 +72,7 @@ export class Fleet {
     this.recorded.delete(name);
     const slot = this.parts.ledger.takeSlots(1)?.at(0);
     if (slot === undefined) throw new Refusal(REFUSAL.slotsExhausted);
-    const driver = new UpstreamDriver(state ?? emptyState(name), policy, this.ports(name, slot));
+    const driver = new UpstreamDriver(state ?? { ...emptyUpstream(name, Date.now()), changedBy: 'config' }, policy, this.ports(name, slot));
     const served: Served = { config, driver, slot };
     this.served.set(name, served);
     driver.changed((now) => this.remember(now));
@@ -160,7 +161,7 @@ export class Fleet {
     if (swap === null) return;
     const last = this.latest.get(name);
     // A rollback takes the place of the swap that it ends in one turn: the end of that one is in no state.
-    if (last !== undefined && last.id !== swap.id && !isOutcome(last.state)) this.keep(name, supersededBy(last, swap));
+    if (last !== undefined && last.id !== swap.id && !isFinished(last)) this.keep(name, supersededBy(last, swap));
     this.latest.set(name, swap);
     this.keep(name, swap);
   }
@@ -170,7 +171,7 @@ export class Fleet {
     this.swaps.set(swap.id, { upstream: name, swap });
     if (this.swaps.size > REMEMBERED_SWAPS) this.swaps.delete(this.swaps.keys().next().value!);
     // A seed is no swap; and what ended in an earlier life of the proxy was counted then.
-    if (swap.kind === 'seed' || before === undefined || isOutcome(before.state) || !isOutcome(swap.state)) return;
+    if (swap.kind === 'seed' || before === undefined || isFinished(before) || !isFinished(swap)) return;
     const outcomes = this.outcomes.get(name) ?? {};
     outcomes[swap.state] = (outcomes[swap.state] ?? 0) + 1;
     this.outcomes.set(name, outcomes);
@@ -208,10 +209,6 @@ export class Fleet {
   }
 }
 
-function isOutcome(state: Swap['state']): boolean {
-  return state === 'done' || state === 'rejected' || state === 'rolled-back' || state === 'aborted';
-}
-
 function supersededBy(swap: Swap, { to, requestedBy, requestedAt }: Swap): Swap {
   const reason = `rolled back to ${to} by ${requestedBy}`;
   return { ...swap, state: 'rolled-back', reason, steps: [...swap.steps, { name: 'rolled-back', at: requestedAt, evidence: { reason } }] };
@@ -219,8 +216,4 @@ function supersededBy(swap: Swap, { to, requestedBy, requestedAt }: Swap): Swap 
 
 function slotsOf(version: Version): number[] {
   return [version.slot, ...version.backends.map(({ slot }) => slot)];
-}
-
-function emptyState(name: string): UpstreamState {
-  return { name, revision: 0, changedBy: 'config', changedAt: Date.now(), held: false, split: [], versions: [], swap: null, history: [] };
 }

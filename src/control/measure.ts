@@ -1,6 +1,7 @@
 import type { ControlLedger } from '../ledger/control.ts';
 import { EDGE } from '../ledger/layout.ts';
 import { weightOf } from '../pool/split.ts';
+import { isFinished } from '../pool/upstream.ts';
 import type { Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Fleet } from './fleet.ts';
 import type { DataThreads } from './threads.ts';
@@ -52,7 +53,7 @@ const STATE_OF_STEP: Readonly<Record<string, string>> = {
 /** Seconds from each step of a swap to the next, by the state that the step began; the running state counts up to now. */
 function swapSeconds(swap: Swap, now: number): Record<string, number> {
   const seconds: Record<string, number> = {};
-  const running = swap.state !== 'done' && swap.state !== 'rejected' && swap.state !== 'rolled-back' && swap.state !== 'aborted';
+  const running = !isFinished(swap);
   for (const [i, step] of swap.steps.entries()) {
     const next = swap.steps.at(i + 1)?.at ?? (running ? now : step.at);
     const state = STATE_OF_STEP[step.name] ?? 'cutting-over';

@@ -1,5 +1,6 @@
 import type { Phase, Health } from '../pool/phase.ts';
 import type { Receipt } from '../pool/upstream.ts';
+import type { Explanation } from '../swap/explain.ts';
 import type { SwapRequest, SwitchyardEvent, VersionInput } from '../swap/ports.ts';
 
 /** Views: what the admin API answers with. Times are ISO 8601, durations milliseconds. */
@@ -83,14 +84,7 @@ export interface UpstreamView {
   swap: SwapView | null;
 }
 
-/** Why something is not (yet) so: the facts that block it, most telling first. */
-export interface Explanation {
-  upstream: string;
-  version: string | null;
-  /** One sentence. */
-  summary: string;
-  facts: { fact: string; blocks: 'admitted' | 'live' | 'released' | 'nothing' }[];
-}
+export type { Explanation };
 
 export type Goal = 'admitted' | 'live' | 'drained' | 'released' | Phase;
 

@@ -1,5 +1,6 @@
 import type { Counts } from '../ledger/control.ts';
 import { weightOf, splitRecord } from '../pool/split.ts';
+import { isFinished } from '../pool/upstream.ts';
 import type { PastVersion, Receipt, Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
 import type { BackendHealth, Probe } from '../swap/ports.ts';
@@ -99,7 +100,7 @@ export function pastView({ version, receipt, reason }: PastVersion): VersionView
 }
 
 export function swapView(state: UpstreamState, swap: Swap, observed: Observed): SwapView {
-  const finished = swap.state === 'done' || swap.state === 'rejected' || swap.state === 'rolled-back' || swap.state === 'aborted';
+  const finished = isFinished(swap);
   // What a swap lets go of: the versions before it, or its own when it went back.
   const gone = swap.state === 'done' || swap.state === 'draining' ? swap.from : [swap.to];
   const receipts = gone.map((id) => receiptSince(state, id, swap.requestedAt));

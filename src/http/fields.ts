@@ -194,6 +194,14 @@ export class FieldBlock {
     return -1;
   }
 
+  /** Whether a Connection field names the field in bytes [nameStart, nameEnd) (RFC 9110 §7.6.1). */
+  nominates(buf: Uint8Array, nameStart: number, nameEnd: number): boolean {
+    for (let i = 0; i < this.count; i++) {
+      if (this.ids[i] === FIELD.connection && listNames(buf, this.spans[i * 4 + 2], this.spans[i * 4 + 3], buf, nameStart, nameEnd)) return true;
+    }
+    return false;
+  }
+
   /** Value of field `i` as a latin1 string. */
   value(buf: Buffer, i: number): string {
     return buf.toString('latin1', this.spans[i * 4 + 2], this.spans[i * 4 + 3]);

@@ -1,4 +1,4 @@
-import { CONNECTION, FIELD, listNames } from './fields.ts';
+import { CONNECTION, FIELD } from './fields.ts';
 import { BODY } from './request-head.ts';
 import type { RequestHead } from './request-head.ts';
 import type { HeadWriter } from './writer.ts';
@@ -122,7 +122,8 @@ function copyFields(out: HeadWriter, head: RequestHead, src: Buffer, trusted: bo
   for (let i = 0; i < count; i++) {
     const id = ids[i];
     let drop = RULE[id] === DROP || (RULE[id] === TRUSTED && !trusted);
-    if (id === FIELD.other) drop = nominated && isNominated(head, src, spans[i * 4], spans[i * 4 + 1]);
+    // Only names the proxy does not know can be removed by naming them: never Host, Content-Length, credentials or our own fields.
+    if (id === FIELD.other) drop = nominated && fields.nominates(src, spans[i * 4], spans[i * 4 + 1]);
     else if (id === FIELD.host) drop = head.absolute;
     else if (id === FIELD.contentLength) drop = src[spans[i * 4 + 2]] === 0x30 && spans[i * 4 + 3] - spans[i * 4 + 2] > 1;
     else if (id === FIELD.expect) drop = !head.expectContinue;
@@ -156,15 +157,6 @@ function seenBit(id: number): number {
     default:
       return 0;
   }
-}
-
-/** Only names the proxy does not know can be removed by naming them: never Host, Content-Length, credentials or our own fields. */
-function isNominated(head: RequestHead, src: Buffer, nameStart: number, nameEnd: number): boolean {
-  const { ids, spans, count } = head.fields;
-  for (let i = 0; i < count; i++) {
-    if (ids[i] === FIELD.connection && listNames(src, spans[i * 4 + 2], spans[i * 4 + 3], src, nameStart, nameEnd)) return true;
-  }
-  return false;
 }
 
 function writeConnection(out: HeadWriter, head: RequestHead, src: Buffer): void {

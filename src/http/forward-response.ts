@@ -1,4 +1,4 @@
-import { CONNECTION, FIELD, listNames } from './fields.ts';
+import { CONNECTION, FIELD } from './fields.ts';
 import { BODY } from './request-head.ts';
 import type { Body } from './request-head.ts';
 import type { ResponseHead } from './response-head.ts';
@@ -47,14 +47,15 @@ export function writeResponse(out: HeadWriter, head: ResponseHead, src: Buffer, 
 }
 
 function copyFields(out: HeadWriter, head: ResponseHead, src: Buffer, how: Delivery): void {
-  const { ids, spans, count, end } = head.fields;
+  const { fields } = head;
+  const { ids, spans, count, end } = fields;
   const nominated = (head.connection & CONNECTION.other) !== 0;
   const lengthless = head.status < 200 || head.status === 204;
   let run = -1;
   for (let i = 0; i < count; i++) {
     const id = ids[i];
     let drop = DROP[id] === 1;
-    if (id === FIELD.other) drop = nominated && isNominated(head, src, spans[i * 4], spans[i * 4 + 1]);
+    if (id === FIELD.other) drop = nominated && fields.nominates(src, spans[i * 4], spans[i * 4 + 1]);
     else if (id === FIELD.contentLength) drop = lengthless || (src[spans[i * 4 + 2]] === 0x30 && spans[i * 4 + 3] - spans[i * 4 + 2] > 1);
     else if (id === FIELD.upgrade) drop = head.status !== 101;
     else if (id === FIELD.trailer) drop = how.body !== BODY.chunked;
@@ -65,12 +66,4 @@ function copyFields(out: HeadWriter, head: ResponseHead, src: Buffer, how: Deliv
     } else if (run === -1) run = spans[i * 4];
   }
   if (run !== -1) out.copy(src, run, end - 2);
-}
-
-function isNominated(head: ResponseHead, src: Buffer, nameStart: number, nameEnd: number): boolean {
-  const { ids, spans, count } = head.fields;
-  for (let i = 0; i < count; i++) {
-    if (ids[i] === FIELD.connection && listNames(src, spans[i * 4 + 2], spans[i * 4 + 3], src, nameStart, nameEnd)) return true;
-  }
-  return false;
 }

@@ -24,6 +24,13 @@ export interface CanaryStep {
  */
 export type SwapState = 'admitting' | 'standby' | 'cutting-over' | 'draining' | 'rolling-back' | 'done' | 'rejected' | 'rolled-back' | 'aborted';
 
+const FINAL: readonly SwapState[] = ['done', 'rejected', 'rolled-back', 'aborted'];
+
+/** Whether a swap in this state has ended. */
+export function isFinished({ state }: { readonly state: SwapState }): boolean {
+  return FINAL.includes(state);
+}
+
 export interface Swap {
   readonly id: string;
   readonly kind: 'seed' | 'swap' | 'rollback';

@@ -55,7 +55,7 @@ export class Context {
     this.table = parts.table;
     this.onTable = parts.onTable;
     this.hold = new HoldQueues(this, parts.threads);
-    this.requestHead = new RequestHead(headLimits(parts.table));
+    this.requestHead = new RequestHead(parts.table.edge.limits);
     this.trusted = new TrustedProxies(parts.table.edge.trustedProxies);
   }
 
@@ -72,7 +72,7 @@ export class Context {
     this.table = this.pending;
     this.pending = null;
     if (before.edge !== this.table.edge) {
-      this.requestHead = new RequestHead(headLimits(this.table));
+      this.requestHead = new RequestHead(this.table.edge.limits);
       this.trusted = new TrustedProxies(this.table.edge.trustedProxies);
       this.log.mode = this.table.edge.accessLog;
     }
@@ -99,8 +99,4 @@ export class Context {
     const index = FAILURE_INDEX.get(fault);
     if (index !== undefined) this.ledger.failed(slot, index);
   }
-}
-
-export function headLimits(table: CompiledTable): { head: number; headers: number; target: number } {
-  return table.edge.limits;
 }

@@ -1,6 +1,7 @@
 import { mayMove } from '../pool/phase.ts';
 import type { Phase } from '../pool/phase.ts';
-import type { Swap, SwapState, UpstreamState } from '../pool/upstream.ts';
+import { isFinished } from '../pool/upstream.ts';
+import type { Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
 import type { Effect, World } from './events.ts';
 import type { EventType } from './ports.ts';
@@ -15,12 +16,6 @@ export interface Turn {
 /** Steps a swap remembers; past it the middle ones go (pause and resume can be repeated for ever). */
 const MAX_STEPS = 200;
 const FIRST_STEPS = 20;
-
-const FINAL: readonly SwapState[] = ['done', 'rejected', 'rolled-back', 'aborted'];
-
-export function isFinished(swap: Swap): boolean {
-  return FINAL.includes(swap.state);
-}
 
 /** The swap that is running, or null. */
 export function runningSwap(state: UpstreamState): Swap | null {
