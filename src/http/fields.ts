@@ -121,6 +121,9 @@ export class FieldBlock {
   /** Just after the empty line, once the block is complete. */
   end = 0;
   private at = 0;
+  /** Inside the line at `at`: its colon, once it was found, and how far the line was read. Both are used only past `at`. */
+  private colon = 0;
+  private read = 0;
 
   constructor(max: number) {
     this.max = max;
@@ -132,11 +135,13 @@ export class FieldBlock {
     this.count = 0;
     this.start = at;
     this.at = at;
+    this.colon = at;
+    this.read = at;
     this.end = 0;
   }
 
   /**
-   * Goes on where it stopped, at the start of the line that was not complete.
+   * Goes on where it stopped: no byte is looked at twice, however the bytes were cut.
    * @returns offset after the empty line, MORE, BAD or MANY.
    */
   parse(buf: Uint8Array, to: number): number {
@@ -150,7 +155,7 @@ export class FieldBlock {
         return this.end;
       }
       if (this.count === this.max) return MANY;
-      const next = this.line(buf, at, to);
+      const next = this.read > at ? this.lineRest(buf, at, to) : this.line(buf, at, at, to);
       if (next <= 0) return next;
       at = next;
       this.at = at;
@@ -158,29 +163,46 @@ export class FieldBlock {
     return MORE;
   }
 
-  private line(buf: Uint8Array, start: number, to: number): number {
-    let at = start;
+  private lineRest(buf: Uint8Array, start: number, to: number): number {
+    return this.colon > start ? this.lineValue(buf, start, this.colon, this.read, to) : this.line(buf, start, this.read, to);
+  }
+
+  /** A line from `start`, the beginning of its name read up to `from`. */
+  private line(buf: Uint8Array, start: number, from: number, to: number): number {
+    let at = from;
     while (at < to && TOKEN[buf[at]] === 1) at++;
-    if (at === to) return MORE;
+    if (at === to) return this.stop(start, at);
     if (at === start || buf[at] !== COLON) return BAD;
-    const nameEnd = at++;
-    while (at < to && (buf[at] === SP || buf[at] === HTAB)) at++;
-    const valueStart = at;
+    return this.lineValue(buf, start, at, at + 1, to);
+  }
+
+  /** The rest of a line whose name ends at `colon`, its value read up to `from`. */
+  private lineValue(buf: Uint8Array, start: number, colon: number, from: number, to: number): number {
+    let at = from;
     while (at < to && VALUE[buf[at]] === 1) at++;
-    if (at === to) return MORE;
+    if (at === to) return this.stop(colon, at);
     if (buf[at] !== CR) return BAD;
-    if (at + 1 === to) return MORE;
+    if (at + 1 === to) return this.stop(colon, at);
     if (buf[at + 1] !== LF) return BAD;
-    let valueEnd = at;
-    while (valueEnd > valueStart && (buf[valueEnd - 1] === SP || buf[valueEnd - 1] === HTAB)) valueEnd--;
+    let first = colon + 1;
+    let last = at;
+    while (first < last && (buf[first] === SP || buf[first] === HTAB)) first++;
+    while (last > first && (buf[last - 1] === SP || buf[last - 1] === HTAB)) last--;
     const span = this.count * 4;
     this.spans[span] = start;
-    this.spans[span + 1] = nameEnd;
-    this.spans[span + 2] = valueStart;
-    this.spans[span + 3] = valueEnd;
-    this.ids[this.count] = fieldId(buf, start, nameEnd);
+    this.spans[span + 1] = colon;
+    this.spans[span + 2] = first;
+    this.spans[span + 3] = last;
+    this.ids[this.count] = fieldId(buf, start, colon);
     this.count++;
     return at + 2;
+  }
+
+  /** Notes where an incomplete line was left: `colon` is its start as long as none was found. */
+  private stop(colon: number, read: number): number {
+    this.colon = colon;
+    this.read = read;
+    return MORE;
   }
 
   /** Offset after the raw line of field `i`. */

@@ -43,6 +43,25 @@ t.test('a block goes on where it stopped, and says how it ends', async (t) => {
   t.equal(block.count, 0);
 });
 
+t.test('no byte of a line that comes in small pieces is read over and over', async (t) => {
+  const text = `${'N'.repeat(500)}: ${' '.repeat(500)}${'v'.repeat(500)}${'\t'.repeat(500)}\r\n\r\n`;
+  let reads = 0;
+  const counted = new Proxy(latin1(text), {
+    get: (bytes, key) => {
+      if (typeof key === 'string' && /^\d+$/.test(key)) reads++;
+      return Reflect.get(bytes, key);
+    },
+  });
+  const block = new FieldBlock(1);
+  block.begin(0);
+  let to = 1;
+  while (to < text.length && block.parse(counted, to) === MORE) to++;
+  t.equal(to, text.length);
+  t.equal(block.parse(counted, text.length), text.length);
+  t.strictSame([...block.spans], [0, 500, 1002, 1502]);
+  t.ok(reads < 4 * text.length, `${reads} reads of ${text.length} bytes`);
+});
+
 t.test('Connection', async (t) => {
   const { close, keepAlive, upgrade, te, other, bad } = CONNECTION;
   const cases: readonly (readonly [string, number])[] = [
