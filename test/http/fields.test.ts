@@ -47,9 +47,9 @@ t.test('no byte of a line that comes in small pieces is read over and over', asy
   const text = `${'N'.repeat(500)}: ${' '.repeat(500)}${'v'.repeat(500)}${'\t'.repeat(500)}\r\n\r\n`;
   let reads = 0;
   const counted = new Proxy(latin1(text), {
-    get: (bytes, key) => {
+    get: (bytes, key): unknown => {
       if (typeof key === 'string' && /^\d+$/.test(key)) reads++;
-      return Reflect.get(bytes, key);
+      return Reflect.get(bytes, key) as unknown;
     },
   });
   const block = new FieldBlock(1);
