@@ -9,7 +9,7 @@ import type { ClientConnection } from './client.ts';
 import type { Timers } from './deadline.ts';
 import { HoldQueues } from './hold.ts';
 import { Ids } from './ids.ts';
-import { sharedRead } from './sockets.ts';
+import { sharedRead, type Dial } from './sockets.ts';
 import type { CompiledTable } from './targets.ts';
 import { TrustedProxies } from './trust.ts';
 
@@ -21,6 +21,8 @@ export class Context {
   readonly ledger: ThreadLedger;
   readonly timers: Timers;
   readonly log: AccessLog;
+  /** How backends are connected to. */
+  readonly dial: Dial;
   readonly ids = new Ids();
   readonly hold: HoldQueues;
   readonly clients = new Set<ClientConnection>();
@@ -45,6 +47,7 @@ export class Context {
     ledger: ThreadLedger;
     timers: Timers;
     log: AccessLog;
+    dial: Dial;
     table: CompiledTable;
     threads: number;
     onTable: (table: CompiledTable, before: CompiledTable) => void;
@@ -52,6 +55,7 @@ export class Context {
     this.ledger = parts.ledger;
     this.timers = parts.timers;
     this.log = parts.log;
+    this.dial = parts.dial;
     this.table = parts.table;
     this.onTable = parts.onTable;
     this.hold = new HoldQueues(this, parts.threads);

@@ -17,6 +17,9 @@ export interface SharedRead {
   callback(this: Socket, size: number): boolean;
 }
 
+/** Begins a connection to a backend; it says `connect`, or `error` and `close`. Half-open is allowed, reads go the shared way. */
+export type Dial = (host: string, port: number, onread: SharedRead) => Socket;
+
 type OwnedSocket = Socket & { owner?: SocketOwner };
 
 const READ_BYTES = 65_536;

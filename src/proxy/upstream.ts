@@ -1,4 +1,3 @@
-import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import type { Context } from './context.ts';
 import { Deadline } from './deadline.ts';
@@ -46,8 +45,7 @@ export class UpstreamConnection implements Expiring, SocketOwner {
     this.backend = backend;
     this.user = user;
     this.deadline = new Deadline(this);
-    const { host, port } = backend;
-    const socket = connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: true, onread: ctx.reads });
+    const socket = ctx.dial(backend.host, backend.port, ctx.reads);
     own(socket, this);
     socket.on('connect', () => this.onConnect());
     this.socket = socket;
