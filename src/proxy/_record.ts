@@ -31,9 +31,9 @@ export abstract class ExchangeRecord {
   /** Slots of backends that could not be connected to. */
   readonly tried: number[] = [];
   kind: Kind = KIND.http;
-  protected readonly ctx: Context;
   /** TRAIT bits of the method. */
-  protected traits = 0;
+  traits = 0;
+  protected readonly ctx: Context;
   protected retries = 0;
   protected status = 0;
   /** Why it did not complete, or was refused. */
