@@ -6,13 +6,15 @@ const BUCKETS = 512;
 /**
  * A timer wheel (Varghese and Lauck, 1987): BUCKETS lists of deadlines, one looked at each tick.
  * Precision is one tick; deadlines beyond one turn wait in the last bucket and are linked anew.
- * A deadline that was moved later stays where it is until its bucket comes up.
+ * A deadline that was moved later, or off, stays where it is until its bucket comes up.
  */
 export class Wheel implements Timers {
   now = 0;
   epoch = 0;
   private tick = 0;
   private readonly buckets: (Deadline | null)[] = Array.from({ length: BUCKETS }, () => null);
+  /** What is left of the bucket whose turn it is. */
+  private due: Deadline | null = null;
 
   /** @param now monotonic milliseconds. @param epoch epoch milliseconds. */
   constructor(now: number, epoch: number) {
@@ -34,6 +36,11 @@ export class Wheel implements Timers {
     deadline.at = Infinity;
   }
 
+  drop(deadline: Deadline): void {
+    deadline.at = Infinity;
+    if (deadline.tick !== -1) this.unlink(deadline);
+  }
+
   /** Lets time pass up to `now`; calls `expired` of all that is due. */
   advance(now: number, epoch: number): void {
     this.now = now;
@@ -46,17 +53,15 @@ export class Wheel implements Timers {
 
   private turn(tick: number): void {
     const index = tick % BUCKETS;
-    let deadline = this.buckets[index];
+    this.due = this.buckets[index];
     this.buckets[index] = null;
-    while (deadline !== null) {
-      const { next } = deadline;
-      deadline.next = deadline.previous = null;
-      deadline.tick = -1;
+    // One by one from the front: who expires may drop others.
+    for (let deadline = this.due; deadline !== null; deadline = this.due) {
+      this.unlink(deadline);
       if (deadline.at <= this.now) {
         deadline.at = Infinity;
         deadline.owner.expired();
       } else if (deadline.at !== Infinity) this.link(deadline);
-      deadline = next;
     }
   }
 
@@ -73,8 +78,9 @@ export class Wheel implements Timers {
 
   private unlink(deadline: Deadline): void {
     const { next, previous } = deadline;
-    if (previous === null) this.buckets[deadline.tick % BUCKETS] = next;
-    else previous.next = next;
+    if (previous !== null) previous.next = next;
+    else if (this.due === deadline) this.due = next;
+    else this.buckets[deadline.tick % BUCKETS] = next;
     if (next !== null) next.previous = previous;
     deadline.next = deadline.previous = null;
     deadline.tick = -1;

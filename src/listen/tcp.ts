@@ -1,10 +1,10 @@
 import { createServer } from 'node:net';
-import type { AddressInfo, Server } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { REJECT } from '../errors/catalogue.ts';
 import { ownAnswer } from '../http/own-answer.ts';
 import { ClientConnection } from '../proxy/client.ts';
 import type { Context } from '../proxy/context.ts';
-import { adopt } from './_adopt.ts';
+import { acceptFrom } from './_accept.ts';
 
 const BACKLOG = 4096;
 const REFUSED_LINGER_MS = 1_000;
@@ -30,20 +30,22 @@ export class TcpListener {
 
   constructor(ctx: Context) {
     this.ctx = ctx;
-    this.server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) => {
-      this.lastAccept = ctx.timers.now;
-      this.accepted++;
-      if (ctx.clients.size < ctx.table.edge.limits.connections) {
-        new ClientConnection(ctx, adopt(socket, ctx.reads), 'http');
-        return;
-      }
-      ctx.countRejected(REJECT.connections);
-      socket.on('error', () => socket.destroy());
-      socket.setTimeout(REFUSED_LINGER_MS, () => socket.destroy());
-      socket.on('end', () => socket.destroy());
-      socket.resume();
-      socket.end(ownAnswer(REJECT.connections, { json: false, close: true, head: false, date: ctx.date() }));
-    });
+    this.server = createServer();
+  }
+
+  private take(socket: Socket): void {
+    const { ctx } = this;
+    this.lastAccept = ctx.timers.now;
+    this.accepted++;
+    if (ctx.clients.size < ctx.table.edge.limits.connections) {
+      new ClientConnection(ctx, socket, 'http');
+      return;
+    }
+    ctx.countRejected(REJECT.connections);
+    socket.on('error', () => socket.destroy());
+    socket.setTimeout(REFUSED_LINGER_MS, () => socket.destroy());
+    socket.on('end', () => socket.destroy());
+    socket.end(ownAnswer(REJECT.connections, { json: false, close: true, head: false, date: ctx.date() }));
   }
 
   /** Resolves with the port that was bound. */
@@ -52,8 +54,9 @@ export class TcpListener {
       this.server.once('error', reject);
       this.server.listen({ host: spec.host, port: spec.port, reusePort: true, backlog: BACKLOG }, () => {
         this.server.off('error', reject);
-        // After it is bound, an error can only be one of accept (EMFILE): the next connection tries again.
-        this.server.on('error', () => this.ctx.countRejected(REJECT.connections));
+        const full = (): void => this.ctx.countRejected(REJECT.connections);
+        acceptFrom(this.server, this.ctx.reads, (socket) => this.take(socket), full);
+        this.server.on('error', full);
         resolve((this.server.address() as AddressInfo).port);
       });
     });

@@ -46,6 +46,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   private keepAlive = true;
   private json = false;
   private closeAfter = false;
+  private last = false;
   private lingered = 0;
   private uploadPaused = false;
   private idleSince: number;
@@ -90,7 +91,6 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   onData(chunk: Buffer): void {
     if (this.state === STATE.head) {
       if (this.congested) return this.stash(chunk);
-      if (this.partial === null) this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.clientHead);
       this.read(chunk, 0);
     } else if (this.state === STATE.busy) {
       const at = this.feed(chunk, 0);
@@ -153,6 +153,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     this.state = STATE.busy;
     ctx.timers.disarm(this.deadline);
     this.minor = head.minor;
+    this.last = !head.keepAlive;
     this.keepAlive = head.keepAlive && !ctx.closing;
     this.json = wantsJson(head.fields, buf);
     this.incoming = head.body;
@@ -208,8 +209,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   /** The answer came before the body was complete: the rest is read, within limits, and dropped. */
   private skim(buf: Buffer, from: number): number {
-    this.lingered += buf.length - from;
-    if (this.lingered > LINGER_BYTES) this.close();
+    if ((this.lingered += buf.length - from) > LINGER_BYTES) this.close();
     return buf.length;
   }
 
@@ -250,6 +250,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     this.flush();
     this.state = STATE.tunnel;
     this.closeAfter = true;
+    this.last = false;
     const rest = this.pending;
     this.pending = null;
     this.socket.resume();
@@ -286,6 +287,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   /** An answer of our own. A request whose body is not read to its end closes the connection. */
   private answer(fault: Fault, bodyLeft: boolean): void {
     this.flush();
+    this.last = false;
     const close = !this.keepAlive || this.ctx.closing || bodyLeft || (fault.status < 500 && fault !== REJECT.noRoute && fault !== REJECT.methodRefused);
     this.socket.write(ownAnswer(fault, { json: this.json, close, head: this.exchange.isHead, date: this.ctx.date() }));
     this.closeAfter = close;
@@ -334,6 +336,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   /** Says nothing more, and reads a bounded rest so that the client gets the answer and not a reset (RFC 9112 §9.6). */
   private linger(): void {
+    // Who has sent all of what it called its last request sends no more: a wait would cost two system calls.
+    if (this.last && this.pending === null && this.exchange.upload.complete && this.socket.writableLength === 0) return this.close();
     this.state = STATE.linger;
     this.pending = null;
     this.lingered = 0;
@@ -359,7 +363,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     this.state = STATE.closed;
     this.pending = null;
     this.partial = null;
-    this.ctx.timers.disarm(this.deadline);
+    this.ctx.timers.drop(this.deadline);
     this.ctx.clients.delete(this);
     this.ctx.ledger.count(EDGE.connections, -1);
     this.exchange.clientGone();

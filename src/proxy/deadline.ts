@@ -30,4 +30,6 @@ export interface Timers {
   readonly epoch: number;
   arm(deadline: Deadline, millis: number): void;
   disarm(deadline: Deadline): void;
+  /** Off for good: nothing refers to it any more. A connection that is over would otherwise be kept until its bucket comes up. */
+  drop(deadline: Deadline): void;
 }

@@ -324,6 +324,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
 
   /** The client is gone: so is its request, at once. */
   clientGone(): void {
+    this.ctx.timers.drop(this.deadline);
     if (this.tunnel !== null) return this.tunnel.clientGone();
     if (this.state === STATE.idle) return;
     this.drop();

@@ -150,7 +150,7 @@ export class Tunnel implements UpstreamUser, Expiring {
   end(outcome: Outcome): void {
     if (this.over) return;
     this.over = true;
-    this.ctx.timers.disarm(this.deadline);
+    this.ctx.timers.drop(this.deadline);
     const clean = outcome === OUTCOME.completed || this.said;
     if (clean) this.connection.close();
     else this.connection.destroy();

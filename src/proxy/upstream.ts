@@ -125,7 +125,7 @@ export class UpstreamConnection implements Expiring, SocketOwner {
   private closeBooks(): void {
     if (!this.open) return;
     this.open = false;
-    this.ctx.timers.disarm(this.deadline);
+    this.ctx.timers.drop(this.deadline);
     this.ctx.ledger.sockets(this.backend.slot, -1);
   }
 
@@ -156,6 +156,7 @@ export class UpstreamConnection implements Expiring, SocketOwner {
     const { user } = this;
     if (user === null) {
       if (this.open) this.dropIdle();
+      else this.ctx.timers.drop(this.deadline);
       return;
     }
     this.user = null;

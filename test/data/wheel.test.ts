@@ -50,6 +50,27 @@ t.test('a deadline expires once, not before its time, and at most a tick after',
   }
 });
 
+t.test('a dropped deadline is off, and the wheel knows nothing of it any more', async (t) => {
+  const wheel = wheelAt(0);
+  const gone: Alarm[] = [];
+  const others = Array.from({ length: 9 }, (_, i) => new Alarm(wheel, () => i === 4 && gone.forEach(({ deadline }) => wheel.drop(deadline))));
+  for (const { deadline } of others) wheel.arm(deadline, 1000);
+  // All are due in one turn; one of them, as it expires, drops its neighbours on both sides, the first and the last.
+  gone.push(others[0], others[3], others[5], others[8]);
+  wheel.drop(others[1].deadline);
+  wheel.drop(others[1].deadline);
+  t.strictSame([others[1].deadline.tick, others[1].deadline.next, others[1].deadline.previous], [-1, null, null], 'linked nowhere');
+  pass(wheel, 2000);
+  const rang = others.map((alarm) => alarm.rang.length);
+  t.equal(rang[1], 0);
+  t.strictSame([rang[2], rang[4], rang[6], rang[7]], [1, 1, 1, 1], 'the others expire, each once');
+  t.equal(rang[0] + rang[3] + rang[5] + rang[8], 2, 'of its neighbours those that came before it did');
+  for (const { deadline } of others) t.equal(deadline.tick, -1);
+  wheel.arm(others[1].deadline, 100);
+  pass(wheel, 200);
+  t.equal(others[1].rang.length, 1, 'it can be armed again');
+});
+
 t.test('moved, off, and on again', async (t) => {
   const wheel = wheelAt(0);
   const alarm = new Alarm(wheel);
@@ -184,8 +205,10 @@ class Model {
   /** Arms, moves or switches off one of them. */
   act(): void {
     const i = Math.floor(this.random() * this.due.length);
-    if (this.random() < 0.25) {
-      this.wheel.disarm(this.deadlines[i]);
+    const kind = this.random();
+    if (kind < 0.25) {
+      if (kind < 0.125) this.wheel.disarm(this.deadlines[i]);
+      else this.wheel.drop(this.deadlines[i]);
       this.due[i] = Infinity;
     } else {
       const millis = this.millis();
