@@ -1,10 +1,11 @@
 import type { Issue } from '../errors/catalogue.ts';
-import type { Route } from '../pool/policy.ts';
+import type { Route as WholeRoute } from '../pool/policy.ts';
 import { isLoopback } from './_fields.ts';
 import { pathText, showValue } from './issues.ts';
 import type { ParsedConfig, ParsedUpstream } from './schema.ts';
 
 type Path = readonly PropertyKey[];
+type Route = Pick<WholeRoute, 'host' | 'path'>;
 
 function issue(path: Path, message: string): Issue {
   return { path: pathText(path), message };

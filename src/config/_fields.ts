@@ -50,6 +50,12 @@ export const hostPattern = text("a host name, '*.' and a host name, or '*' (no p
   return isHostName(value.startsWith('*.') ? value.slice(2) : value);
 }).transform((value) => value.toLowerCase());
 
+/** Host that a redirect leads to. */
+export const redirectHost = text(
+  "a host name or '[ipv6]' (no port, no scheme)",
+  (value) => isHostName(value) || (value.startsWith('[') && value.endsWith(']') && isIP(value.slice(1, -1)) === 6),
+).transform((value) => value.toLowerCase());
+
 /** Path prefix of a route; a trailing `/` means nothing on segment boundaries and is dropped. */
 export const pathPrefix = text("a path that begins with '/', without '//', '.' or '..' segments, '?', '#', '*' or spaces", (value) => {
   if (!/^\/[!-~]*$/.test(value) || value.length > 1024 || /[?#*\\]/.test(value)) return false;

@@ -6,11 +6,71 @@ export type Duration = string | number;
 /** `'127.0.0.1:9001'`, or with a weight (1–1000, default 1) relative to the other backends of its version. */
 export type BackendInput = string | { address: string; weight?: number };
 
+/** A page of your own: a file beside the configuration (`.html`, `.txt`, `.json`, at most 64 KiB), or the page itself. */
+export type PageInput = string | { body: string; type?: 'html' | 'txt' | 'json' };
+
+/** By status (`'404'`) or class (`'5xx'`). May hold `{status}`, `{reason}`, `{code}` and `{request_id}`. */
+export type ErrorPagesInput = Readonly<Record<string, PageInput>>;
+
+/** Values may hold `{client}`, `{host}`, `{scheme}` and `{request_id}`; `{{` is a brace. A name is in one of the three only. */
+export interface FieldChangesInput {
+  /** Instead of what is there. */
+  set?: Readonly<Record<string, string>>;
+  /** Beside what is there. */
+  add?: Readonly<Record<string, string>>;
+  remove?: readonly string[];
+}
+
+export interface RedirectInput {
+  scheme?: 'http' | 'https' | null;
+  host?: string | null;
+  /** Default: the request's while the scheme stays, else the scheme's own. */
+  port?: number | null;
+  /** Takes the place of the route's path; the rest and the query are kept. */
+  path?: string | null;
+  /** Default 308. */
+  status?: 301 | 302 | 303 | 307 | 308;
+}
+
+export interface SecurityInput {
+  /** Only over https; `maxAge` in seconds, default a year. */
+  hsts?: false | { maxAge?: number; includeSubDomains?: boolean; preload?: boolean };
+  /** Default `SAMEORIGIN`. */
+  frame?: 'DENY' | 'SAMEORIGIN' | false;
+  /** Default true. */
+  nosniff?: boolean;
+  /** Default `strict-origin-when-cross-origin`. */
+  referrer?: string | false;
+}
+
+export interface MaintenanceInput {
+  page?: PageInput | null;
+  /** Default 503. */
+  status?: number;
+  /** Default 1m. */
+  retryAfter?: Duration;
+  /** Clients (CIDR) that are served all the same. */
+  allow?: readonly string[];
+}
+
 export interface RouteInput {
   /** `app.example.com`, `*.example.com`, or `*` (default): any host. */
   host?: string;
   /** Path prefix, matched on whole segments: `/api` serves `/api` and `/api/users`, not `/apis`. Default `/`. */
   path?: string;
+  /** Answers with another address, unless the request is there already. */
+  redirect?: RedirectInput;
+  /** Takes the place of `path` in what is forwarded; `/` strips it. */
+  rewrite?: string;
+  headers?: { request?: FieldChangesInput; response?: FieldChangesInput };
+  /** The only methods that are served; OPTIONS is not implied. */
+  methods?: readonly string[];
+  /** Instead of the upstream's. */
+  limits?: { body: number | null };
+  /** Security fields that the backend does not send itself; `true` for the defaults. */
+  security?: boolean | SecurityInput;
+  /** Instead of the upstream's. */
+  maintenance?: boolean | MaintenanceInput;
 }
 
 export interface HealthInput {
@@ -71,6 +131,10 @@ export interface UpstreamInput {
   slowStart?: false | { window: Duration; aggression?: number; minWeight?: number };
   /** Requests that wait while the upstream is held: at most `queue` (1000), each for `timeout` (30s). */
   hold?: { queue?: number; timeout?: Duration; whenUnavailable?: boolean };
+  /** For answers of the proxy itself; they go before those of the top level. */
+  errorPages?: ErrorPagesInput;
+  /** Turns requests away; nothing that is in flight is disturbed. */
+  maintenance?: boolean | MaintenanceInput;
   /** Seeds an upstream that has no state yet; later versions come by `swap`. */
   versions?: Readonly<Record<string, VersionInput>>;
   /** The version that gets the traffic at first; needed when there are several. */
@@ -116,6 +180,8 @@ export interface ConfigInput {
   limits?: { head?: number; headers?: number; target?: number; connections?: number };
   /** Default `off`. */
   accessLog?: 'off' | 'sampled' | 'full';
+  /** For answers of the proxy itself, never for those of a backend. */
+  errorPages?: ErrorPagesInput;
   /** What is in flight may finish for so long when the proxy is told to end; default 30s. */
   shutdown?: { drain?: Duration };
   upstreams?: Readonly<Record<string, UpstreamInput>>;

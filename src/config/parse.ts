@@ -6,6 +6,8 @@ import type { Issue } from '../errors/catalogue.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
 import { adminIssues, demoIssues, listenerIssues, routeIssues, upstreamIssues } from './_cross-checks.ts';
 import { name as nameField } from './_fields.ts';
+import { PageReader } from './_read-pages.ts';
+import { rulesOf } from './_rules-schema.ts';
 import type { AdminToken, Config, UpstreamConfig } from './config.ts';
 import { explainIssues } from './issues.ts';
 import { configSchema, upstreamSchema } from './schema.ts';
@@ -15,7 +17,7 @@ import type { ParsedConfig, ParsedUpstream } from './schema.ts';
 export interface Surroundings {
   /** Data threads when the file says `'auto'`. */
   readonly cores?: number;
-  /** What a relative stateDir is relative to. */
+  /** What a relative stateDir and the names of pages are relative to; without it no pages are read. */
   readonly folder?: string;
 }
 
@@ -23,7 +25,7 @@ export interface Surroundings {
  * Validates a whole configuration and fills in the defaults.
  * @throws Refusal `invalid`, with every fault that was found in `errors`
  */
-export function parseConfig(raw: unknown, { cores = os.availableParallelism(), folder = process.cwd() }: Surroundings = {}): Config {
+export function parseConfig(raw: unknown, { cores = os.availableParallelism(), folder }: Surroundings = {}): Config {
   const parsed = parse(configSchema, raw, []);
   const upstreams = Object.entries(parsed.upstreams);
   refuseIf([
@@ -33,14 +35,18 @@ export function parseConfig(raw: unknown, { cores = os.availableParallelism(), f
     ...routeIssues(upstreams),
     ...demoIssues(parsed),
   ]);
+  const pages = new PageReader(folder ?? null);
+  const errorPages = pages.errorPages(parsed.errorPages, ['errorPages']);
+  const resolved = new Map(upstreams.map(([name, upstream]) => [name, resolveUpstream(name, upstream, pages, ['upstreams', name])]));
+  refuseIf(pages.issues);
   return {
     listeners: parsed.listeners,
     admin: { host: parsed.admin.host, port: parsed.admin.port, tokens: tokensOf(parsed.admin), allowedHosts: parsed.admin.allowedHosts },
     dataThreads: parsed.dataThreads === 'auto' ? Math.max(1, cores) : parsed.dataThreads,
-    stateDir: resolve(folder, parsed.stateDir),
-    edge: { trustedProxies: parsed.trustedProxies, timeouts: parsed.timeouts, limits: parsed.limits, accessLog: parsed.accessLog },
+    stateDir: resolve(folder ?? process.cwd(), parsed.stateDir),
+    edge: { trustedProxies: parsed.trustedProxies, timeouts: parsed.timeouts, limits: parsed.limits, accessLog: parsed.accessLog, errorPages },
     shutdown: parsed.shutdown,
-    upstreams: new Map(upstreams.map(([name, upstream]) => [name, resolveUpstream(name, upstream)])),
+    upstreams: resolved,
     demo: parsed.demo,
   };
 }
@@ -54,7 +60,10 @@ export function parseUpstream(name: string, raw: unknown): UpstreamConfig {
   parse(nameField, name, ['name']);
   const parsed = parse(upstreamSchema, raw, []);
   refuseIf(upstreamIssues(parsed, []));
-  return resolveUpstream(name, parsed);
+  const pages = new PageReader(null);
+  const upstream = resolveUpstream(name, parsed, pages, []);
+  refuseIf(pages.issues);
+  return upstream;
 }
 
 function parse<S extends z.ZodType>(schema: S, raw: unknown, under: readonly PropertyKey[]): z.output<S> {
@@ -83,10 +92,20 @@ function tokensOf(admin: ParsedConfig['admin']): AdminToken[] {
   return admin.token === undefined ? admin.tokens : [{ name: 'admin', token: admin.token, scope: 'operate' }, ...admin.tokens];
 }
 
-function resolveUpstream(name: string, parsed: ParsedUpstream): UpstreamConfig {
-  const { versions, live, health, outlier, slowStart, ...rest } = parsed;
+function resolveUpstream(name: string, parsed: ParsedUpstream, pages: PageReader, under: readonly PropertyKey[]): UpstreamConfig {
+  const { versions, live, routes, health, outlier, slowStart, errorPages, maintenance, ...rest } = parsed;
   const policy: UpstreamPolicy = {
     ...rest,
+    routes: routes.map((route, i) => {
+      const own = route.maintenance ?? null;
+      return {
+        host: route.host,
+        path: route.path,
+        rules: rulesOf(route, own === null || own === false ? own : pages.maintenance(own, [...under, 'routes', i, 'maintenance'])),
+      };
+    }),
+    errorPages: pages.errorPages(errorPages, [...under, 'errorPages']),
+    maintenance: maintenance === false ? null : pages.maintenance(maintenance, [...under, 'maintenance']),
     health: { ...health, admitInterval: health.admitInterval ?? Math.min(1000, health.interval) },
     outlier: outlier === false ? { failures: 0, base: 30_000, max: 300_000, maxEjected: 10 } : outlier,
     slowStart: slowStart === false ? { window: 0, aggression: 1, minWeight: 10 } : slowStart,

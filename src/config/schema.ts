@@ -1,21 +1,7 @@
 /** The shape of the configuration file and its defaults. Unknown fields are errors. */
 import { z } from 'zod';
-import {
-  address,
-  bindHost,
-  cidr,
-  duration,
-  fieldName,
-  fieldValue,
-  hostHeader,
-  hostPattern,
-  name,
-  pathPrefix,
-  percent,
-  probePath,
-  secret,
-  whole,
-} from './_fields.ts';
+import { errorPages, maintenance, route } from './_rules-schema.ts';
+import { address, bindHost, cidr, duration, fieldName, fieldValue, hostHeader, name, percent, probePath, secret, whole } from './_fields.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -26,8 +12,6 @@ const MOST_UPSTREAMS = 1000;
 const oneOf = <const T extends readonly [string, ...string[]]>(values: T) => z.enum(values);
 const port = whole(1, 65_535);
 const status = whole(100, 599);
-
-const route = z.strictObject({ host: hostPattern.default('*'), path: pathPrefix.default('/') });
 
 const health = z.strictObject({
   kind: oneOf(['http', 'tcp', 'none']).default('http'),
@@ -100,6 +84,8 @@ export const upstreamSchema = z.strictObject({
       whenUnavailable: z.boolean().default(false),
     })
     .prefault({}),
+  errorPages,
+  maintenance: maintenance.default(false),
   versions: z.record(name, version).default({}),
   live: name.nullable().optional(),
 });
@@ -142,6 +128,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   accessLog: oneOf(['off', 'sampled', 'full']).default('off'),
+  errorPages,
   shutdown: z.strictObject({ drain: duration(0).default(30 * SECOND) }).prefault({}),
   upstreams: z
     .record(name, upstreamSchema)

@@ -107,7 +107,7 @@ export class Publisher {
   }
 
   private routes(): TableRoute[] {
-    return [...this.upstreams.values()].flatMap(({ name, policy }) => policy.routes.map(({ host, path }) => ({ host, path, upstream: name })));
+    return [...this.upstreams.values()].flatMap(({ name, policy }) => policy.routes.map(({ host, path, rules }) => ({ host, path, rules, upstream: name })));
   }
 }
 

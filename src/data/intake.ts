@@ -1,7 +1,10 @@
 import { Rotation } from '../balance/rotation.ts';
 import { BUCKETS, hashText } from '../pool/split.ts';
 import type { TableDelta, TableUpstream, TableVersion } from '../pool/table.ts';
+import { PageSet } from '../http/pages.ts';
+import type { ErrorPages } from '../pool/rules.ts';
 import { RouteMap } from '../proxy/routes.ts';
+import { CompiledMaintenance } from '../proxy/rules.ts';
 import { BackendTarget } from '../proxy/targets.ts';
 import type { CompiledTable, UpstreamLoad, UpstreamTarget, VersionTarget } from '../proxy/targets.ts';
 
@@ -42,7 +45,9 @@ export class Intake {
     const edge = delta.edge ?? this.last?.edge;
     if (edge === undefined) throw new Error('the first table has no edge policy');
     const routes = delta.routes === null && this.last !== null ? this.last.routes : new RouteMap(delta.routes ?? []);
-    this.last = { generation: delta.generation, routes, upstreams, edge };
+    const pages = delta.edge === null && this.last !== null ? this.last.pages : pageSet(edge.errorPages);
+    const usesIds = routes.ruled || pages !== null || [...upstreams.values()].some((upstream) => upstream.pages !== null || upstream.maintenance !== null);
+    this.last = { generation: delta.generation, routes, upstreams, edge, pages, usesIds };
     return { table: this.last, retired, warm };
   }
 
@@ -61,7 +66,9 @@ export class Intake {
     const ends = live.map((version) => (end += (version.weight * BUCKETS) / 100));
     const load = this.loads.get(spec.name) ?? { active: 0, retrying: 0 };
     this.loads.set(spec.name, load);
-    return { name: spec.name, slot: spec.slot, policy: spec.policy, held: spec.held, live, ends, seed: hashText(spec.name), load };
+    const { name, slot, policy, held } = spec;
+    const maintenance = policy.maintenance === null ? null : new CompiledMaintenance(policy.maintenance);
+    return { name, slot, policy, held, live, ends, seed: hashText(name), load, maintenance, pages: pageSet(policy.errorPages) };
   }
 
   private version(spec: TableVersion, upstream: TableUpstream): VersionTarget {
@@ -84,4 +91,8 @@ export class Intake {
       return target;
     });
   }
+}
+
+function pageSet(pages: ErrorPages): PageSet | null {
+  return Object.keys(pages).length === 0 ? null : new PageSet(pages);
 }

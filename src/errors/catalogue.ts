@@ -29,7 +29,7 @@ export const REJECT = {
   badHost: fault('bad-host', 400, 'client', 'The Host header field is missing, repeated or not valid.'),
   badFraming: fault('bad-framing', 400, 'client', 'The length of the request body is ambiguous.'),
   badChunk: fault('bad-chunk', 400, 'client', 'The chunked request body is not valid.'),
-  ambiguousPath: fault('ambiguous-path', 400, 'client', 'The path can be read in two ways that lead to different upstreams.'),
+  ambiguousPath: fault('ambiguous-path', 400, 'client', 'The path can be read in two ways that lead to different places.'),
   tls: fault('tls-on-plain-port', 400, 'client', 'A TLS handshake was sent to a plain HTTP port.'),
   noRoute: fault('no-route', 404, 'client', 'No route matches this host and path.'),
   methodRefused: fault('method-refused', 405, 'client', 'This method is not served here.'),
@@ -47,7 +47,11 @@ export const REJECT = {
   holdFull: fault('hold-full', 503, 'proxy', 'This upstream is held and its queue is full.'),
   holdTimeout: fault('hold-timeout', 503, 'proxy', 'This upstream is held and the wait ran out.'),
   shuttingDown: fault('shutting-down', 503, 'proxy', 'The proxy is shutting down.'),
+  maintenance: fault('maintenance', 503, 'proxy', 'This service is under maintenance.'),
 } as const;
+
+/** The answer of a route that leads elsewhere: no fault, and counted as none. The route says the status. */
+export const REDIRECT = fault('redirect', 308, 'client', 'This is to be found at another address.');
 
 /** Faults of a backend, after a claim. */
 export const FAILURE = {

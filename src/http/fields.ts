@@ -34,6 +34,7 @@ export const FIELD = {
   authorization: 28,
   cacheControl: 29,
   contentEncoding: 30,
+  xForwardedPrefix: 31,
 } as const;
 
 const NAMES: readonly [string, number][] = [
@@ -66,6 +67,7 @@ const NAMES: readonly [string, number][] = [
   ['authorization', FIELD.authorization],
   ['cache-control', FIELD.cacheControl],
   ['content-encoding', FIELD.contentEncoding],
+  ['x-forwarded-prefix', FIELD.xForwardedPrefix],
 ];
 
 interface KnownName {

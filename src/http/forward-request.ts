@@ -1,6 +1,8 @@
+import type { FieldEdits } from './edit-fields.ts';
 import { CONNECTION, FIELD } from './fields.ts';
 import { BODY } from './request-head.ts';
 import type { RequestHead } from './request-head.ts';
+import type { Words } from './template.ts';
 import type { HeadWriter } from './writer.ts';
 
 /** What the proxy says about a client in the forwarding fields; one a connection. */
@@ -59,26 +61,49 @@ for (const id of [
   FIELD.traceparent,
   FIELD.tracestate,
   FIELD.xRealIp,
+  FIELD.xForwardedPrefix,
 ])
   RULE[id] = TRUSTED;
+
+/** What the rules of its route change of one request. */
+export interface RequestTurn {
+  readonly edits: FieldEdits | null;
+  readonly words: Words;
+  /** The path that goes on; null = as it came. */
+  readonly path: string | null;
+  /** Where the query begins in the bytes that were parsed. */
+  readonly pathEnd: number;
+  /** What was stripped from the front of the path; '' = nothing. */
+  readonly prefix: string;
+}
 
 /**
  * Writes the head that goes to a backend, from what was parsed: one Host, one framing field, our own
  * forwarding fields, nothing hop-by-hop (RFC 9110 §7.6.1). Runs of untouched field lines are copied
  * as they are, in their order and case.
  * @param random 40 random bytes from `at`: the request id, and the ids of `traceparent`, unless a trusted proxy sent them.
+ * @param turn the rules of its route; null = none.
  */
-export function writeRequest(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwarder, random: Buffer, at: number): void {
+export function writeRequest(
+  out: HeadWriter,
+  head: RequestHead,
+  src: Buffer,
+  by: Forwarder,
+  random: Buffer,
+  at: number,
+  turn: RequestTurn | null = null,
+): void {
   out.copy(src, head.start, head.methodEnd + 1);
-  if (head.targetStart === head.targetEnd || (src[head.targetStart] !== 0x2f && src[head.targetStart] !== 0x2a)) out.text('/');
-  out.copy(src, head.targetStart, head.targetEnd);
+  writeTarget(out, head, src, turn);
   out.text(' HTTP/1.1\r\n');
-  if (head.absolute || head.authorityStart === -1) {
+  const edits = turn === null ? null : turn.edits;
+  if (edits !== null && edits.host !== null) out.text(`Host: ${edits.host}\r\n`);
+  else if (head.absolute || head.authorityStart === -1) {
     out.text('Host: ');
     writeHost(out, head, src, by);
     out.text('\r\n');
   }
-  const seen = copyFields(out, head, src, by.trusted);
+  const seen = copyFields(out, head, src, by.trusted, turn);
   if (head.body === BODY.chunked) out.text('Transfer-Encoding: chunked\r\n');
   else if (head.body === BODY.length && (seen & SEEN.length) === 0) out.text(`Content-Length: ${head.length}\r\n`);
   writeConnection(out, head, src);
@@ -90,6 +115,7 @@ export function writeRequest(out: HeadWriter, head: RequestHead, src: Buffer, by
     writeHost(out, head, src, by);
     out.text('\r\n');
   }
+  if (turn !== null) writeTurn(out, head, src, by, turn);
   if ((seen & SEEN.requestId) === 0) {
     out.text('X-Request-Id: ');
     out.hex(random, at, at + 16);
@@ -105,6 +131,27 @@ export function writeRequest(out: HeadWriter, head: RequestHead, src: Buffer, by
   out.text('\r\n');
 }
 
+function writeTarget(out: HeadWriter, head: RequestHead, src: Buffer, turn: RequestTurn | null): void {
+  let from = head.targetStart;
+  if (turn !== null && turn.path !== null) {
+    out.text(turn.path);
+    from = turn.pathEnd;
+  } else if (from === head.targetEnd || (src[from] !== 0x2f && src[from] !== 0x2a)) out.text('/');
+  out.copy(src, from, head.targetEnd);
+}
+
+function writeTurn(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwarder, { edits, words, prefix }: RequestTurn): void {
+  if (prefix !== '') out.text(`X-Forwarded-Prefix: ${by.trusted ? prefixBefore(head, src) : ''}${prefix}\r\n`);
+  if (edits !== null) out.text(edits.written(words));
+}
+
+/** What a trusted proxy has stripped already; only a plain path counts. */
+function prefixBefore({ fields }: RequestHead, src: Buffer): string {
+  const at = fields.find(FIELD.xForwardedPrefix);
+  const value = at === -1 ? '' : fields.value(src, at);
+  return /^(?:\/[\w.~%@:=-]+)+$/.test(value) ? value : '';
+}
+
 function writeHost(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwarder): void {
   if (head.authorityStart === -1) out.text(by.localHost);
   else out.copy(src, head.authorityStart, head.authorityEnd);
@@ -113,7 +160,7 @@ function writeHost(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwarde
 const SEEN = { requestId: 1, trace: 2, proto: 4, host: 8, port: 16, length: 32 } as const;
 
 /** Copies the fields that go on, in runs. @returns SEEN bits of what was kept. */
-function copyFields(out: HeadWriter, head: RequestHead, src: Buffer, trusted: boolean): number {
+function copyFields(out: HeadWriter, head: RequestHead, src: Buffer, trusted: boolean, turn: RequestTurn | null): number {
   const { fields } = head;
   const { ids, spans, count } = fields;
   const nominated = (head.connection & CONNECTION.other) !== 0;
@@ -128,6 +175,7 @@ function copyFields(out: HeadWriter, head: RequestHead, src: Buffer, trusted: bo
     else if (id === FIELD.contentLength) drop = src[spans[i * 4 + 2]] === 0x30 && spans[i * 4 + 3] - spans[i * 4 + 2] > 1;
     else if (id === FIELD.expect) drop = !head.expectContinue;
     else if (id === FIELD.trailer) drop = head.body !== BODY.chunked;
+    if (turn !== null) drop ||= (id === FIELD.xForwardedPrefix && turn.prefix !== '') || turn.edits?.drops(src, spans[i * 4], spans[i * 4 + 1]) === true;
     if (drop) {
       if (run !== -1) out.copy(src, run, spans[i * 4]);
       run = -1;
@@ -174,6 +222,15 @@ function writeTrusted(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwa
   if ((seen & SEEN.port) === 0) text += `X-Forwarded-Port: ${by.port}\r\n`;
   if ((seen & SEEN.host) === 0) text += `X-Forwarded-Host: ${host}\r\n`;
   out.text(`${text}${VIA}Forwarded: ${forwarded}for=${forwardedNode(by.address)};proto=${by.scheme};host="${host}"\r\n`);
+}
+
+/** The scheme the client used: as a trusted proxy says in one X-Forwarded-Proto, else the connection's own. */
+export function requestScheme({ fields }: RequestHead, src: Buffer, by: Forwarder): string {
+  const at = by.trusted ? fields.find(FIELD.xForwardedProto) : -1;
+  if (at === -1) return by.scheme;
+  const said = fields.value(src, at).toLowerCase();
+  for (let i = at + 1; i < fields.count; i++) if (fields.ids[i] === FIELD.xForwardedProto) return by.scheme;
+  return said === 'http' || said === 'https' ? said : by.scheme;
 }
 
 function joined(head: RequestHead, src: Buffer, id: number): string {

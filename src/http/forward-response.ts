@@ -1,3 +1,4 @@
+import type { AnswerTurn } from './answer-rules.ts';
 import { CONNECTION, FIELD } from './fields.ts';
 import { BODY } from './request-head.ts';
 import type { Body } from './request-head.ts';
@@ -16,6 +17,8 @@ export interface Delivery {
   readonly date: Buffer;
   /** Further field lines, each with CRLF; '' = none. */
   readonly extra: string;
+  /** The rules of the route; null = none. */
+  readonly turn: AnswerTurn | null;
 }
 
 const DROP = new Uint8Array(32);
@@ -42,6 +45,7 @@ export function writeResponse(out: HeadWriter, head: ResponseHead, src: Buffer, 
     else if (how.minor === 0) out.text('Connection: keep-alive\r\n');
     if (!head.dated) out.bytes(how.date);
   }
+  if (how.turn !== null && how.turn.answer !== null && status >= 200) out.text(how.turn.answer.written(how.turn.words, head.fields, src));
   if (how.extra !== '') out.text(how.extra);
   out.text('\r\n');
 }
@@ -50,6 +54,7 @@ function copyFields(out: HeadWriter, head: ResponseHead, src: Buffer, how: Deliv
   const { fields } = head;
   const { ids, spans, count, end } = fields;
   const nominated = (head.connection & CONNECTION.other) !== 0;
+  const rules = how.turn === null || head.status < 200 ? null : how.turn.answer;
   const lengthless = head.status < 200 || head.status === 204;
   let run = -1;
   for (let i = 0; i < count; i++) {
@@ -59,6 +64,7 @@ function copyFields(out: HeadWriter, head: ResponseHead, src: Buffer, how: Deliv
     else if (id === FIELD.contentLength) drop = lengthless || (src[spans[i * 4 + 2]] === 0x30 && spans[i * 4 + 3] - spans[i * 4 + 2] > 1);
     else if (id === FIELD.upgrade) drop = head.status !== 101;
     else if (id === FIELD.trailer) drop = how.body !== BODY.chunked;
+    if (rules !== null) drop ||= rules.drops(src, spans[i * 4], spans[i * 4 + 1]);
     if (drop) {
       if (run !== -1) out.copy(src, run, spans[i * 4]);
       run = -1;

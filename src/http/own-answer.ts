@@ -1,10 +1,20 @@
-import { FAILURE, REJECT } from '../errors/catalogue.ts';
+import { FAILURE, REDIRECT, REJECT } from '../errors/catalogue.ts';
 import type { Fault } from '../errors/catalogue.ts';
+import type { AnswerRules, AnswerTurn } from './answer-rules.ts';
+import { bytes } from './chars.ts';
 import { FIELD } from './fields.ts';
 import type { FieldBlock } from './fields.ts';
+import { MEDIA_TYPE, type CompiledPage } from './pages.ts';
+import type { Words } from './template.ts';
 
 const REASONS: Readonly<Record<number, string>> = {
+  301: 'Moved Permanently',
+  302: 'Found',
+  303: 'See Other',
+  307: 'Temporary Redirect',
+  308: 'Permanent Redirect',
   400: 'Bad Request',
+  403: 'Forbidden',
   404: 'Not Found',
   405: 'Method Not Allowed',
   408: 'Request Timeout',
@@ -42,22 +52,83 @@ export interface AnswerStyle {
   readonly head: boolean;
   /** A current `Date: …` line with CRLF. */
   readonly date: Buffer;
+  /** What the route of the request says about its answers; null = nothing. */
+  readonly turn?: AnswerTurn | null;
+  readonly details?: AnswerDetails | null;
+  /** The operator's page; null = the proxy's own words. Clients that ask for JSON get it only when it is JSON. */
+  readonly page?: CompiledPage | null;
+  readonly requestId?: string;
 }
 
-/** An answer of the proxy itself: small, plain text or JSON, with Proxy-Status (RFC 9209) and the reason. */
+/** What a route decides about the proxy's own answer to one request. */
+export interface AnswerDetails {
+  /** Instead of the fault's. */
+  readonly status?: number;
+  /** Methods, for a 405. */
+  readonly allow?: string;
+  readonly location?: string;
+  /** Seconds. */
+  readonly retryAfter?: number;
+  readonly page?: CompiledPage | null;
+}
+
+const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
+
+/** An answer of the proxy itself: small, plain text, JSON or the operator's page, with Proxy-Status (RFC 9209) and the reason. */
 export function ownAnswer(fault: Fault, style: AnswerStyle): Buffer {
-  const body = style.json
-    ? `${JSON.stringify({ status: fault.status, code: fault.code, detail: fault.text })}\n`
-    : `${fault.status} ${REASONS[fault.status]}: ${fault.text}\n`;
-  const type = STATUS_ERRORS.get(fault) ?? (fault.blame === 'client' ? 'http_request_error' : 'proxy_internal_response');
-  const head =
-    `HTTP/1.1 ${fault.status} ${REASONS[fault.status]}\r\n` +
-    `Content-Type: ${style.json ? 'application/json' : 'text/plain'}; charset=utf-8\r\nContent-Length: ${body.length}\r\n` +
-    `Proxy-Status: switchyard; error=${type}; details="${fault.code}"\r\nCache-Control: no-store\r\n` +
-    (fault.status === 503 ? 'Retry-After: 1\r\n' : '') +
-    (fault.status === 405 ? 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n' : '') +
-    (style.close ? 'Connection: close\r\n' : '');
-  return Buffer.from(`${head}${style.date.toString('latin1')}\r\n${style.head ? '' : body}`, 'latin1');
+  const { details = null, turn = null } = style;
+  const status = details?.status ?? fault.status;
+  const reason = REASONS[status] ?? 'Error';
+  const { body, type } = content(fault, status, reason, style);
+  const fields: [string, string][] = [
+    ['Content-Type', type],
+    ['Content-Length', `${body.length}`],
+    ['Proxy-Status', `switchyard; ${errorType(fault)}details="${fault.code}"`],
+  ];
+  if (details?.location !== undefined) fields.push(['Location', details.location]);
+  else fields.push(['Cache-Control', 'no-store']);
+  const retryAfter = details?.retryAfter ?? (status === 503 ? 1 : undefined);
+  if (retryAfter !== undefined) fields.push(['Retry-After', `${retryAfter}`]);
+  if (status === 405) fields.push(['Allow', details?.allow ?? METHODS]);
+  if (style.close) fields.push(['Connection', 'close']);
+  const lines = turn?.answer == null ? fields.map(lineOf).join('') : ruled(fields, turn.answer, turn.words);
+  const head = Buffer.from(`HTTP/1.1 ${status} ${reason}\r\n${lines}${style.date.toString('latin1')}\r\n`, 'latin1');
+  return style.head ? head : Buffer.concat([head, body]);
+}
+
+function lineOf([name, value]: readonly [string, string]): string {
+  return `${name}: ${value}\r\n`;
+}
+
+/** The lines without those that the rules set or remove, and with what they say. */
+function ruled(fields: readonly (readonly [string, string])[], answer: AnswerRules, words: Words): string {
+  const kept = fields.filter(([name]) => !answer.drops(bytes(name), 0, name.length));
+  return kept.map(lineOf).join('') + answer.written(words, null, NOTHING);
+}
+
+const NOTHING = new Uint8Array();
+
+/** Error type of RFC 9209; none for what is no error. */
+function errorType(fault: Fault): string {
+  if (fault === REDIRECT) return '';
+  return `error=${STATUS_ERRORS.get(fault) ?? (fault.blame === 'client' ? 'http_request_error' : 'proxy_internal_response')}; `;
+}
+
+function content(fault: Fault, status: number, reason: string, { json, details, page, requestId = '' }: AnswerStyle): { body: Buffer; type: string } {
+  const own = details?.page ?? page ?? null;
+  if (own !== null && (!json || own.type === 'json')) {
+    return { body: own.render({ status: `${status}`, reason, code: fault.code, request_id: requestId }), type: MEDIA_TYPE[own.type] };
+  }
+  if (json) return { body: Buffer.from(`${JSON.stringify({ status, code: fault.code, detail: fault.text })}\n`, 'latin1'), type: MEDIA_TYPE.json };
+  return { body: Buffer.from(`${status} ${reason}: ${fault.text}\n`, 'latin1'), type: MEDIA_TYPE.txt };
+}
+
+/** Requests that are refused for this were read as they were meant: the connection goes on. */
+const UNDERSTOOD: ReadonlySet<Fault> = new Set([REJECT.noRoute, REJECT.methodRefused, REDIRECT]);
+
+/** Whether the connection of a client ends with this answer. */
+export function endsConnection(fault: Fault): boolean {
+  return fault.status < 500 && !UNDERSTOOD.has(fault);
 }
 
 /** Whether the client asks for JSON. */

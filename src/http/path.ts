@@ -4,6 +4,7 @@ const SLASH = 0x2f;
 const DOT = 0x2e;
 const PERCENT = 0x25;
 const BACKSLASH = 0x5c;
+const SEMICOLON = 0x3b;
 const QUESTION = 0x3f;
 
 /** End of the path in a target: the `?`, or `to`. */
@@ -15,12 +16,12 @@ export function pathEnd(buf: Uint8Array, from: number, to: number): number {
 
 /**
  * Whether an application may read the path [from, to) in another way than byte by byte: percent
- * escapes, empty or dot segments, back-slashes.
+ * escapes, empty or dot segments, back-slashes, parameters (`;`).
  */
 export function isPlainPath(buf: Uint8Array, from: number, to: number): boolean {
   for (let at = from; at < to; at++) {
     const code = buf[at];
-    if (code === PERCENT || code === BACKSLASH) return false;
+    if (code === PERCENT || code === BACKSLASH || code === SEMICOLON) return false;
     if (code === SLASH && at + 1 < to && (buf[at + 1] === SLASH || buf[at + 1] === DOT)) return false;
   }
   return true;
@@ -28,12 +29,12 @@ export function isPlainPath(buf: Uint8Array, from: number, to: number): boolean 
 
 /**
  * The path as the most eager application would read it, for routing only; what is forwarded are the
- * original bytes (RFC 9110 §7.7). Escapes are decoded (those of `/` and `\` only with `slashes`), `\` and runs
- * of `/` become one `/`, dot segments are resolved (RFC 3986 §5.2.4; with `slashes` also those that carry
- * parameters, `..;x`, which Java servlet containers cut off first).
+ * original bytes (RFC 9110 §7.7). Escapes are decoded (those of `/` and `\` only when `eager`), `\` and runs
+ * of `/` become one `/`, dot segments are resolved (RFC 3986 §5.2.4). When `eager`, the parameters of each segment
+ * are cut off first (`/admin;x=1`, `..;x`), as Java servlet containers do.
  * @returns null when an escape is broken or hides a control byte.
  */
-export function normalisePath(path: string, slashes: boolean): string | null {
+export function normalisePath(path: string, eager: boolean): string | null {
   let decoded = '';
   for (let i = 0; i < path.length; i++) {
     const code = path.charCodeAt(i);
@@ -46,15 +47,15 @@ export function normalisePath(path: string, slashes: boolean): string | null {
     if (i + 2 >= path.length || high === 255 || low === 255) return null;
     const byte = high * 16 + low;
     if (byte < 0x20 || byte === 0x7f) return null;
-    if (byte === SLASH || byte === BACKSLASH) decoded += slashes ? '/' : '%2F';
+    if (byte === SLASH || byte === BACKSLASH) decoded += eager ? '/' : '%2F';
     else decoded += String.fromCharCode(byte);
     i += 2;
   }
   const segments: string[] = [];
   for (const segment of decoded.split('/')) {
-    const name = slashes ? segment.split(';', 1)[0] : segment;
+    const name = eager ? segment.split(';', 1)[0] : segment;
     if (name === '..') segments.pop();
-    else if (name !== '.' && segment !== '') segments.push(segment);
+    else if (name !== '.' && name !== '') segments.push(name);
   }
   const folder = /(?:^|\/)\.{0,2}$/.test(decoded);
   return `/${segments.join('/')}${folder && segments.length > 0 ? '/' : ''}`;

@@ -6,13 +6,19 @@ import type { HeadWriter } from './writer.ts';
 const FORBIDDEN =
   /^(?:authorization|proxy-.*|www-authenticate|set-cookie|content-(?:encoding|type|range|length)|range|if-.*|cache-control|age|expires|location|retry-after|vary|warning|pragma|x-forwarded-.*)$/i;
 
-/** Writes the last chunk with the trailers that may pass: no field that frames, routes, authenticates or forwards. */
-export function writeTrailers(out: HeadWriter, trailers: FieldBlock, src: Buffer): void {
+/** Rules of a route that fields must not come past as trailers. */
+export interface TrailerRules {
+  drops(buf: Uint8Array, from: number, to: number): boolean;
+}
+
+/** Writes the last chunk with the trailers that may pass: no field that frames, routes, authenticates or forwards, or that `rules` set or remove. */
+export function writeTrailers(out: HeadWriter, trailers: FieldBlock, src: Buffer, rules: TrailerRules | null = null): void {
   out.text('0\r\n');
   for (let i = 0; i < trailers.count; i++) {
     if (trailers.ids[i] !== FIELD.other) continue;
     const from = trailers.spans[i * 4];
-    if (FORBIDDEN.test(src.toString('latin1', from, trailers.spans[i * 4 + 1]))) continue;
+    const nameEnd = trailers.spans[i * 4 + 1];
+    if (FORBIDDEN.test(src.toString('latin1', from, nameEnd)) || rules?.drops(src, from, nameEnd) === true) continue;
     out.copy(src, from, trailers.lineEnd(i));
   }
   out.text('\r\n');

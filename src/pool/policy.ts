@@ -1,9 +1,13 @@
+import type { ErrorPages, Maintenance, RouteRules } from './rules.ts';
+
 /** What an operator decides about an upstream. All durations are milliseconds; defaults are filled in by config/. */
 export interface Route {
   /** Exact host name, `*.wildcard`, or `*`; lower case, without a port. */
   readonly host: string;
   /** Path prefix, matched on segment boundaries; begins with `/`. */
   readonly path: string;
+  /** null = what comes is forwarded, and that is all. */
+  readonly rules: RouteRules | null;
 }
 
 export interface HealthPolicy {
@@ -62,6 +66,10 @@ export interface UpstreamPolicy {
   readonly slowStart: SlowStartPolicy;
   /** Requests that wait while the upstream is held; `whenUnavailable` = also while no backend is available. */
   readonly hold: { readonly queue: number; readonly timeout: number; readonly whenUnavailable: boolean };
+  /** For answers of the proxy itself; they go before those of the edge. */
+  readonly errorPages: ErrorPages;
+  /** null = it is open. */
+  readonly maintenance: Maintenance | null;
 }
 
 /** What the data plane reads of the top-level configuration. */
@@ -70,4 +78,5 @@ export interface EdgePolicy {
   readonly timeouts: { readonly clientHead: number; readonly keepAlive: number; readonly body: number };
   readonly limits: { readonly head: number; readonly headers: number; readonly target: number; readonly connections: number };
   readonly accessLog: 'off' | 'sampled' | 'full';
+  readonly errorPages: ErrorPages;
 }

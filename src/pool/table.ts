@@ -1,5 +1,6 @@
 import type { Phase } from './phase.ts';
 import type { EdgePolicy, UpstreamPolicy } from './policy.ts';
+import type { RouteRules } from './rules.ts';
 
 /**
  * The table: the frozen snapshot the data plane works from. The control plane publishes it as deltas
@@ -36,6 +37,8 @@ export interface TableRoute {
   readonly host: string;
   readonly path: string;
   readonly upstream: string;
+  /** null = it is only forwarded. */
+  readonly rules: RouteRules | null;
 }
 
 export interface TableDelta {

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { AnswerTurn } from '../http/answer-rules.ts';
 import type { FieldBlock } from '../http/fields.ts';
 import { writeResponse } from '../http/forward-response.ts';
 import { BODY } from '../http/request-head.ts';
@@ -18,10 +19,11 @@ interface HeadStyle {
   readonly body: Body;
   readonly close: boolean;
   readonly extra: string;
+  readonly turn: AnswerTurn | null;
 }
 
 /** Of 1xx answers. */
-export const NO_BODY: HeadStyle = { minor: 1, body: BODY.none, close: false, extra: '' };
+export const NO_BODY: HeadStyle = { minor: 1, body: BODY.none, close: false, extra: '', turn: null };
 
 /**
  * Frames an answer for an HTTP/1.x client. What is written in one tick is gathered in the thread's
@@ -45,10 +47,10 @@ export class Delivery {
     return minor === 1 ? BODY.chunked : BODY.close;
   }
 
-  head(head: ResponseHead, src: Buffer, { minor, body, close, extra }: HeadStyle): void {
+  head(head: ResponseHead, src: Buffer, { minor, body, close, extra, turn }: HeadStyle): void {
     this.framing = body;
     this.gather();
-    writeResponse(this.ctx.responseWriter, head, src, { minor, body, close, date: this.ctx.date(), extra });
+    writeResponse(this.ctx.responseWriter, head, src, { minor, body, close, date: this.ctx.date(), extra, turn });
   }
 
   body(chunk: Buffer, from: number, to: number): void {
@@ -74,11 +76,11 @@ export class Delivery {
     this.socket.uncork();
   }
 
-  end(trailers: FieldBlock | null, src: Buffer | null): void {
+  end(trailers: FieldBlock | null, src: Buffer | null, turn: AnswerTurn | null): void {
     if (this.framing !== BODY.chunked) return;
     this.gather();
     if (trailers === null || src === null) this.ctx.responseWriter.bytes(LAST_CHUNK);
-    else writeTrailers(this.ctx.responseWriter, trailers, src);
+    else writeTrailers(this.ctx.responseWriter, trailers, src, turn?.answer);
   }
 
   /** Bytes of a tunnel. */

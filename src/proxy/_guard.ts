@@ -1,9 +1,14 @@
-import { REJECT, type Fault } from '../errors/catalogue.ts';
+import { REDIRECT, REJECT, type Fault } from '../errors/catalogue.ts';
+import { requestScheme } from '../http/forward-request.ts';
+import { pathEnd } from '../http/path.ts';
+import type { Place } from '../http/redirect.ts';
 import { BODY, type RequestHead } from '../http/request-head.ts';
 import { stickyKey } from './_choose.ts';
 import type { ExchangeRecord } from './_record.ts';
 import { TRAIT } from './_traits.ts';
+import { RulesTurn } from './_turn.ts';
 import type { Context } from './context.ts';
+import { CompiledRoute, type CompiledMaintenance, type CompiledRules } from './rules.ts';
 
 /**
  * Steps 2 and 3 of a request's life, route and guard: which upstream it is for, and whether it may go there.
@@ -12,13 +17,66 @@ import type { Context } from './context.ts';
  */
 export function guard(ctx: Context, exchange: ExchangeRecord, head: RequestHead, buf: Buffer): Fault | null {
   if ((exchange.traits & TRAIT.trace) !== 0) return REJECT.methodRefused;
-  const name = ctx.table.routes.find(head, buf);
-  if (typeof name !== 'string') return name;
-  const upstream = ctx.table.upstreams.get(name)!;
+  const route = ctx.table.routes.find(head, buf);
+  if (!(route instanceof CompiledRoute)) return route;
+  const upstream = ctx.table.upstreams.get(route.upstream)!;
   exchange.upstream = upstream;
   const { limits, sticky } = upstream.policy;
-  if (limits.body !== null && head.body === BODY.length && head.length > limits.body) return REJECT.bodyTooLarge;
+  let { maintenance } = upstream;
+  exchange.bodyLimit = limits.body;
+  if (route.rules !== null) {
+    const fault = followRules(exchange, route.rules, head, buf);
+    if (fault !== null) return fault;
+    if (route.rules.body !== undefined) exchange.bodyLimit = route.rules.body;
+    if (route.rules.maintenance !== undefined) ({ maintenance } = route.rules);
+  }
+  if (maintenance !== null && !maintenance.admits(exchange.down.address)) return close(exchange, maintenance);
+  if (exchange.bodyLimit !== null && head.body === BODY.length && head.length > exchange.bodyLimit) return REJECT.bodyTooLarge;
   if (sticky.cookie !== null || sticky.header !== null) stickyKey(exchange, head, buf);
   if (head.upgrade !== -1) exchange.traits |= TRAIT.upgrade;
   return null;
+}
+
+/** What the rules of the route decide by the head alone: whether the method is served, where it is to be found instead, which path goes on. */
+function followRules(exchange: ExchangeRecord, rules: CompiledRules, head: RequestHead, buf: Buffer): Fault | null {
+  const { address, forwarder } = exchange.down;
+  const place = placeOf(head, buf, forwarder.localHost, requestScheme(head, buf, forwarder));
+  const turn = new RulesTurn(rules, { client: address, host: place.host, scheme: place.scheme, requestId: exchange.requestId });
+  exchange.turn = turn;
+  if (!rules.serves(buf, head.start, head.methodEnd)) {
+    exchange.details = { allow: rules.allow };
+    return REJECT.methodRefused;
+  }
+  if (rules.redirect !== null) {
+    const location = rules.redirect.location(place);
+    if (location === null) return REJECT.ambiguousPath;
+    if (location !== '') {
+      exchange.details = { status: rules.redirect.status, location };
+      return REDIRECT;
+    }
+  }
+  if (rules.rewrite === null || place.path === '*') return null;
+  turn.path = rules.rewrite.apply(place.path);
+  turn.pathEnd = head.targetEnd - place.query.length;
+  turn.prefix = rules.rewrite.prefix;
+  return turn.path === null ? REJECT.ambiguousPath : null;
+}
+
+function close(exchange: ExchangeRecord, { status, retryAfter, page }: CompiledMaintenance): Fault {
+  exchange.details = { status, retryAfter, page };
+  return REJECT.maintenance;
+}
+
+/** Where the client sent the request, as far as it says so. */
+function placeOf(head: RequestHead, buf: Buffer, localHost: string, scheme: string): Place {
+  const end = pathEnd(buf, head.targetStart, head.targetEnd);
+  const colon = localHost.lastIndexOf(':');
+  const named = head.authorityStart !== -1;
+  return {
+    scheme,
+    host: named ? buf.toString('latin1', head.authorityStart, head.hostEnd) : localHost.slice(0, colon),
+    port: named ? buf.toString('latin1', head.hostEnd + 1, Math.max(head.hostEnd + 1, head.authorityEnd)) : localHost.slice(colon + 1),
+    path: head.targetStart === end ? '/' : buf.toString('latin1', head.targetStart, end),
+    query: buf.toString('latin1', end, head.targetEnd),
+  };
 }

@@ -1,11 +1,13 @@
-import { REJECT } from '../errors/catalogue.ts';
+import { REDIRECT, REJECT } from '../errors/catalogue.ts';
 import type { Fault } from '../errors/catalogue.ts';
 import { FIELD } from '../http/fields.ts';
+import type { AnswerDetails, AnswerStyle } from '../http/own-answer.ts';
 import type { RequestHead } from '../http/request-head.ts';
 import { EDGE } from '../ledger/layout.ts';
 import { KIND, OUTCOME } from '../ledger/thread.ts';
 import type { Kind, Outcome } from '../ledger/thread.ts';
 import { TRAIT } from './_traits.ts';
+import type { RulesTurn } from './_turn.ts';
 import { Upload } from './_upload.ts';
 import type { LogEntry } from './access-log.ts';
 import type { Context } from './context.ts';
@@ -28,6 +30,12 @@ export abstract class ExchangeRecord {
   bound: string | null = null;
   /** Further field lines of the answer (a sticky cookie). */
   extra = '';
+  /** Rules of its route; null = none. */
+  turn: RulesTurn | null = null;
+  /** What its route decides about the proxy's own answer. */
+  details: AnswerDetails | null = null;
+  /** Largest body in bytes; null = no limit. */
+  bodyLimit: number | null = null;
   /** Slots of backends that could not be connected to. */
   readonly tried: number[] = [];
   kind: Kind = KIND.http;
@@ -45,8 +53,6 @@ export abstract class ExchangeRecord {
   protected claimed = false;
   private load: UpstreamLoad | null = null;
   private startedAt = 0;
-  /** X-Request-Id of a trusted proxy; it goes on instead of ours. */
-  private sentId = '';
   private method = '';
   private host = '';
   private target = '';
@@ -69,6 +75,9 @@ export abstract class ExchangeRecord {
     this.key = null;
     this.bound = null;
     this.extra = '';
+    this.turn = null;
+    this.details = null;
+    this.bodyLimit = null;
     if (this.tried.length > 0) this.tried.length = 0;
     this.retries = 0;
     this.kind = KIND.http;
@@ -82,12 +91,23 @@ export abstract class ExchangeRecord {
 
   /** Takes what the access log will want; the head's bytes are gone by then. */
   protected describe(head: RequestHead | null, buf: Buffer): void {
-    this.requestId = '';
-    const sent = head !== null && this.down.forwarder.trusted ? head.fields.find(FIELD.xRequestId) : -1;
-    this.sentId = sent === -1 ? '' : head!.fields.value(buf, sent);
     this.method = head === null ? '' : buf.toString('latin1', head.start, head.methodEnd);
     this.target = head === null ? '' : buf.toString('latin1', head.targetStart, head.targetEnd);
     this.host = head === null || head.authorityStart === -1 ? '' : buf.toString('latin1', head.authorityStart, head.authorityEnd);
+  }
+
+  /** Keeps the id it goes by: what a trusted proxy sent, or ours, 16 random bytes at `at`. */
+  protected identify(head: RequestHead | null, buf: Buffer, at: number): void {
+    const sent = head !== null && this.down.forwarder.trusted ? head.fields.find(FIELD.xRequestId) : -1;
+    this.requestId = sent === -1 ? '' : head!.fields.value(buf, sent);
+    if (this.requestId === '') this.requestId = this.ctx.ids.pool.toString('hex', at, at + 16);
+  }
+
+  /** How the proxy's own answer to it looks: the rules and pages of its route. */
+  answerStyle(fault: Fault): Pick<AnswerStyle, 'turn' | 'details' | 'page' | 'requestId'> {
+    const { turn, details, requestId } = this;
+    const status = details?.status ?? fault.status;
+    return { turn, details, requestId, page: this.upstream?.pages?.find(status) ?? this.ctx.table.pages?.find(status) };
   }
 
   protected enter(upstream: UpstreamTarget): void {
@@ -145,16 +165,18 @@ export abstract class ExchangeRecord {
 
   /** A head that could not be read. */
   refusedUnread(fault: Fault): void {
+    const { ctx } = this;
     this.clear(0);
     this.describe(null, NOTHING);
+    if (ctx.log.mode !== 'off' || ctx.table.usesIds) this.identify(null, NOTHING, ctx.ids.next());
     this.refused(fault);
   }
 
   /** A request that was refused before it was sent: counted and logged like any other. */
   refused(fault: Fault): void {
     this.ctx.countRejected(fault);
-    this.status = fault.status;
-    this.fault = fault;
+    this.status = this.details?.status ?? fault.status;
+    this.fault = fault === REDIRECT ? null : fault;
     if (this.ctx.log.mode !== 'off') this.ctx.log.write(this.logEntry(false, performance.now() - this.startedAt));
   }
 
@@ -173,7 +195,7 @@ export abstract class ExchangeRecord {
       version: this.version?.id ?? null,
       backend: this.backend?.address ?? null,
       retries: this.retries,
-      requestId: this.sentId === '' ? this.requestId : this.sentId,
+      requestId: this.requestId,
       reason: this.fault?.code ?? (aborted ? 'client-aborted' : null),
     };
   }

@@ -1,3 +1,4 @@
+import type { FieldEdits } from '../http/edit-fields.ts';
 import type { FieldBlock } from '../http/fields.ts';
 import { BODY } from '../http/request-head.ts';
 import type { Body } from '../http/request-head.ts';
@@ -28,6 +29,8 @@ export class Upload {
   private chunked = false;
   private limit = Infinity;
   private sealed = false;
+  /** What its route changes of its fields; trailers too. */
+  private edits: FieldEdits | null = null;
   private paused = false;
   private connection: UpstreamConnection | null = null;
   private readonly ctx: Context;
@@ -38,12 +41,13 @@ export class Upload {
     this.down = down;
   }
 
-  begin(body: Body, limit: number | null): void {
+  begin(body: Body, limit: number | null, turn: { readonly edits: FieldEdits | null } | null): void {
     this.complete = body === BODY.none;
     this.chunked = body === BODY.chunked;
     this.bytes = 0;
     this.limit = limit ?? Infinity;
     this.sealed = false;
+    this.edits = turn === null ? null : turn.edits;
     this.replayable = true;
     this.kept = 0;
     this.message = null;
@@ -74,11 +78,11 @@ export class Upload {
     if (!this.chunked) return;
     if (!this.sealed) {
       if (trailers === null || source === null) this.ctx.requestWriter.bytes(LAST_CHUNK);
-      else writeTrailers(this.ctx.requestWriter, trailers, source);
+      else writeTrailers(this.ctx.requestWriter, trailers, source, this.edits);
     } else if (trailers === null || source === null) this.pass(LAST_CHUNK);
     else {
       const writer = new HeadWriter(1024);
-      writeTrailers(writer, trailers, source);
+      writeTrailers(writer, trailers, source, this.edits);
       this.pass(writer.take());
     }
   }

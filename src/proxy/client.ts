@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net';
 import { REJECT, type Fault } from '../errors/catalogue.ts';
 import { CHUNK, ChunkedReader } from '../http/chunked.ts';
+import type { AnswerTurn } from '../http/answer-rules.ts';
 import type { FieldBlock } from '../http/fields.ts';
 import { forwardingFields, type Forwarder } from '../http/forward-request.ts';
-import { ownAnswer, wantsJson } from '../http/own-answer.ts';
+import { endsConnection, ownAnswer, wantsJson } from '../http/own-answer.ts';
 import { BODY, RequestHead, type Body } from '../http/request-head.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import { EDGE } from '../ledger/layout.ts';
@@ -231,18 +232,18 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     if (this.minor === 1) this.delivery.head(head, src, NO_BODY);
   }
 
-  respond(head: ResponseHead, src: Buffer, extra: string): void {
+  respond(head: ResponseHead, src: Buffer, extra: string, turn: AnswerTurn | null): void {
     const body = this.delivery.framingFor(head.body, this.minor);
     this.closeAfter = !this.keepAlive || this.ctx.closing || !this.exchange.upload.complete || body === BODY.close;
-    this.delivery.head(head, src, { minor: this.minor, body, close: this.closeAfter, extra });
+    this.delivery.head(head, src, { minor: this.minor, body, close: this.closeAfter, extra, turn });
   }
 
   body(chunk: Buffer, from: number, to: number): void {
     this.delivery.body(chunk, from, to);
   }
 
-  end(trailers: FieldBlock | null, src: Buffer | null): void {
-    this.delivery.end(trailers, src);
+  end(trailers: FieldBlock | null, src: Buffer | null, turn: AnswerTurn | null): void {
+    this.delivery.end(trailers, src, turn);
   }
 
   switchProtocols(head: ResponseHead, src: Buffer): void {
@@ -288,8 +289,9 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   private answer(fault: Fault, bodyLeft: boolean): void {
     this.flush();
     this.last = false;
-    const close = !this.keepAlive || this.ctx.closing || bodyLeft || (fault.status < 500 && fault !== REJECT.noRoute && fault !== REJECT.methodRefused);
-    this.socket.write(ownAnswer(fault, { json: this.json, close, head: this.exchange.isHead, date: this.ctx.date() }));
+    const { ctx, exchange, json } = this;
+    const close = !this.keepAlive || ctx.closing || bodyLeft || endsConnection(fault);
+    this.socket.write(ownAnswer(fault, { json, close, head: exchange.isHead, date: ctx.date(), ...exchange.answerStyle(fault) }));
     this.closeAfter = close;
     this.finished(true);
   }

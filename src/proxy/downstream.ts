@@ -1,4 +1,5 @@
 import type { Fault } from '../errors/catalogue.ts';
+import type { AnswerTurn } from '../http/answer-rules.ts';
 import type { FieldBlock } from '../http/fields.ts';
 import type { Forwarder } from '../http/forward-request.ts';
 import type { ResponseHead } from '../http/response-head.ts';
@@ -15,11 +16,11 @@ export interface Downstream {
   readonly congested: boolean;
   /** A 1xx answer; not for clients of HTTP/1.0. */
   informational(head: ResponseHead, src: Buffer): void;
-  /** The head of the answer. `extra` = further field lines. */
-  respond(head: ResponseHead, src: Buffer, extra: string): void;
+  /** The head of the answer. `extra` = further field lines; `turn` = the rules of its route. */
+  respond(head: ResponseHead, src: Buffer, extra: string, turn: AnswerTurn | null): void;
   body(chunk: Buffer, from: number, to: number): void;
   /** The answer is complete. */
-  end(trailers: FieldBlock | null, src: Buffer | null): void;
+  end(trailers: FieldBlock | null, src: Buffer | null, turn: AnswerTurn | null): void;
   /** 101: from now on bytes go both ways as they are. */
   switchProtocols(head: ResponseHead, src: Buffer): void;
   /** An answer of the proxy itself; nothing of another was sent. */

@@ -56,16 +56,15 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     this.clear(methodTraits(buf, head.start, head.methodEnd));
     this.touched = this.blocked = this.closing = false;
     this.informational = 0;
+    const id = ctx.ids.next();
     if (ctx.log.mode !== 'off') this.describe(head, buf);
+    if (ctx.log.mode !== 'off' || ctx.table.usesIds) this.identify(head, buf, id);
     const fault = guard(ctx, this, head, buf);
     if (fault !== null) return fault;
-    const upstream = this.upstream!;
-    const id = ctx.ids.next();
-    if (ctx.log.mode !== 'off') this.requestId = ctx.ids.pool.toString('hex', id, id + 16);
-    this.upload.begin(head.body, upstream.policy.limits.body);
-    writeRequest(ctx.requestWriter, head, buf, this.down.forwarder, ctx.ids.pool, id);
+    this.upload.begin(head.body, this.bodyLimit, this.turn);
+    writeRequest(ctx.requestWriter, head, buf, this.down.forwarder, ctx.ids.pool, id, this.turn);
     this.state = STATE.open;
-    this.enter(upstream);
+    this.enter(this.upstream!);
     return null;
   }
 
@@ -173,7 +172,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
       this.events.begin(head);
       this.ctx.ledger.become(this.backend!.slot, KIND.stream);
     }
-    this.down.respond(head, buf, this.extra);
+    this.down.respond(head, buf, this.extra, this.turn);
     this.relay();
   }
 
@@ -240,7 +239,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     const { answer } = this;
     const connection = this.connection!;
     this.connection = null;
-    this.down.end(answer.trailers, answer.trailerBytes);
+    this.down.end(answer.trailers, answer.trailerBytes, this.turn);
     // A connection on which more has come than was asked for is not used again.
     if (answer.at < answer.to || !this.reusable || !this.upload.complete) connection.destroy();
     else connection.giveBack(this.keepAliveSeconds);
@@ -364,7 +363,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     if (this.answer.framing === BODY.length) return this.kill();
     this.drop();
     this.fault = FAILURE.killed;
-    this.down.end(null, null);
+    this.down.end(null, null, null);
     this.release(OUTCOME.killed);
     this.down.flush();
     this.down.finished(true);

@@ -1,6 +1,8 @@
 import type { Rotation } from '../balance/rotation.ts';
+import type { PageSet } from '../http/pages.ts';
 import type { EdgePolicy, UpstreamPolicy } from '../pool/policy.ts';
 import type { RouteMap } from './routes.ts';
+import type { CompiledMaintenance } from './rules.ts';
 import type { UpstreamConnection } from './upstream.ts';
 
 /** A backend as a data thread knows it; lives as long as its slot, across tables. */
@@ -48,6 +50,9 @@ export interface UpstreamTarget {
   /** Seed of the split's hash. */
   readonly seed: number;
   readonly load: UpstreamLoad;
+  readonly maintenance: CompiledMaintenance | null;
+  /** null = it has none of its own. */
+  readonly pages: PageSet | null;
 }
 
 /** The compiled table: immutable. A request reads the reference once. */
@@ -56,4 +61,8 @@ export interface CompiledTable {
   readonly routes: RouteMap;
   readonly upstreams: ReadonlyMap<string, UpstreamTarget>;
   readonly edge: EdgePolicy;
+  /** null = none. */
+  readonly pages: PageSet | null;
+  /** Something in it may say the id of a request: rules, pages. */
+  readonly usesIds: boolean;
 }

@@ -2,8 +2,8 @@ import { BlockList, isIP } from 'node:net';
 import { FIELD } from '../http/fields.ts';
 import type { FieldBlock } from '../http/fields.ts';
 
-/** The peers whose forwarding fields are believed (`trustedProxies`). */
-export class TrustedProxies {
+/** Addresses and networks. */
+export class AddressList {
   private readonly list: BlockList | null;
 
   /** @param cidrs addresses or `address/bits`, checked by config/. */
@@ -22,7 +22,10 @@ export class TrustedProxies {
     const family = isIP(address);
     return family !== 0 && this.list.check(address, family === 6 ? 'ipv6' : 'ipv4');
   }
+}
 
+/** The peers whose forwarding fields are believed (`trustedProxies`). */
+export class TrustedProxies extends AddressList {
   /** The client behind the chain of X-Forwarded-For: the last address that is not a trusted proxy's. */
   clientOf(peer: string, fields: FieldBlock, buf: Buffer): string {
     const chain: string[] = [];

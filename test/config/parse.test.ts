@@ -19,6 +19,7 @@ t.test('an empty configuration is one of defaults', async (t) => {
         timeouts: { clientHead: 10_000, keepAlive: 60_000, body: 30_000 },
         limits: { head: 32_768, headers: 100, target: 8192, connections: 10_000 },
         accessLog: 'off',
+        errorPages: {},
       },
       shutdown: { drain: 30_000 },
       upstreams: [],
@@ -31,7 +32,7 @@ t.test('an upstream with nothing but a route has the documented defaults', async
   t.strictSame(parseUpstream('web', { routes: [{}] }), {
     name: 'web',
     policy: {
-      routes: [{ host: '*', path: '/' }],
+      routes: [{ host: '*', path: '/', rules: null }],
       health: {
         kind: 'http',
         path: '/healthz',
@@ -57,6 +58,8 @@ t.test('an upstream with nothing but a route has the documented defaults', async
       outlier: { failures: 5, base: 30_000, max: 300_000, maxEjected: 10 },
       slowStart: { window: 0, aggression: 1, minWeight: 10 },
       hold: { queue: 1000, timeout: 30_000, whenUnavailable: false },
+      errorPages: {},
+      maintenance: null,
     },
     versions: [],
     live: null,

@@ -13,6 +13,7 @@ const EDGE: EdgePolicy = {
   timeouts: { clientHead: 1, keepAlive: 1, body: 1 },
   limits: { head: 32_768, headers: 100, target: 8192, connections: 10 },
   accessLog: 'off',
+  errorPages: {},
 };
 
 const { policy } = parseUpstream('web', { routes: [{ host: '*', path: '/' }], balance: 'round-robin', limits: { connections: 7 } });
@@ -30,7 +31,7 @@ function delta(upstreams: readonly TableUpstream[], more: Partial<TableDelta> = 
   return { generation: ++generation, upstreams, removed: [], routes: null, edge: null, ...more };
 }
 
-const ROUTES = [{ host: '*', path: '/', upstream: 'web' }];
+const ROUTES = [{ host: '*', path: '/', upstream: 'web', rules: null }];
 
 /** An intake that has taken the first table, of `web` on slots 1 and 2 and `api` on slot 3. */
 function begun(): { intake: Intake; first: Prepared } {
@@ -156,7 +157,7 @@ t.test('a slot that is used again is another backend', async (t) => {
 t.test('routes and edge policy change on their own', async (t) => {
   const { intake, first } = begun();
   const edge = { ...EDGE, accessLog: 'full' as const };
-  const changed = intake.compile(delta([], { routes: [{ host: 'a', path: '/', upstream: 'api' }], edge }));
+  const changed = intake.compile(delta([], { routes: [{ host: 'a', path: '/', upstream: 'api', rules: null }], edge }));
   t.not(changed.table.routes, first.table.routes);
   t.equal(changed.table.edge, edge);
   t.equal(of(changed, 'web'), of(first, 'web'));

@@ -7,7 +7,7 @@ import { latin1, parsedResponse, PLAIN } from './parsed.ts';
 
 const DATE = latin1('Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n');
 const OUR_DATE = 'Date: Thu, 01 Jan 1970 00:00:00 GMT';
-const LENGTH: Delivery = { minor: 1, body: BODY.length, close: false, date: DATE, extra: '' };
+const LENGTH: Delivery = { minor: 1, body: BODY.length, close: false, date: DATE, extra: '', turn: null };
 const writer = new HeadWriter(16);
 
 function delivered(lines: readonly string[], how: Partial<Delivery> = {}, asked = PLAIN): string[] {

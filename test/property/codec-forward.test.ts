@@ -125,7 +125,7 @@ t.test('what goes to a client is read there as it was meant', async (t) => {
       const body = unknown ? (minor === 1 ? BODY.chunked : BODY.close) : head.body;
       const close = ending || body === BODY.close;
       writer.begin();
-      writeResponse(writer, head, buf, { minor, body, close, date: latin1('Date: d\r\n'), extra: '' });
+      writeResponse(writer, head, buf, { minor, body, close, date: latin1('Date: d\r\n'), extra: '', turn: null });
       const written = writer.take();
       const after = readResponse(written, question);
       if (typeof after === 'string') throw new Error(`${after}: ${JSON.stringify(written.toString('latin1'))}`);

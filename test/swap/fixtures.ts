@@ -32,7 +32,7 @@ export const FALL = 3;
 
 export function policy(change: Partial<UpstreamPolicy> = {}): UpstreamPolicy {
   return {
-    routes: [{ host: '*', path: '/' }],
+    routes: [{ host: '*', path: '/', rules: null }],
     health: {
       kind: 'http',
       path: '/healthz',
@@ -58,6 +58,8 @@ export function policy(change: Partial<UpstreamPolicy> = {}): UpstreamPolicy {
     outlier: { failures: 5, base: 30_000, max: 300_000, maxEjected: 10 },
     slowStart: { window: 0, aggression: 1, minWeight: 10 },
     hold: { queue: 1_000, timeout: 30_000, whenUnavailable: false },
+    errorPages: {},
+    maintenance: null,
     ...change,
   };
 }
