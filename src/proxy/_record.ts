@@ -104,10 +104,11 @@ export abstract class ExchangeRecord {
   }
 
   /** How the proxy's own answer to it looks: the rules and pages of its route. */
-  answerStyle(fault: Fault): Pick<AnswerStyle, 'turn' | 'details' | 'page' | 'requestId'> {
-    const { turn, details, requestId } = this;
+  answerStyle(fault: Fault, json: boolean, close: boolean): AnswerStyle {
+    const { ctx, turn, details, requestId } = this;
     const status = details?.status ?? fault.status;
-    return { turn, details, requestId, page: this.upstream?.pages?.find(status) ?? this.ctx.table.pages?.find(status) };
+    const page = this.upstream?.pages?.find(status) ?? ctx.table.pages?.find(status);
+    return { json, close, head: this.isHead, date: ctx.date(), turn, details, requestId, page };
   }
 
   protected enter(upstream: UpstreamTarget): void {

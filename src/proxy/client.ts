@@ -289,10 +289,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   private answer(fault: Fault, bodyLeft: boolean): void {
     this.flush();
     this.last = false;
-    const { ctx, exchange, json } = this;
-    const close = !this.keepAlive || ctx.closing || bodyLeft || endsConnection(fault);
-    this.socket.write(ownAnswer(fault, { json, close, head: exchange.isHead, date: ctx.date(), ...exchange.answerStyle(fault) }));
-    this.closeAfter = close;
+    this.closeAfter = !this.keepAlive || this.ctx.closing || bodyLeft || endsConnection(fault);
+    this.socket.write(ownAnswer(fault, this.exchange.answerStyle(fault, this.json, this.closeAfter)));
     this.finished(true);
   }
 
