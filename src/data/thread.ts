@@ -5,7 +5,7 @@ import type { ListenerSpec } from '../listen/tcp.ts';
 import { AccessLog } from '../proxy/access-log.ts';
 import { Context } from '../proxy/context.ts';
 import { UpstreamConnection } from '../proxy/upstream.ts';
-import { dial } from './dial.ts';
+import { dial, eventBatch } from './dial.ts';
 import { Finish } from './finish.ts';
 import { Intake } from './intake.ts';
 import type { Prepared } from './intake.ts';
@@ -30,7 +30,16 @@ class DataThread {
     const first = this.intake.compile(this.birth.table);
     const ledger = new ThreadLedger(this.birth.ledger, this.birth.thread);
     const log = new AccessLog(first.table.edge.accessLog, (batch) => this.say({ type: 'log', batch }));
-    this.ctx = new Context({ ledger, timers: this.wheel, log, dial, table: first.table, threads: this.birth.threads, onTable: () => this.moved() });
+    this.ctx = new Context({
+      ledger,
+      timers: this.wheel,
+      log,
+      dial,
+      batch: eventBatch,
+      table: first.table,
+      threads: this.birth.threads,
+      onTable: () => this.moved(),
+    });
     ledger.ack(first.table.generation);
     this.port.on('message', (message: ToThread) => this.hear(message));
     setInterval(() => this.tick(), TICK_MS);

@@ -16,6 +16,11 @@ import { TrustedProxies } from './trust.ts';
 const REJECT_INDEX = new Map<Fault, number>(REJECT_LIST.map((fault, index) => [fault, index]));
 const FAILURE_INDEX = new Map<Fault, number>(FAILURE_LIST.map((fault, index) => [fault, index]));
 
+/** Never the same: for sockets that are not fed by the event loop. */
+function noBatch(): number {
+  return Number.NaN;
+}
+
 /** What all requests of a data thread share. */
 export class Context {
   readonly ledger: ThreadLedger;
@@ -23,6 +28,8 @@ export class Context {
   readonly log: AccessLog;
   /** How backends are connected to. */
   readonly dial: Dial;
+  /** Names the batch of socket events that is worked off now: equal numbers, same batch. */
+  readonly batch: () => number;
   readonly ids = new Ids();
   readonly hold: HoldQueues;
   readonly clients = new Set<ClientConnection>();
@@ -48,6 +55,7 @@ export class Context {
     timers: Timers;
     log: AccessLog;
     dial: Dial;
+    batch?: () => number;
     table: CompiledTable;
     threads: number;
     onTable: (table: CompiledTable, before: CompiledTable) => void;
@@ -56,6 +64,7 @@ export class Context {
     this.timers = parts.timers;
     this.log = parts.log;
     this.dial = parts.dial;
+    this.batch = parts.batch ?? noBatch;
     this.table = parts.table;
     this.onTable = parts.onTable;
     this.hold = new HoldQueues(this, parts.threads);

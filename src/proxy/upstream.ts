@@ -38,6 +38,8 @@ export class UpstreamConnection implements Expiring, SocketOwner {
   private readonly deadline: Deadline;
   private open = true;
   private error: Error | null = null;
+  /** Batch of events in which it was taken from the idle ones; NaN = since then it has been read. */
+  private takenIn = Number.NaN;
 
   /** Dials at once; the user hears `connected` or `upstreamClosed`. */
   constructor(ctx: Context, backend: BackendTarget, user: UpstreamUser | null) {
@@ -63,6 +65,7 @@ export class UpstreamConnection implements Expiring, SocketOwner {
       // Checked here, in the tick that uses it: one that has ended is not used.
       if (idle.open && !idle.socket.destroyed && !idle.socket.readableEnded) {
         idle.user = user;
+        idle.takenIn = ctx.batch();
         return idle;
       }
       idle.destroy();
@@ -135,8 +138,15 @@ export class UpstreamConnection implements Expiring, SocketOwner {
   }
 
   onData(chunk: Buffer): void {
-    if (this.user === null) this.dropIdle();
-    else this.user.received(chunk);
+    const { user } = this;
+    if (user === null) return this.dropIdle();
+    if (this.takenIn === this.ctx.batch()) {
+      // These bytes were here before the request was: they answer nothing of this user's (RFC 9112 §9.2).
+      this.destroy();
+      return user.upstreamClosed(null);
+    }
+    this.takenIn = Number.NaN;
+    user.received(chunk);
   }
 
   onEnd(): void {
@@ -153,6 +163,7 @@ export class UpstreamConnection implements Expiring, SocketOwner {
   }
 
   onClose(): void {
+    this.ctx.timers.drop(this.deadline);
     const { user } = this;
     if (user === null) {
       if (this.open) this.dropIdle();
