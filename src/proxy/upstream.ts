@@ -163,7 +163,6 @@ export class UpstreamConnection implements Expiring, SocketOwner {
   }
 
   onClose(): void {
-    this.ctx.timers.drop(this.deadline);
     const { user } = this;
     if (user === null) {
       if (this.open) this.dropIdle();
