@@ -1,0 +1,177 @@
+import { parseUpstream, parseConfig } from '../../src/config/parse.ts';
+import { Intake } from '../../src/data/intake.ts';
+import { Wheel } from '../../src/data/wheel.ts';
+import { ControlLedger, emptyCounts } from '../../src/ledger/control.ts';
+import { EDGE } from '../../src/ledger/layout.ts';
+import { ThreadLedger } from '../../src/ledger/thread.ts';
+import type { TableUpstream, TableVersion } from '../../src/pool/table.ts';
+import { AccessLog } from '../../src/proxy/access-log.ts';
+import { ClientConnection } from '../../src/proxy/client.ts';
+import { Context } from '../../src/proxy/context.ts';
+import type { CompiledTable } from '../../src/proxy/targets.ts';
+import { expect } from './failure.ts';
+import { MemorySocket, Ticks } from './memory-socket.ts';
+
+const EPOCH = 1_700_000_000_000;
+const TICK_MS = 50;
+/** Longer than any deadline of the table below. */
+export const LONGEST_MS = 125_000;
+
+const config = parseConfig({
+  listeners: [{ port: 8080 }],
+  accessLog: 'full',
+  upstreams: { web: { routes: [{ host: '*', path: '/' }] } },
+});
+
+const UPSTREAMS = {
+  web: { routes: [{ host: '*', path: '/' }], timeouts: { tunnel: '2m' } },
+  /** Little room everywhere, and requests that wait at the door. */
+  small: {
+    routes: [{ host: 'b.example', path: '/' }],
+    limits: { body: 40, connections: 1 },
+    hold: { queue: 2, timeout: '5s', whenUnavailable: true },
+    timeouts: { tunnel: '2m' },
+  },
+  /** Two versions, told apart by a cookie. */
+  split: { routes: [{ host: '*', path: '/a' }], sticky: { cookie: 'side' }, timeouts: { tunnel: '2m' } },
+};
+type Name = keyof typeof UPSTREAMS;
+const NAMES: readonly Name[] = ['web', 'small', 'split'];
+const ROUTES = NAMES.flatMap((name) => UPSTREAMS[name].routes.map((route) => ({ ...route, upstream: name })));
+
+/** The data path of one thread, whole, over sockets in memory and a clock that is moved by hand. */
+export class World {
+  readonly ticks = new Ticks();
+  readonly ctx: Context;
+  /** Slots of backends. */
+  readonly slots: number[] = [];
+  readonly control = new ControlLedger(1, 32);
+  /** Sockets of connections to backends since `begin`, in the order of their dials. */
+  dialled: MemorySocket[] = [];
+  private readonly wheel = new Wheel(0, EPOCH);
+  private readonly intake = new Intake();
+  private readonly upstreamSlots = new Map<Name, number>();
+  private readonly versions = new Map<Name, TableVersion[]>();
+  private generation = 0;
+  private held: Name | null = null;
+
+  constructor() {
+    for (const name of NAMES) {
+      const [slot] = this.control.takeSlots(1)!;
+      this.upstreamSlots.set(name, slot);
+      this.versions.set(name, name === 'split' ? [this.version('v2', 50), this.version('v1', 50)] : [this.version('v1', 100)]);
+    }
+    const table = this.compile();
+    const log = new AccessLog('full', () => undefined);
+    this.ctx = new Context({
+      ledger: new ThreadLedger(this.control.buffer, 0),
+      timers: this.wheel,
+      log,
+      dial: (_host, _port, reads) => this.dial(reads) as never,
+      table,
+      threads: 1,
+      onTable: () => queueMicrotask(() => undefined),
+    });
+    this.control.commit(table.generation);
+  }
+
+  private version(id: string, weight: number): TableVersion {
+    const [slot, ...slots] = this.control.takeSlots(3)!;
+    this.slots.push(...slots);
+    for (const one of slots) {
+      this.control.setAvailable(one, true);
+      this.control.setWeight(one, 1000);
+    }
+    const backends = slots.map((one) => ({ slot: one, address: `10.1.0.${one}:80`, host: `10.1.0.${one}`, port: 80, weight: 1 }));
+    return { id, slot, phase: 'live', weight, backends };
+  }
+
+  private compile(): CompiledTable {
+    const upstreams = NAMES.map((name): TableUpstream => ({
+      name,
+      slot: this.upstreamSlots.get(name)!,
+      policy: parseUpstream(name, UPSTREAMS[name]).policy,
+      held: this.held === name,
+      versions: this.versions.get(name)!,
+    }));
+    return this.intake.compile({ generation: ++this.generation, upstreams, removed: [], routes: ROUTES, edge: config.edge }).table;
+  }
+
+  private dial(reads: Context['reads']): MemorySocket {
+    const socket = new MemorySocket(this.ticks, reads, '10.1.0.1', true);
+    this.dialled.push(socket);
+    return socket;
+  }
+
+  accept(address: string): MemorySocket {
+    const socket = new MemorySocket(this.ticks, this.ctx.reads, address, false);
+    new ClientConnection(this.ctx, socket as never, 'http');
+    return socket;
+  }
+
+  /** A new table; with `held`, that upstream lets nobody pass. */
+  hold(held: Name | null): void {
+    if (this.held === held) return;
+    this.held = held;
+    this.ctx.prepare(this.compile());
+    this.control.commit(this.generation);
+    this.advance(TICK_MS);
+  }
+
+  advance(millis: number): void {
+    const now = this.wheel.now + millis;
+    this.wheel.advance(now, EPOCH + now);
+    this.ctx.refresh();
+    this.ctx.hold.release();
+    this.ctx.log.flush();
+    this.ticks.settle();
+  }
+
+  /** Past every deadline. What is then still there would be there for ever. @param look called after each leap */
+  end(look: () => void): void {
+    for (const slot of this.slots) this.control.setAvailable(slot, true);
+    this.hold(null);
+    look();
+    for (let i = 0; i < 40 && !this.quiet; i++) {
+      this.advance(LONGEST_MS);
+      look();
+    }
+    // The next input begins at the same place of the wheel.
+    const turn = TICK_MS * 512;
+    this.advance(turn - (this.wheel.now % turn));
+    this.advance(turn);
+  }
+
+  private get quiet(): boolean {
+    return this.ctx.clients.size === 0 && this.dialled.every(({ destroyed }) => destroyed);
+  }
+
+  /** Nothing is left, and the books agree. */
+  check(): void {
+    const { ctx, control } = this;
+    expect(ctx.clients.size === 0, `${ctx.clients.size} clients are left`);
+    expect(control.edge(EDGE.connections) === 0, `the ledger counts ${control.edge(EDGE.connections)} clients`);
+    expect(
+      this.dialled.every(({ destroyed }) => destroyed),
+      'a connection to a backend is left',
+    );
+    for (const slot of this.slots) {
+      const counts = control.addCounts(emptyCounts(), slot);
+      const ended = counts.completed + counts.clientAborted + counts.upstreamFailed + counts.killed;
+      expect(counts.started === ended && counts.inFlight === 0, () => `the books of slot ${slot} are open: ${JSON.stringify(counts)}`);
+      expect(counts.openSockets === 0 && counts.streams === 0 && counts.tunnels === 0, () => `gauges of slot ${slot}: ${JSON.stringify(counts)}`);
+    }
+    const versions = [...this.versions.values()].flat().map(({ slot }) => slot);
+    expect(control.isIdle([...this.slots, ...versions]), 'something is in flight');
+    for (const [name, slot] of this.upstreamSlots) {
+      expect(control.waiting(slot) === 0, `${control.waiting(slot)} wait at the door of ${name}`);
+      const { load, live } = ctx.table.upstreams.get(name)!;
+      expect(load.active === 0 && load.retrying === 0, () => `load of ${name}: ${JSON.stringify(load)}`);
+      expect(
+        live.every(({ backends }) => backends.every(({ idle }) => idle.length === 0)),
+        'an idle connection is left',
+      );
+    }
+    this.dialled = [];
+  }
+}
