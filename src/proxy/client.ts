@@ -296,8 +296,12 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   cut(): void {
     this.flush();
+    this.hangUp(true);
+  }
+
+  private hangUp(short: boolean): void {
     // Without a length or chunks, only a reset tells a cut body from a complete one.
-    if (this.delivery.framing === BODY.close) this.socket.resetAndDestroy();
+    if (short && this.delivery.framing === BODY.close) this.socket.resetAndDestroy();
     else this.socket.destroy();
   }
 
@@ -354,7 +358,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   /** Ends it now. */
   close(): void {
-    if (this.state !== STATE.closed) this.socket.destroy();
+    if (this.state !== STATE.closed) this.hangUp(this.exchange.inFlight || this.socket.writableLength > 0);
     this.closed();
   }
 
