@@ -101,6 +101,12 @@ export class Delivery {
     return true;
   }
 
+  /** Ends the connection now. Without a length or chunks, only a reset tells a `cut` body from a complete one. */
+  hangUp(cut: boolean): void {
+    if (cut && this.framing === BODY.close) this.socket.resetAndDestroy();
+    else this.socket.destroy();
+  }
+
   private gather(): void {
     if (this.gathering) return;
     this.gathering = true;

@@ -296,13 +296,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   cut(): void {
     this.flush();
-    this.hangUp(true);
-  }
-
-  private hangUp(short: boolean): void {
-    // Without a length or chunks, only a reset tells a cut body from a complete one.
-    if (short && this.delivery.framing === BODY.close) this.socket.resetAndDestroy();
-    else this.socket.destroy();
+    this.delivery.hangUp(true);
   }
 
   pause(): void {
@@ -358,7 +352,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   /** Ends it now. */
   close(): void {
-    if (this.state !== STATE.closed) this.hangUp(this.exchange.inFlight || this.socket.writableLength > 0);
+    if (this.state !== STATE.closed) this.delivery.hangUp(this.exchange.inFlight || this.socket.writableLength > 0);
     this.closed();
   }
 

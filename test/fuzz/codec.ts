@@ -109,7 +109,7 @@ export class Codec {
         this.writer.begin();
         const framed = answer.body === BODY.none || answer.body === BODY.length;
         const outgoing = framed ? answer.body : minor === 1 ? BODY.chunked : BODY.close;
-        writeResponse(this.writer, answer, arrival.buf, { minor, body: outgoing, close: outgoing === BODY.close, date: DATE, extra: '' });
+        writeResponse(this.writer, answer, arrival.buf, { minor, body: outgoing, close: outgoing === BODY.close, date: DATE, extra: '', turn: null });
         this.start(answer.body, outgoing, answer.length, answer.end);
         return answer.status < 200 && answer.status !== 101 ? ROLE.interim : ROLE.answer;
       },

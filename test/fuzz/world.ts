@@ -37,7 +37,8 @@ const UPSTREAMS = {
 };
 type Name = keyof typeof UPSTREAMS;
 const NAMES: readonly Name[] = ['web', 'small', 'split'];
-const ROUTES = NAMES.flatMap((name) => UPSTREAMS[name].routes.map((route) => ({ ...route, upstream: name })));
+const POLICIES = new Map(NAMES.map((name) => [name, parseUpstream(name, UPSTREAMS[name]).policy]));
+const ROUTES = NAMES.flatMap((name) => POLICIES.get(name)!.routes.map(({ host, path, rules }) => ({ host, path, rules, upstream: name })));
 
 /** The data path of one thread, whole, over sockets in memory and a clock that is moved by hand. */
 export class World {
@@ -90,7 +91,7 @@ export class World {
     const upstreams = NAMES.map((name): TableUpstream => ({
       name,
       slot: this.upstreamSlots.get(name)!,
-      policy: parseUpstream(name, UPSTREAMS[name]).policy,
+      policy: POLICIES.get(name)!,
       held: this.held === name,
       versions: this.versions.get(name)!,
     }));

@@ -191,6 +191,21 @@ for (const chunked of [false, true]) {
   });
 }
 
+t.test('a client of HTTP/1.0 that read too slowly sees that its answer was cut', async (t) => {
+  backend.use(async (_, connection) => {
+    connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
+    await Promise.race([pour(connection, true).catch(() => ''), connection.closed(10_000)]);
+  });
+  using client = await RawClient.connect(proxy.port);
+  const seen = backend.request(backend.requests.length);
+  client.write('GET / HTTP/1.0\r\n\r\n');
+  await client.takeUntil('\r\n\r\n');
+  client.socket.pause();
+  await (await seen).connection.closed(3_000);
+  client.socket.resume();
+  t.equal(await client.closed(), 'reset', 'its body has no other end than that of the connection');
+});
+
 t.test('an echo that nobody reads is cut too', async (t) => {
   behave = async (connection) => {
     connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');

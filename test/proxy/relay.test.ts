@@ -310,6 +310,15 @@ t.test('a body that the backend does not complete is not made to look complete',
   t.equal(await old.closed(), 'reset', 'where the end of the connection is the end of the body, only a reset can say so');
 });
 
+t.test('nor does it look complete to a client that has ended its side', async (t) => {
+  backend.use((_, connection) => void connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n'));
+  using hasty = await RawClient.connect(port);
+  hasty.write('GET /app HTTP/1.0\r\n\r\n');
+  await hasty.takeUntil('half');
+  hasty.end();
+  t.equal(await hasty.closed(), 'reset');
+});
+
 t.test('bytes that nobody asked for reach nobody', async (t) => {
   backend.use(async (request, connection) => {
     if (request.target === '/app/evil-now')
