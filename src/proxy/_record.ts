@@ -69,6 +69,7 @@ export abstract class ExchangeRecord {
 
   protected clear(traits: number): void {
     this.traits = traits;
+    this.requestId = '';
     this.upstream = null;
     this.version = null;
     this.backend = null;
