@@ -6,9 +6,9 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Load } from './load.ts';
 import { usage } from './processes.ts';
-import type { Processes } from './processes.ts';
+import type { Core, Processes } from './processes.ts';
 import type { Scenario } from './scenarios.ts';
-import type { Subject } from './subjects/subject.ts';
+import type { Place, Spans, Subject } from './subjects/subject.ts';
 
 const READY_WITHIN = 15_000;
 
@@ -20,21 +20,26 @@ export interface Sample {
   /** Latencies in µs, as the load saw them. */
   readonly p50: number;
   readonly p99: number;
+  readonly p999: number;
   /** Resident bytes after the round. */
   readonly rss: number;
+  /** Share of its core that load and backend took: near 1, they and not the subject set the pace. */
+  readonly loadCore: number;
+  /** The 99th percentile in µs of the answers while something happened to the subject (a swap, a scrape); null where nothing did. */
+  readonly p99Disturbed: number | null;
   readonly failed: number;
 }
 
 export interface Running {
   readonly subject: Subject;
-  readonly port: number;
+  readonly place: Place;
   readonly child: ChildProcess;
   /** What it has written to standard error, the last of it. */
   complaint(): string;
 }
 
 /** A port that was free a moment ago. */
-export function freePort(): Promise<number> {
+function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer().once('error', reject);
     server.listen(0, '127.0.0.1', () => {
@@ -44,47 +49,44 @@ export function freePort(): Promise<number> {
   });
 }
 
-/** Status and length of one answer; rejects when there is none within a second. */
-export function ask(port: number, scenario: Scenario): Promise<{ status: number; bytes: number }> {
+type Asked = Pick<Scenario, 'path' | 'method' | 'headers' | 'bodyBytes' | 'chunked'>;
+
+/** Status and length of one answer; rejects when there is none within two seconds. */
+export function ask(port: number, scenario: Asked): Promise<{ status: number; bytes: number }> {
   return new Promise((resolve, reject) => {
-    const call = request(
-      { host: '127.0.0.1', port, path: scenario.path, method: scenario.method, headers: scenario.headers, agent: false, timeout: 1_000 },
-      (response) => {
-        let bytes = 0;
-        response.on('data', (chunk: Buffer) => (bytes += chunk.length));
-        response.on('end', () => resolve({ status: response.statusCode ?? 0, bytes }));
-        response.on('error', reject);
-      },
-    );
-    call.on('timeout', () => call.destroy(new Error('no answer within a second')));
+    const framing = scenario.chunked ? { 'transfer-encoding': 'chunked' } : {};
+    const headers = { ...scenario.headers, ...framing };
+    const options = { host: '127.0.0.1', port, path: scenario.path, method: scenario.method, headers, agent: false, timeout: 2_000 };
+    const call = request(options, (response) => {
+      let bytes = 0;
+      response.on('data', (chunk: Buffer) => (bytes += chunk.length));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, bytes }));
+      response.on('error', reject);
+    });
+    call.on('timeout', () => call.destroy(new Error('no answer within two seconds')));
     call.on('error', reject);
     call.end(scenario.bodyBytes > 0 ? Buffer.alloc(scenario.bodyBytes, 'x') : undefined);
   });
 }
 
-/** Starts a subject and waits until it answers one request of the scenario as the backend does. */
-export async function start(
-  processes: Processes,
-  subject: Subject,
-  backendPort: number,
-  parent: string,
-  core: 'subject' | 'load',
-  probe: Scenario,
-): Promise<Running> {
+let started = 0;
+
+/** Starts a subject and waits until it answers a GET of `path` with 200. */
+export async function start(processes: Processes, subject: Subject, backendPort: number, parent: string, core: Core, path: string): Promise<Running> {
   if (subject.program === null) throw new Error('not installed');
-  const dir = join(parent, subject.name.replaceAll(/\W+/g, '-'));
+  const dir = join(parent, `${++started}-${subject.name.replaceAll(/\W+/g, '-')}`);
   mkdirSync(dir);
   const place = { dir, port: await freePort(), sparePort: await freePort(), backendPort };
-  const child = processes.start(subject.program, subject.prepare(place), core);
+  const child = processes.start(subject.program, subject.prepare(place), subject.bothCores === true ? 'both' : core, { into: join(dir, 'output') });
   let complaint = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (complaint = (complaint + text).slice(-2_000)));
-  child.stdout?.resume();
   child.on('error', (error) => (complaint += error.message));
-  const running: Running = { subject, port: place.port, child, complaint: () => complaint.trim() };
+  const running: Running = { subject, place, child, complaint: () => complaint.trim() };
   const end = performance.now() + READY_WITHIN;
   let last = '';
+  const asked = { path, method: 'GET', headers: {}, bodyBytes: 0, chunked: false } as const;
   while (performance.now() < end && child.exitCode === null && child.signalCode === null) {
-    const answer = await ask(place.port, probe).catch((error: unknown) => String(error));
+    const answer = await ask(place.port, asked).catch((error: unknown) => String(error));
     if (typeof answer !== 'string' && answer.status === 200) return running;
     last = typeof answer === 'string' ? answer : `status ${answer.status}`;
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -94,19 +96,46 @@ export async function start(
   throw new Error(`did not get ready (${last}) ${lines.find((line) => line.includes('Error')) ?? lines.at(-1)}`);
 }
 
+/** It is over for the clients when what was under way then has been answered. */
+const AFTER_MS = 20;
+
+/** The 99th percentile of the latencies of answers that ended in one of the spans; null when there were too few to have one. */
+export function p99Within(trace: readonly number[], spans: Spans): number | null {
+  const found: number[] = [];
+  for (let i = 0; i < trace.length; i += 2) {
+    if (spans.some(([from, to]) => trace[i] >= from && trace[i] <= to + AFTER_MS)) found.push(trace[i + 1]);
+  }
+  if (found.length < 100) return null;
+  return found.sort((a, b) => a - b)[Math.floor(found.length * 0.99)];
+}
+
 /** Load on a running subject for some seconds, and what it cost. */
-export async function sample(running: Running, scenario: Scenario, load: Load, seconds: number): Promise<Sample> {
+export async function sample(running: Running, backend: Running, scenario: Scenario, load: Load, seconds: number): Promise<Sample> {
   const pid = running.child.pid ?? 0;
+  const backendPid = backend.child.pid ?? 0;
+  const disturbance = running.subject.disturb?.(running.place);
   const before = usage(pid);
-  const result = await load({ url: `http://127.0.0.1:${running.port}`, seconds, scenario });
+  const backendBefore = usage(backendPid).cpu;
+  const order = { url: `http://127.0.0.1:${running.place.port}`, seconds, scenario, trace: disturbance !== undefined };
+  const began = performance.now();
+  const result = await load.run(order).catch(async (error: unknown) => {
+    await disturbance?.end().catch(() => undefined);
+    throw error;
+  });
+  const micros = (performance.now() - began) * 1000;
   const after = usage(pid);
+  const backendCpu = usage(backendPid).cpu - backendBefore;
+  const spans = (await disturbance?.end()) ?? [];
   if (result.requests === 0) throw new Error('no request was answered');
   return {
     cpuPerRequest: (after.cpu - before.cpu) / result.requests,
     requestsPerSecond: result.requests / result.seconds,
     p50: result.p50,
     p99: result.p99,
+    p999: result.p999,
     rss: after.rss,
+    loadCore: (result.cpu + backendCpu) / micros,
+    p99Disturbed: p99Within(result.trace, spans),
     failed: result.failed,
   };
 }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, readdirSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { installed } from './subjects/subject.ts';
 
@@ -13,6 +13,17 @@ export interface Usage {
   readonly cpu: number;
   /** Resident memory in bytes. */
   readonly rss: number;
+}
+
+/** Where a process runs: core 0 (`subject`), core 1 (`load`: the load and the backend), or both. */
+export type Core = 'subject' | 'load' | 'both';
+const CORES: Readonly<Record<Core, string>> = { subject: '0', load: '1', both: '0,1' };
+
+export interface StartOptions {
+  /** Its standard input is a pipe. */
+  readonly asked?: boolean;
+  /** Its standard output goes into this file. */
+  readonly into?: string;
 }
 
 function environment(): NodeJS.ProcessEnv {
@@ -31,27 +42,29 @@ export class Processes {
     this.pinned = this.#taskset !== null;
   }
 
-  /** Starts a process on core 0 (`subject`) or on core 1 (`load`: the load and the backend). */
-  start(program: string, args: readonly string[], core: 'subject' | 'load'): ChildProcess {
-    const pin = this.#taskset === null ? [] : [this.#taskset, '-c', core === 'subject' ? '0' : '1'];
+  start(program: string, args: readonly string[], core: Core, options: StartOptions = {}): ChildProcess {
+    const pin = this.#taskset === null ? [] : [this.#taskset, '-c', CORES[core]];
     const [command, ...rest] = [...pin, program, ...args];
-    const child = spawn(command, rest, { env: environment(), stdio: ['ignore', 'pipe', 'pipe'] });
+    const out = options.into === undefined ? null : openSync(options.into, 'a');
+    const child = spawn(command, rest, { env: environment(), stdio: [options.asked === true ? 'pipe' : 'ignore', out ?? 'pipe', 'pipe'] });
+    if (out !== null) closeSync(out);
     this.#running.add(child);
     child.once('exit', () => this.#running.delete(child));
     return child;
   }
 
-  /** Runs a process on the core of the load to its end and gives back what it printed. */
-  async output(program: string, args: readonly string[], deadlineMs: number): Promise<string> {
+  /** Runs a process on the core of the load to its end; what it printed, and the CPU time it took in µs. */
+  async output(program: string, args: readonly string[], deadlineMs: number): Promise<{ text: string; cpu: number }> {
+    const before = reapedCpu();
     const child = this.start(program, args, 'load');
-    let [out, err] = ['', ''];
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => (out += text));
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => (err += text));
+    let [text, err] = ['', ''];
+    child.stdout?.setEncoding('utf8').on('data', (more: string) => (text += more));
+    child.stderr?.setEncoding('utf8').on('data', (more: string) => (err += more));
     const timer = setTimeout(() => child.kill('SIGKILL'), deadlineMs);
     const [code] = (await once(child, 'close')) as [number | null];
     clearTimeout(timer);
     if (code !== 0) throw new Error(`${program} ended with ${code}: ${err.trim().split('\n').at(-1)}`);
-    return out;
+    return { text, cpu: reapedCpu() - before };
   }
 
   async stop(child: ChildProcess): Promise<void> {
@@ -68,23 +81,52 @@ export class Processes {
   }
 }
 
+/** Fields of /proc/PID/stat from the third on: the name in brackets before them may hold spaces. */
+function stat(pid: number | 'self'): number[] {
+  const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return text
+    .slice(text.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number);
+}
+
+/** User and system time in µs of the children that have ended and been waited for: cutime and cstime, fields 16 and 17. */
+function reapedCpu(): number {
+  const fields = stat('self');
+  return ((fields[13] + fields[14]) / TICKS_PER_SECOND) * 1e6;
+}
+
+function threadsOf(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/task`);
+}
+
 function childrenOf(pid: number): number[] {
-  return readdirSync(`/proc/${pid}/task`).flatMap((thread) => {
+  return threadsOf(pid).flatMap((thread) => {
     const text = readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').trim();
     return text === '' ? [] : text.split(' ').map(Number);
   });
 }
 
+/** The scheduler's own count is in ns; utime and stime, where the kernel does not show it, are in steps of 10 ms. */
+const PRECISE = existsSync('/proc/self/schedstat');
+
+function cpuOf(pid: number): number {
+  if (PRECISE) return threadsOf(pid).reduce((sum, thread) => sum + threadCpu(`/proc/${pid}/task/${thread}/schedstat`), 0) / 1000;
+  const fields = stat(pid);
+  return ((fields[11] + fields[12]) / TICKS_PER_SECOND) * 1e6;
+}
+
+/** In ns; 0 for a thread that has just ended. */
+function threadCpu(file: string): number {
+  return existsSync(file) ? Number(readFileSync(file, 'utf8').split(' ')[0]) : 0;
+}
+
 /** What a process, its threads and its children have used, from /proc. */
 export function usage(pid: number): Usage {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  // The name in brackets may hold spaces; the fields are counted from behind it. utime, stime, cutime and cstime are fields 14 to 17.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const ticks = fields.slice(11, 15).reduce((sum, text) => sum + Number(text), 0);
   const kilobytes = Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
   const inner = childrenOf(pid).map(usage);
   return {
-    cpu: (ticks / TICKS_PER_SECOND) * 1e6 + inner.reduce((sum, one) => sum + one.cpu, 0),
+    cpu: cpuOf(pid) + inner.reduce((sum, one) => sum + one.cpu, 0),
     rss: kilobytes * 1024 + inner.reduce((sum, one) => sum + one.rss, 0),
   };
 }

@@ -1,21 +1,30 @@
+import { CHUNKED_BYTES, FILES, KB, MB, SMALL_ANSWER } from './answers.ts';
+
 /** What the load looks like, and which kind of traffic that stands for. */
 export interface Scenario {
   readonly name: string;
   readonly standsFor: string;
+  /** `idle` holds connections and measures memory; in `tunnel` a request is a WebSocket message there and back. */
+  readonly kind: 'requests' | 'tunnel' | 'idle';
+  /** `raw`: by the bench's own client, which autocannon, wrk and h2load cannot replace. */
+  readonly by: 'any' | 'raw';
   readonly method: 'GET' | 'POST';
-  /** Served by every backend of the bench: /small, /large, /upload. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly bodyBytes: number;
+  /** The request body goes out in chunks. */
+  readonly chunked: boolean;
   readonly answerBytes: number;
   readonly connections: number;
   /** A new connection for each request. */
   readonly reconnect: boolean;
+  /** The subjects it is for, when not all, and why. */
+  readonly only?: { readonly subjects: readonly string[]; readonly why: string };
+  /** Subjects it is not for, and why. */
+  readonly except?: { readonly subjects: readonly string[]; readonly why: string };
+  /** The subject that the others are set against, besides the peers. */
+  readonly against?: string;
 }
-
-export const SMALL_ANSWER = 'Hello, world\n';
-export const LARGE_BYTES = 100 * 1024;
-const UPLOAD_BYTES = 30 * 1024;
 
 /** A browser's head: 13 fields, about 660 bytes with the request line and Host. */
 const BROWSER: Readonly<Record<string, string>> = {
@@ -33,20 +42,136 @@ const BROWSER: Readonly<Record<string, string>> = {
   cookie: 'sid=8f14e45fceea167a5a36dedd4bea2543; theme=dark; consent=analytics%3D0%26ads%3D0',
 };
 
-const plain = { method: 'GET', path: '/small', headers: {}, bodyBytes: 0, answerBytes: SMALL_ANSWER.length, connections: 32, reconnect: false } as const;
+const plain = {
+  kind: 'requests',
+  by: 'any',
+  method: 'GET',
+  path: '/small',
+  headers: {},
+  bodyBytes: 0,
+  chunked: false,
+  answerBytes: SMALL_ANSWER.length,
+  connections: 32,
+  reconnect: false,
+} as const;
 
-export const SCENARIOS: readonly Scenario[] = [
+/** A GET of one of FILES. */
+function answer(name: keyof typeof FILES, connections: number): Omit<Scenario, 'name' | 'standsFor'> {
+  return { ...plain, path: name, answerBytes: FILES[name], connections };
+}
+
+/** WebSocket messages carry so many bytes. */
+export const MESSAGE_BYTES = 64;
+
+const GENERAL: readonly Scenario[] = [
   { ...plain, name: 'small', standsFor: 'service-to-service calls: a bare GET on a kept connection' },
-  { ...plain, name: 'browser', standsFor: 'a page view: the same with the head a browser sends', headers: BROWSER },
-  { ...plain, name: 'large', standsFor: 'assets and downloads: a 100 KB answer', path: '/large', answerBytes: LARGE_BYTES, connections: 16 },
+  { ...plain, name: 'browser', standsFor: 'a page view: the same with the head a browser sends (660 bytes, 13 fields)', headers: BROWSER },
+  { ...answer('/1kb', 32), name: '1kb', standsFor: 'an API: a 1 KB answer' },
+  { ...answer('/100kb', 16), name: '100kb', standsFor: 'assets: a 100 KB answer' },
+  { ...answer('/10mb', 4), name: '10mb', standsFor: 'downloads: a 10 MB answer', by: 'raw' },
   {
     ...plain,
-    name: 'upload',
+    name: 'upload-30kb',
     standsFor: 'forms and pictures: a 30 KB request body',
     method: 'POST',
     path: '/upload',
-    bodyBytes: UPLOAD_BYTES,
+    bodyBytes: 30 * KB,
     connections: 16,
   },
-  { ...plain, name: 'connect', standsFor: 'clients that do not keep connections: a new one for each request', reconnect: true },
+  {
+    ...plain,
+    name: 'upload-10mb',
+    standsFor: 'video and backups: a 10 MB request body',
+    method: 'POST',
+    path: '/upload',
+    bodyBytes: 10 * MB,
+    connections: 4,
+    by: 'raw',
+  },
+  {
+    ...plain,
+    name: 'chunked',
+    standsFor: 'streaming APIs: 8 KB of request and 16 KB of answer, both in chunks',
+    method: 'POST',
+    path: '/chunked',
+    bodyBytes: 8 * KB,
+    chunked: true,
+    answerBytes: CHUNKED_BYTES,
+    connections: 16,
+    by: 'raw',
+    except: { subjects: ['fast-proxy'], why: 'over undici it answers a body in chunks with 500' },
+  },
+  { ...plain, name: 'connect', standsFor: 'clients that do not keep connections: a new one for each request', reconnect: true, by: 'raw' },
+  { ...plain, name: '1000-connections', standsFor: 'many clients at once: small GETs on 1 000 kept connections', connections: 1_000 },
+  {
+    ...plain,
+    name: 'idle',
+    standsFor: 'visitors who have gone quiet: memory for each kept connection that has made one request',
+    kind: 'idle',
+    connections: 10_000,
+    except: { subjects: ['tcp-relay'], why: 'holds a backend connection for each client, so its memory is not that of an idle one' },
+  },
+  {
+    ...plain,
+    name: 'websocket',
+    standsFor: `chat and live views: WebSocket messages of ${MESSAGE_BYTES} bytes, echoed, one at a time on each of 32 tunnels`,
+    kind: 'tunnel',
+    by: 'raw',
+    path: '/ws',
+    except: { subjects: ['undici', 'fast-proxy'], why: 'cannot upgrade' },
+  },
 ];
+
+const OWN = 'about a feature of ours';
+
+const OURS: readonly Scenario[] = [
+  {
+    ...plain,
+    name: 'routes',
+    standsFor: 'a large site: 1, 100 and 10 000 routes (of 1, 10 and 100 upstreams)',
+    path: '/r/0/small',
+    only: {
+      subjects: [
+        'switchyard, 1 route',
+        'switchyard, 100 routes',
+        'switchyard, 10000 routes',
+        'nginx, 1 location',
+        'nginx, 100 locations',
+        'nginx, 10000 locations',
+      ],
+      why: 'each against itself with one route; nginx with as many locations beside it',
+    },
+    against: 'switchyard, 1 route',
+  },
+  {
+    ...plain,
+    name: 'threads',
+    standsFor: 'one data thread and two, both cores shared with load and backend: the CPU is to be compared, not requests/s',
+    only: { subjects: ['switchyard, 1 thread', 'switchyard, 2 threads'], why: OWN },
+    against: 'switchyard, 1 thread',
+    connections: 64,
+  },
+  {
+    ...plain,
+    name: 'swap',
+    standsFor: 'deploys: a swap every second under load, against none',
+    only: { subjects: ['switchyard', 'switchyard, swapping'], why: OWN },
+    against: 'switchyard',
+  },
+  {
+    ...plain,
+    name: 'access-log',
+    standsFor: 'a line for every request, written to a file',
+    only: { subjects: ['switchyard', 'switchyard, access log', 'nginx', 'nginx, access log'], why: 'each against itself without a log; nginx beside it' },
+    against: 'switchyard',
+  },
+  {
+    ...plain,
+    name: 'scrape',
+    standsFor: 'Prometheus: /metrics read every second under load, against never',
+    only: { subjects: ['switchyard', 'switchyard, scraped'], why: OWN },
+    against: 'switchyard',
+  },
+];
+
+export const SCENARIOS: readonly Scenario[] = [...GENERAL, ...OURS];

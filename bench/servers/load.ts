@@ -1,73 +1,44 @@
-/** The load, in a process of its own. Argument: a `LoadOrder` as JSON; the last line of the output is a `LoadResult`. */
-import { connect } from 'node:net';
-import { createHistogram } from 'node:perf_hooks';
+/** The load, in a process of its own: takes a `LoadOrder` as JSON on each line, answers each with a line, a `LoadResult` or `{error}`. */
+import { createInterface } from 'node:readline';
 import autocannon from 'autocannon';
-import type { LoadOrder, LoadResult } from '../load.ts';
+import type { LoadOrder } from '../load.ts';
+import { Tally } from './tally.ts';
+import { raw, tunnels } from './raw-load.ts';
 
-const { url, seconds, scenario } = JSON.parse(process.argv[2]) as LoadOrder;
-const latency = createHistogram();
-const began = performance.now();
-let requests = 0;
-let failed = 0;
-let lastAt = began;
+/** autocannon notices the end of its time so often. */
+const SAMPLE_MS = 50;
 
-function answered(status: number, ms: number): void {
-  requests++;
-  if (status !== 200) failed++;
-  lastAt = performance.now();
-  latency.record(Math.max(1, Math.round(ms * 1000)));
-}
-
-function kept(): Promise<void> {
+function cannon(order: LoadOrder, tally: Tally): Promise<void> {
+  const { scenario, amount } = order;
   const options: autocannon.Options = {
-    url: url + scenario.path,
+    url: order.url + scenario.path,
     method: scenario.method,
     headers: { ...scenario.headers },
     body: scenario.bodyBytes > 0 ? Buffer.alloc(scenario.bodyBytes, 'x') : undefined,
     connections: scenario.connections,
-    duration: seconds,
     timeout: 10,
+    sampleInt: SAMPLE_MS,
+    ...(amount === undefined ? { duration: order.seconds } : { amount }),
   };
   return new Promise((resolve, reject) => {
     const run = autocannon(options, (error: Error | null, result: { errors: number }) => {
-      failed += result?.errors ?? 0;
+      tally.failed += result?.errors ?? 0;
       if (error === null) resolve();
       else reject(error);
     });
-    run.on('response', (_client, status, _bytes, ms) => answered(status, ms));
+    run.on('response', (_client, status, _bytes, ms) => tally.add(status === 200, ms * 1000));
   });
 }
 
-/** One request on a connection of its own, to the end of the connection; the status, 0 when it broke. */
-function once(port: number, head: string): Promise<number> {
-  return new Promise((resolve) => {
-    let status = 0;
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
-    socket.on('data', (chunk: Buffer) => {
-      if (status === 0) status = Number(chunk.subarray(9, 12).toString('latin1'));
-    });
-    socket.on('error', () => (status = 0));
-    socket.on('close', () => resolve(status));
-    socket.setTimeout(10_000, () => socket.destroy());
-    socket.write(head);
-  });
+for await (const line of createInterface({ input: process.stdin })) {
+  const order = JSON.parse(line) as LoadOrder;
+  const tally = new Tally(order.trace);
+  try {
+    if (order.scenario.kind === 'tunnel') await tunnels(order, tally);
+    else if (order.scenario.by === 'raw') await raw(order, tally);
+    else await cannon(order, tally);
+    console.log(JSON.stringify(tally.result()));
+  } catch (error) {
+    console.log(JSON.stringify({ error: (error as Error).message }));
+  }
 }
-
-/** Not by autocannon: it does not count the answer after which it connects anew. */
-async function unkept(): Promise<void> {
-  const { port, host } = new URL(url);
-  const fields = Object.entries({ host, ...scenario.headers, connection: 'close' });
-  const head = `${scenario.method} ${scenario.path} HTTP/1.1\r\n${fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
-  const client = async (): Promise<void> => {
-    while (performance.now() - began < seconds * 1000) {
-      const at = performance.now();
-      answered(await once(Number(port), head), performance.now() - at);
-    }
-  };
-  await Promise.all(Array.from({ length: scenario.connections }, client));
-}
-
-await (scenario.reconnect ? unkept() : kept());
-// The time up to the last answer: autocannon's own end is rounded up to its next sample.
-const result: LoadResult = { requests, failed, seconds: (lastAt - began) / 1000, p50: latency.percentile(50), p99: latency.percentile(99) };
-console.log(JSON.stringify(result));

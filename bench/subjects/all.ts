@@ -1,14 +1,26 @@
+import { caddy } from './caddy.ts';
 import { haproxy } from './haproxy.ts';
-import { nginx } from './nginx.ts';
+import { nginx, nginxVariants } from './nginx.ts';
 import { nodeSubject } from './subject.ts';
 import type { Subject } from './subject.ts';
-import { switchyard } from './switchyard.ts';
+import { switchyard, switchyardVariants } from './switchyard.ts';
+
+/** A bare relay of bytes: what sockets alone cost in Node. */
+export const relay = nodeSubject('tcp-relay', 'tcp-relay.ts');
+export const httpProxy = nodeSubject('http-proxy', 'http-proxy.ts');
 
 export const SUBJECTS: readonly Subject[] = [
   switchyard,
-  nodeSubject('http-proxy', 'http-proxy.ts'),
+  httpProxy,
+  nodeSubject('httpxy', 'httpxy.ts'),
+  nodeSubject('fast-proxy', 'fast-proxy.ts'),
+  nodeSubject('@fastify/http-proxy', 'fastify-http-proxy.ts'),
   nodeSubject('undici', 'undici.ts'),
-  nodeSubject('tcp-relay', 'tcp-relay.ts'),
+  relay,
   nginx,
   haproxy,
+  caddy,
 ];
+
+/** The same with something on or more of it, for the scenarios that are about that. */
+export const VARIANTS: readonly Subject[] = [...switchyardVariants, ...nginxVariants];

@@ -11,9 +11,8 @@ master_process off;
 worker_processes 1;
 pid ${join(dir, 'nginx.pid')};
 error_log ${join(dir, 'error.log')} warn;
-events { worker_connections 4096; }
+events { worker_connections 16384; }
 http {
-  access_log off;
   keepalive_requests 1000000000;
   keepalive_timeout 1h;
 ${temp}
@@ -22,26 +21,58 @@ ${http}
 `;
 }
 
-export const nginx: Subject = {
-  name: 'nginx',
-  program: installed('nginx'),
-  prepare({ dir, port, backendPort }) {
-    const file = join(dir, 'nginx.conf');
-    const http = `  upstream bench { server 127.0.0.1:${backendPort}; keepalive 256; keepalive_requests 1000000000; }
+interface Variant {
+  /** Of what: `nginx`, or `nginx, …`. */
+  readonly name: string;
+  readonly locations?: number;
+  readonly accessLog?: boolean;
+}
+
+const CONNECTION = 'proxy_set_header Connection "";';
+/** Fields are inherited only where a location sets none of its own. */
+const FIELDS = `proxy_set_header Host $host;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Forwarded-Proto $scheme;`;
+
+function nginxWith(variant: Variant): Subject {
+  return {
+    name: variant.name,
+    base: 'nginx',
+    program: installed('nginx'),
+    prepare({ dir, port, backendPort }) {
+      const file = join(dir, 'nginx.conf');
+      const locations =
+        variant.locations === undefined || variant.locations === 1
+          ? '    location / { proxy_pass http://bench; }'
+          : Array.from({ length: variant.locations }, (_, i) => `    location /r/${i}/ { proxy_pass http://bench; }`).join('\n');
+      const http = `  access_log ${variant.accessLog === true ? `${join(dir, 'access.log')} combined buffer=64k flush=1s` : 'off'};
+  upstream bench { server 127.0.0.1:${backendPort}; keepalive 1024; keepalive_requests 1000000000; }
   server {
-    listen 127.0.0.1:${port} backlog=1024;
+    listen 127.0.0.1:${port} backlog=4096;
     client_max_body_size 0;
-    location / {
+    proxy_http_version 1.1;
+    proxy_request_buffering off;
+    ${CONNECTION}
+    ${FIELDS}
+${locations}
+    location = /ws {
+      proxy_set_header Connection "Upgrade";
+      proxy_set_header Upgrade $http_upgrade;
+      ${FIELDS}
       proxy_pass http://bench;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_set_header Host $host;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_set_header X-Forwarded-Proto $scheme;
-      proxy_request_buffering off;
     }
   }`;
-    writeFileSync(file, nginxFrame(dir, http));
-    return ['-p', dir, '-c', file, '-e', join(dir, 'error.log')];
-  },
-};
+      writeFileSync(file, nginxFrame(dir, http));
+      return ['-p', dir, '-c', file, '-e', join(dir, 'error.log')];
+    },
+  };
+}
+
+export const nginx = nginxWith({ name: 'nginx' });
+
+export const nginxVariants: readonly Subject[] = [
+  { name: 'nginx, 1 location' },
+  { name: 'nginx, 100 locations', locations: 100 },
+  { name: 'nginx, 10000 locations', locations: 10_000 },
+  { name: 'nginx, access log', accessLog: true },
+].map(nginxWith);

@@ -13,13 +13,28 @@ export interface Place {
   readonly backendPort: number;
 }
 
-/** A proxy under measurement: one process, kept connections to the backend, no access log. */
+/** Spans of epoch milliseconds in which something happened to the subject, such as a cutover. */
+export type Spans = readonly (readonly [number, number])[];
+
+/** What is done to a subject while it is under load. */
+export interface Disturbance {
+  /** Ends it; rejects when it did not succeed. */
+  end(): Promise<Spans>;
+}
+
+/** A proxy under measurement: one process, kept connections to the backend, no access log unless its name says so. */
 export interface Subject {
   readonly name: string;
+  /** The proxy it is, of which this may be a variant. */
+  readonly base: string;
   /** Null when it cannot be run here. */
   readonly program: string | null;
+  /** It may use both cores. */
+  readonly bothCores?: boolean;
   /** Writes its configuration, if any, and gives the arguments to start it with in the foreground. */
   prepare(place: Place): readonly string[];
+  /** Begins what happens to it under load. */
+  disturb?(place: Place): Disturbance;
 }
 
 /** Where a program is installed, or null. */
@@ -31,5 +46,5 @@ export function installed(name: string): string | null {
 /** A proxy of bench/servers that is told its port and the backend's. */
 export function nodeSubject(name: string, server: string): Subject {
   const script = fileURLToPath(new URL(`../servers/${server}`, import.meta.url));
-  return { name, program: process.execPath, prepare: ({ port, backendPort }) => [script, String(port), String(backendPort)] };
+  return { name, base: name, program: process.execPath, prepare: ({ port, backendPort }) => [script, String(port), String(backendPort)] };
 }

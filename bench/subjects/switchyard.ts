@@ -1,29 +1,72 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { scraping, swapping } from './disturbances.ts';
 import type { Subject } from './subject.ts';
 
-/** Ours with everything on that is on by default; one data thread. */
-export const switchyard: Subject = {
-  name: 'switchyard',
-  program: process.execPath,
-  prepare({ dir, port, sparePort, backendPort }) {
-    const config = {
-      listeners: [{ host: '127.0.0.1', port }],
-      admin: { host: '127.0.0.1', port: sparePort },
-      dataThreads: 1,
-      stateDir: join(dir, 'state'),
-      upstreams: {
-        bench: {
-          routes: [{ host: '*', path: '/' }],
-          health: { kind: 'tcp' },
-          versions: { v1: { backends: [`127.0.0.1:${backendPort}`] } },
-          live: 'v1',
-        },
-      },
-    };
-    const file = join(dir, 'proxy.config.json');
-    writeFileSync(file, JSON.stringify(config));
-    return [fileURLToPath(new URL('../../src/main.ts', import.meta.url)), 'run', '--config', file, '--threads', '1', '--port', String(port)];
-  },
-};
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+interface Variant {
+  /** Of what: `switchyard`, or `switchyard, …`. */
+  readonly name: string;
+  /** Paths `/r/0` and so on instead of a catch-all. */
+  readonly routes?: number;
+  readonly upstreams?: number;
+  readonly threads?: number;
+  readonly bothCores?: boolean;
+  readonly accessLog?: boolean;
+  readonly disturb?: Subject['disturb'];
+  /** Arguments of Node before the script. */
+  readonly nodeArgs?: readonly string[];
+}
+
+function upstreamsOf(variant: Variant, backendPort: number): Record<string, unknown> {
+  const { routes = 1, upstreams = 1 } = variant;
+  const each = routes / upstreams;
+  const upstream = (index: number): Record<string, unknown> => ({
+    routes: routes === 1 ? [{ path: '/' }] : Array.from({ length: each }, (_, i) => ({ path: `/r/${index * each + i}` })),
+    health: { kind: upstreams === 1 ? 'tcp' : 'none', admitInterval: '50ms' },
+    versions: { v1: { backends: [`127.0.0.1:${backendPort}`] } },
+    live: 'v1',
+  });
+  return Object.fromEntries(Array.from({ length: upstreams }, (_, index) => [upstreams === 1 ? 'bench' : `bench-${index}`, upstream(index)]));
+}
+
+/** Ours with everything on that is on by default; one data thread unless the variant says otherwise. */
+export function switchyardWith(variant: Variant): Subject {
+  return {
+    name: variant.name,
+    base: 'switchyard',
+    program: process.execPath,
+    bothCores: variant.bothCores,
+    disturb: variant.disturb,
+    prepare({ dir, port, sparePort, backendPort }) {
+      const threads = variant.threads ?? 1;
+      const config = {
+        listeners: [{ host: '127.0.0.1', port }],
+        admin: { host: '127.0.0.1', port: sparePort },
+        dataThreads: threads,
+        limits: { connections: 12_000 },
+        accessLog: variant.accessLog === true ? 'full' : 'off',
+        stateDir: join(dir, 'state'),
+        upstreams: upstreamsOf(variant, backendPort),
+      };
+      const file = join(dir, 'proxy.config.json');
+      writeFileSync(file, JSON.stringify(config));
+      return [...(variant.nodeArgs ?? []), MAIN, 'run', '--config', file, '--threads', String(threads), '--port', String(port)];
+    },
+  };
+}
+
+export const switchyard = switchyardWith({ name: 'switchyard' });
+
+export const switchyardVariants: readonly Subject[] = [
+  { name: 'switchyard, 1 route' },
+  { name: 'switchyard, 100 routes', routes: 100, upstreams: 10 },
+  { name: 'switchyard, 10000 routes', routes: 10_000, upstreams: 100 },
+  { name: 'switchyard, 1 thread', bothCores: true },
+  { name: 'switchyard, 2 threads', threads: 2, bothCores: true },
+  { name: 'switchyard, swapping', disturb: swapping },
+  { name: 'switchyard, access log', accessLog: true },
+  { name: 'switchyard, scraped', disturb: scraping },
+].map(switchyardWith);

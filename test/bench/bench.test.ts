@@ -1,13 +1,28 @@
 import t from 'tap';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { p99Within } from '../../bench/measure.ts';
+import type { Sample } from '../../bench/measure.ts';
+import { subjectsOf } from '../../bench/plan.ts';
 import { aligned, median, rowsOf } from '../../bench/report.ts';
+import type { IdleRow, Row } from '../../bench/report.ts';
 import { SCENARIOS } from '../../bench/scenarios.ts';
+import { SUBJECTS } from '../../bench/subjects/all.ts';
 import { NodeProcess, ROOT } from '../helpers/process.ts';
 import { tempDir } from '../helpers/temp.ts';
 
 const RUN = join(ROOT, 'bench', 'run.ts');
-const round = (cpuPerRequest: number) => ({ cpuPerRequest, requestsPerSecond: 1000, p50: 1, p99: 2, rss: 3, failed: 1 });
+const round = (cpuPerRequest: number): Sample => ({
+  cpuPerRequest,
+  requestsPerSecond: 1000,
+  p50: 1,
+  p99: 2,
+  p999: 3,
+  rss: 4,
+  loadCore: 0.5,
+  p99Disturbed: null,
+  failed: 0,
+});
 
 t.test('medians, ranges and ratios', async (t) => {
   t.equal(median([5, 1, 3]), 3);
@@ -19,8 +34,8 @@ t.test('medians, ranges and ratios', async (t) => {
   ]);
   const rows = rowsOf(SCENARIOS[0], samples);
   t.match(rows, [
-    { subject: 'a', cpuPerRequest: 20, cpuRange: [10, 30], rounds: 3, failed: 3, timesCheaperThan: { 'http-proxy': 5, nginx: null } },
-    { subject: 'http-proxy', timesCheaperThan: { 'http-proxy': 1 } },
+    { subject: 'a', cpuPerRequest: 20, cpuRange: [10, 30], rounds: 3, against: { 'http-proxy': 0.2, nginx: null } },
+    { subject: 'http-proxy', against: { 'http-proxy': 1 } },
   ]);
   t.equal(rows.length, 2);
   t.equal(
@@ -41,19 +56,62 @@ t.test('the browser head is as large as it says', async (t) => {
 });
 
 t.test('wrong options are refused before anything starts', async (t) => {
-  for (const args of [['--scenario', 'none'], ['--rounds', '0'], ['--load', 'x'], ['--wrong']]) {
+  for (const args of [['--scenario', 'none'], ['--rounds', '0'], ['--seconds', '0'], ['--load', 'x'], ['--connections', '1.5'], ['--wrong']]) {
     const run = new NodeProcess([RUN, ...args]);
     t.equal((await run.wait()).code, 2, args.join(' '));
     t.match(run.stderr, /^\S.*\n$/);
   }
 });
 
+t.test('what happens to a subject is told from the rest of its answers', async (t) => {
+  const quiet = Array.from({ length: 200 }, (_, i) => [1_000 + i, 100]).flat();
+  const swapped = Array.from({ length: 200 }, (_, i) => [2_000 + i, 900]).flat();
+  t.equal(p99Within([...quiet, ...swapped], [[2_000, 2_200]]), 900);
+  t.equal(p99Within([...quiet, ...swapped], [[1_000, 1_100]]), 100);
+  t.equal(p99Within(quiet, []), null);
+});
+
+t.test('every scenario has subjects, and says why when not all', async (t) => {
+  const bases = SUBJECTS.map(({ name }) => name);
+  for (const scenario of SCENARIOS) {
+    const { only, except, name } = scenario;
+    const subjects = subjectsOf(scenario, bases).map((subject) => subject.name);
+    t.ok(subjects.length >= 2, name);
+    if (only !== undefined) t.same(new Set(subjects), new Set(only.subjects), name);
+    t.equal(subjects.length < SUBJECTS.length, only !== undefined || except !== undefined, name);
+    t.match(scenario.standsFor, /\w{3}/);
+  }
+});
+
 t.test('a round of real load gives real figures', async (t) => {
-  const file = join(await tempDir(t), 'figures.json');
-  const run = new NodeProcess([RUN, '--quick', '--rounds', '1', '--subject', 'tcp-relay', '--scenario', 'small', '--json', file]);
-  t.equal((await run.wait(30_000)).code, 0, run.stdout + run.stderr);
-  const figures = JSON.parse(await readFile(file, 'utf8')) as { rows: ReturnType<typeof rowsOf> };
-  t.match(figures.rows, [{ subject: 'tcp-relay', scenario: 'small', failed: 0 }]);
-  t.ok(figures.rows[0].requestsPerSecond > 100);
-  t.ok(figures.rows[0].cpuPerRequest > 1 && figures.rows[0].cpuPerRequest < 5_000);
+  const dir = await tempDir(t);
+  const [json, svg] = [join(dir, 'figures.json'), join(dir, 'figures.svg')];
+  const scenarios = ['small', 'upload-30kb', 'chunked', 'connect', 'websocket'];
+  const pace = ['--rounds', '1', '--seconds', '0.2', '--json', json, '--svg', svg];
+  const run = new NodeProcess([RUN, '--quick', ...pace, '--subject', 'tcp-relay', ...scenarios.flatMap((name) => ['--scenario', name])]);
+  t.equal((await run.wait(60_000)).code, 0, run.stdout + run.stderr);
+  const { rows } = JSON.parse(await readFile(json, 'utf8')) as { rows: Row[] };
+  t.same(
+    rows.map((row) => row.scenario),
+    scenarios,
+  );
+  for (const row of rows) {
+    t.match(row, { subject: 'tcp-relay', failed: 0 });
+    t.ok(row.requestsPerSecond > 10, row.scenario);
+    t.ok(row.cpuPerRequest > 1 && row.cpuPerRequest < 50_000, `${row.scenario} ${row.cpuPerRequest}`);
+    t.ok(row.p50 <= row.p99 && row.p99 <= row.p999, row.scenario);
+  }
+  const picture = await readFile(svg, 'utf8');
+  for (const name of scenarios) t.ok(picture.includes(`>${name}</text>`), name);
+});
+
+t.test('swaps and idle connections of ours are measured', async (t) => {
+  const json = join(await tempDir(t), 'figures.json');
+  const pace = ['--rounds', '1', '--seconds', '0.5', '--connections', '200', '--json', json];
+  const run = new NodeProcess([RUN, '--quick', ...pace, '--subject', 'switchyard', '--scenario', 'swap', '--scenario', 'idle']);
+  t.equal((await run.wait(90_000)).code, 0, run.stdout + run.stderr);
+  const figures = JSON.parse(await readFile(json, 'utf8')) as { rows: Row[]; idleRows: IdleRow[] };
+  t.match(figures.rows, [{ subject: 'switchyard' }, { subject: 'switchyard, swapping' }]);
+  t.match(figures.idleRows, [{ subject: 'switchyard', scenario: 'idle' }]);
+  t.match(run.stdout, /goals\n/);
 });
