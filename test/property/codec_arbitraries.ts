@@ -29,6 +29,7 @@ const knownName = fc.constantFrom(
   'X-Forwarded-For',
   'X_Forwarded_For',
   'X-Forwarded-Host',
+  'X-Forwarded-Prefix',
   'x-forwarded-proto',
   'X-Request-ID',
   'traceparent',
