@@ -79,6 +79,7 @@ export const UpstreamView = z.object({
   split: z.record(z.string(), Whole),
   held: z.boolean(),
   waiting: Whole,
+  maintenance: z.boolean(),
   versions: z.array(VersionView),
   swap: SwapView.nullable(),
 });

@@ -52,7 +52,8 @@ function title(upstream: UpstreamView, paint: Paint): string {
     .map(([id, weight]) => `${id} ${weight} %`)
     .join(', ');
   const held = upstream.held ? paint('yellow', `  held, ${plural(upstream.waiting, 'request')} waiting`) : '';
-  return `${paint('bold', upstream.name)}  ${live === '' ? paint('red', 'nothing is live') : live}${held}  ${paint('dim', `revision ${upstream.revision}`)}`;
+  const closed = upstream.maintenance ? paint('yellow', '  in maintenance') : '';
+  return `${paint('bold', upstream.name)}  ${live === '' ? paint('red', 'nothing is live') : live}${held}${closed}  ${paint('dim', `revision ${upstream.revision}`)}`;
 }
 
 /** An upstream in short: its split, its versions, and a line for a swap that is running. */

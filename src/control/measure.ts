@@ -14,6 +14,7 @@ export function measure(fleet: Fleet, ledger: ControlLedger, threads: DataThread
     acked: threads.acks(),
     clientConnections: ledger.edge(EDGE.connections),
     retries: ledger.edge(EDGE.retries),
+    redirects: ledger.edge(EDGE.redirects),
     rejected: ledger.rejected(),
     upstreams: [...fleet.served].map(([name, { driver }]) => measureUpstream(name, driver.state, fleet, ledger, vitals)),
   };

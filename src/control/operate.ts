@@ -255,6 +255,7 @@ export class Operator implements Operations {
       isEjected: (version, address) => vitals.isEjected(name, version.id, address),
       isStopped: (version, address) => vitals.isStopped(name, version.id, address),
       waiting: () => ledger.waiting(fleet.get(name).slot),
+      maintenance: () => fleet.get(name).config.policy.maintenance !== null,
     };
   }
 }

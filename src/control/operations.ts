@@ -80,6 +80,8 @@ export interface UpstreamView {
   held: boolean;
   /** Requests that wait at the door. */
   waiting: number;
+  /** Requests are turned away, by the upstream's own word; routes may say otherwise. */
+  maintenance: boolean;
   versions: VersionView[];
   swap: SwapView | null;
 }

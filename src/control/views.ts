@@ -16,6 +16,7 @@ export interface Observed {
   isStopped(version: Version, address: string): boolean;
   /** Requests that wait at the door of the upstream. */
   waiting(): number;
+  maintenance(): boolean;
 }
 
 export function upstreamView(state: UpstreamState, observed: Observed): UpstreamView {
@@ -25,6 +26,7 @@ export function upstreamView(state: UpstreamState, observed: Observed): Upstream
     split: splitRecord(state.split),
     held: state.held,
     waiting: observed.waiting(),
+    maintenance: observed.maintenance(),
     versions: state.versions.map((version) => versionView(state, version, observed)),
     swap: state.swap === null ? null : swapView(state, state.swap, observed),
   };

@@ -94,6 +94,13 @@ const METRICS: readonly Described[] = [
   },
   {
     type: 'counter',
+    name: 'switchyard_redirects_total',
+    help: 'Requests that the rules of a route answered with another address.',
+    labels: [],
+    read: ({ redirects }) => [[[], redirects]],
+  },
+  {
+    type: 'counter',
     name: 'switchyard_killed_total',
     help: 'What a version had in flight when it was cut, by kind.',
     labels: ['upstream', 'version', 'kind'],

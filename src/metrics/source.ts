@@ -13,6 +13,8 @@ export interface MetricsSnapshot {
   /** Open now. */
   readonly clientConnections: number;
   readonly retries: number;
+  /** Requests that were answered with another address. */
+  readonly redirects: number;
   /** By position in REJECT_LIST, as `ControlLedger.rejected()` gives it. */
   readonly rejected: readonly number[];
   readonly upstreams: readonly UpstreamMetrics[];

@@ -3,6 +3,7 @@ import { requestScheme } from '../http/forward-request.ts';
 import { pathEnd } from '../http/path.ts';
 import type { Place } from '../http/redirect.ts';
 import { BODY, type RequestHead } from '../http/request-head.ts';
+import { EDGE } from '../ledger/layout.ts';
 import { stickyKey } from './_choose.ts';
 import type { ExchangeRecord } from './_record.ts';
 import { TRAIT } from './_traits.ts';
@@ -25,7 +26,7 @@ export function guard(ctx: Context, exchange: ExchangeRecord, head: RequestHead,
   let { maintenance } = upstream;
   exchange.bodyLimit = limits.body;
   if (route.rules !== null) {
-    const fault = followRules(exchange, route.rules, head, buf);
+    const fault = followRules(ctx, exchange, route.rules, head, buf);
     if (fault !== null) return fault;
     if (route.rules.body !== undefined) exchange.bodyLimit = route.rules.body;
     if (route.rules.maintenance !== undefined) ({ maintenance } = route.rules);
@@ -38,7 +39,7 @@ export function guard(ctx: Context, exchange: ExchangeRecord, head: RequestHead,
 }
 
 /** What the rules of the route decide by the head alone: whether the method is served, where it is to be found instead, which path goes on. */
-function followRules(exchange: ExchangeRecord, rules: CompiledRules, head: RequestHead, buf: Buffer): Fault | null {
+function followRules(ctx: Context, exchange: ExchangeRecord, rules: CompiledRules, head: RequestHead, buf: Buffer): Fault | null {
   const { address, forwarder } = exchange.down;
   const place = placeOf(head, buf, forwarder.localHost, requestScheme(head, buf, forwarder));
   const turn = new RulesTurn(rules, { client: address, host: place.host, scheme: place.scheme, requestId: exchange.requestId });
@@ -52,6 +53,7 @@ function followRules(exchange: ExchangeRecord, rules: CompiledRules, head: Reque
     if (location === null) return REJECT.ambiguousPath;
     if (location !== '') {
       exchange.details = { status: rules.redirect.status, location };
+      ctx.ledger.count(EDGE.redirects, 1);
       return REDIRECT;
     }
   }

@@ -29,9 +29,10 @@ t.test('status shows upstreams in short, and one at length', async (t) => {
 t.test('status shows a held upstream, a running swap and its steps', async (t) => {
   const admin = await testAdmin(t);
   await run(admin, 'hold', 'web');
+  admin.operations.web.maintenance = true;
   const swapping = startCli(['swap', 'web', '--to', 'v2', '--until', 'live', '--admin', admin.url]);
   await until(() => admin.operations.web.swap !== null);
-  t.match((await run(admin, 'status')).out, /held, 0 requests waiting.*\n {2}swap v1 → v2: admitting at 0 %/);
+  t.match((await run(admin, 'status')).out, /held, 0 requests waiting {2}in maintenance.*\n {2}swap v1 → v2: admitting at 0 %/);
   t.match((await run(admin, 'status', 'web')).out, /running swap swap-\d, asked for by test: admitting\n {2}web {2}v1 → v2\n {2}… requested/);
   admin.operations.step('live');
   await swapping.done;

@@ -63,8 +63,8 @@ t.test('maintenance begins and ends with a table, and what is in flight is not d
   t.equal((await trusted.request(said('10.1.2.3'))).status, 200, 'as a trusted proxy tells');
   t.equal((await trusted.request(said('192.0.2.1'))).status, 503);
   t.equal((await proxy.send(said('10.1.2.3'))).status, 503, 'and a stranger does not');
-  const version = (await proxy.admin('/v1/upstreams/web')).json as { versions: { phase: string }[] };
-  t.match(version.versions, [{ phase: 'live' }], 'the version is as live as before');
+  const version = (await proxy.admin('/v1/upstreams/web')).json as { versions: { phase: string }[]; maintenance: boolean };
+  t.match(version, { maintenance: true, versions: [{ phase: 'live' }] }, 'the version is as live as before');
   await reload(
     (config) => ({ ...config, upstreams: { web: web(), ...rest } }),
     async () => (await get('web.test')).status === 200,

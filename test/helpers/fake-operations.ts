@@ -66,6 +66,7 @@ export class FakeOperations implements Operations {
     split: { v1: 100 },
     held: false,
     waiting: 0,
+    maintenance: false,
     versions: [versionView('v1')],
     swap: null,
   };

@@ -59,6 +59,7 @@ function snapshotOf(versions: VersionMetrics[], change: Partial<MetricsSnapshot>
     acked: { 0: 9, 1: 8 },
     clientConnections: 12,
     retries: 3,
+    redirects: 6,
     rejected: REJECT_LIST.map((_, i) => i),
     upstreams: [{ name: 'web', versions, swaps: { done: 4 }, swapSeconds: { admitting: 1.25 }, ...web }],
     ...change,
@@ -103,6 +104,7 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
     ['switchyard_backend_requests_total', 'counter', 'backend,upstream,version'],
     ['switchyard_upstream_failures_total', 'counter', 'reason,upstream,version'],
     ['switchyard_retries_total', 'counter', ''],
+    ['switchyard_redirects_total', 'counter', ''],
     ['switchyard_killed_total', 'counter', 'kind,upstream,version'],
     ['switchyard_split_weight', 'gauge', 'upstream,version'],
     ['switchyard_version_phase', 'gauge', 'phase,upstream,version'],
@@ -147,6 +149,7 @@ t.test('the figures are those of the ledger', async (t) => {
   t.equal(value('switchyard_generation'), 9);
   t.equal(value('switchyard_client_connections'), 12);
   t.equal(value('switchyard_retries_total'), 3);
+  t.equal(value('switchyard_redirects_total'), 6);
 });
 
 t.test('every refusal is counted, each reason in one series', async (t) => {

@@ -87,6 +87,9 @@ t.test('redirects', async (t) => {
     t.strictSame(values(got, 'location'), [location], `${host} ${target}`);
     t.equal(backend.requests.length, seen, 'nothing was forwarded');
   }
+  const { text } = await proxy.admin('/metrics');
+  t.match(text, `\nswitchyard_redirects_total ${cases.length}\n`);
+  t.notMatch(text, /reason="redirect"/, 'they are not refusals');
 });
 
 t.test('a redirect that leads to where the request is passes it on', async (t) => {
