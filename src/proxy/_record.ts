@@ -28,6 +28,8 @@ export abstract class ExchangeRecord {
   key: string | null = null;
   /** Version that the sticky cookie is bound to. */
   bound: string | null = null;
+  /** What the client would switch to (its Upgrade field, in lower case), when it asks for an upgrade. */
+  protocols = '';
   /** Further field lines of the answer (a sticky cookie). */
   extra = '';
   /** Rules of its route; null = none. */

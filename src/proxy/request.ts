@@ -11,7 +11,7 @@ import { EventBoundary, isEventStream, methodTraits, TRAIT } from './_traits.ts'
 import type { Context } from './context.ts';
 import { Deadline, type Expiring } from './deadline.ts';
 import type { Downstream } from './downstream.ts';
-import { Tunnel, isWebSocket, type TunnelOwner } from './tunnel.ts';
+import { Tunnel, switchedTo, type TunnelOwner } from './tunnel.ts';
 import { UpstreamConnection, type UpstreamUser } from './upstream.ts';
 
 const STATE = { idle: 0, open: 1, held: 2, backoff: 3, sent: 4, body: 5, tunnel: 6 } as const;
@@ -216,6 +216,8 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
   }
 
   private switchProtocols(head: ResponseHead, buf: Buffer): void {
+    const protocol = switchedTo(this.protocols, head, buf);
+    if (protocol === null) return this.lose(FAILURE.badResponse);
     const { at, to } = this.answer;
     const connection = this.connection!;
     this.connection = null;
@@ -227,8 +229,9 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     this.ctx.ledger.succeeded(this.backend!.slot);
     this.ctx.ledger.become(this.backend!.slot, KIND.tunnel);
     this.upload.close();
-    const { tunnel: idle } = this.upstream!.policy.timeouts;
-    this.tunnel = new Tunnel({ ctx: this.ctx, down: this.down, owner: this, connection, idle, webSocket: isWebSocket(head, buf) });
+    const { tunnel: idle, idle: halfIdle } = this.upstream!.policy.timeouts;
+    const webSocket = protocol === 'websocket';
+    this.tunnel = new Tunnel({ ctx: this.ctx, down: this.down, owner: this, connection, idle, halfIdle, webSocket });
     this.down.switchProtocols(head, buf);
     if (at < to) this.tunnel.fromUpstream(buf, at, to);
   }

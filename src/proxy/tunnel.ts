@@ -19,6 +19,18 @@ export interface TunnelOwner {
   tunnelOver(outcome: Outcome, clean: boolean, bytesUp: number, bytesDown: number): void;
 }
 
+interface TunnelParts {
+  readonly ctx: Context;
+  readonly down: Downstream;
+  readonly owner: TunnelOwner;
+  readonly connection: UpstreamConnection;
+  /** How long neither side may say anything, in ms. */
+  readonly idle: number;
+  /** The same once one side has ended: what is left of the tunnel is a body. */
+  readonly halfIdle: number;
+  readonly webSocket: boolean;
+}
+
 /**
  * An upgraded connection: bytes both ways as they are, with backpressure, half-closes passed on, and
  * an idle deadline. A WebSocket can be asked to close: 1012 to the client, between two frames (RFC 6455 §7.4.1).
@@ -28,7 +40,8 @@ export class Tunnel implements UpstreamUser, Expiring {
   private readonly owner: TunnelOwner;
   private readonly connection: UpstreamConnection;
   private readonly ctx: Context;
-  private readonly idle: number;
+  private idle: number;
+  private readonly halfIdle: number;
   private readonly deadline: Deadline;
   private readonly fromBackend: FrameTracker | null;
   private readonly fromClient: FrameTracker | null;
@@ -40,12 +53,13 @@ export class Tunnel implements UpstreamUser, Expiring {
   private said = false;
   private over = false;
 
-  constructor(parts: { ctx: Context; down: Downstream; owner: TunnelOwner; connection: UpstreamConnection; idle: number; webSocket: boolean }) {
+  constructor(parts: TunnelParts) {
     this.ctx = parts.ctx;
     this.down = parts.down;
     this.owner = parts.owner;
     this.connection = parts.connection;
     this.idle = parts.idle;
+    this.halfIdle = Math.min(parts.halfIdle, parts.idle);
     this.deadline = new Deadline(this);
     this.fromBackend = parts.webSocket ? new FrameTracker() : null;
     this.fromClient = parts.webSocket ? new FrameTracker() : null;
@@ -98,13 +112,19 @@ export class Tunnel implements UpstreamUser, Expiring {
   clientFinished(): void {
     this.clientEnded = true;
     this.connection.socket.end();
-    if (this.backendEnded) this.end(this.closing ? OUTCOME.killed : OUTCOME.completed);
+    this.halfEnded(this.backendEnded);
   }
 
   upstreamEnded(): void {
     this.backendEnded = true;
     this.down.endTunnel();
-    if (this.clientEnded) this.end(this.closing ? OUTCOME.killed : OUTCOME.completed);
+    this.halfEnded(this.clientEnded);
+  }
+
+  private halfEnded(both: boolean): void {
+    if (both) return this.end(this.closing ? OUTCOME.killed : OUTCOME.completed);
+    this.idle = this.halfIdle;
+    this.touch();
   }
 
   upstreamClosed(error: Error | null): void {
@@ -158,8 +178,16 @@ export class Tunnel implements UpstreamUser, Expiring {
   }
 }
 
-/** Whether a 101 has switched to WebSocket. */
-export function isWebSocket(head: ResponseHead, buf: Buffer): boolean {
-  const at = head.fields.find(FIELD.upgrade);
-  return at !== -1 && head.fields.value(buf, at).toLowerCase() === 'websocket';
+/**
+ * What a 101 switches to, in lower case; null when that is not what the client asked for, and the backend is not to be
+ * trusted with a tunnel (RFC 9110 §7.8, §15.2.2).
+ * @param asked value of the client's Upgrade field, in lower case.
+ */
+export function switchedTo(asked: string, head: ResponseHead, buf: Buffer): string | null {
+  const { fields } = head;
+  const at = fields.find(FIELD.upgrade);
+  if (at === -1) return null;
+  for (let i = at + 1; i < fields.count; i++) if (fields.ids[i] === FIELD.upgrade) return null;
+  const protocol = fields.value(buf, at).toLowerCase();
+  return asked.split(',').some((each) => each.trim() === protocol) && protocol !== '' ? protocol : null;
 }
