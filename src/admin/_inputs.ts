@@ -114,7 +114,7 @@ export const SplitBody = z
 
 export const UpstreamBody = z
   .record(z.string(), z.unknown(), { error: 'expected an object with the fields of an upstream' })
-  .meta({ description: 'An upstream as in the configuration file: routes, health, admission, drain, rollback, …' });
+  .meta({ description: 'An upstream as in the configuration file: routes with their rules, health, admission, drain, rollback, …; pages as {body, type}' });
 
 export const UpstreamParams = z.strictObject({ upstream: Name });
 export const VersionParams = z.strictObject({ upstream: Name, version: Name });

@@ -94,6 +94,13 @@ t.test('each mistake in a rule is named', async (t) => {
   }
 });
 
+t.test('a value that may be a secret is in no message', async (t) => {
+  for (const name of ['Authorization', 'cookie', 'X-Api-Key']) {
+    const found = issuesOf(() => parseUpstream('web', { routes: [request({ set: { [name]: 'geheim {' } })] }));
+    t.strictSame(found, [{ path: `routes[0].headers.request.set.${name}`, message: `expected ${PLACEHOLDERS}, got a value that is not shown` }]);
+  }
+});
+
 t.test('what is the proxy’s own to say cannot be changed, in whatever spelling', async (t) => {
   const own = ['Content-Length', 'transfer-encoding', 'Connection', 'Keep-Alive', 'Proxy-Connection', 'TE', 'Trailer', 'Upgrade', 'HTTP2-Settings', 'Expect'];
   const more = ['Via', 'Forwarded', 'X-Forwarded-For', 'x_forwarded_for', 'X-Forwarded-Whatever', 'traceparent', 'tracestate', 'Content_Length', 'Date'];

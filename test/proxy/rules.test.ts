@@ -45,6 +45,7 @@ const proxy = await Proxy.start(t, {
       routes: [{ host: 'plain.test' }, ...Object.entries(ROUTES).map(([name, rules]) => Object.assign({ host: `${name}.test` }, rules))],
     }),
     raw: catchAll({ v1: [raw.address] }, 'v1', { health: { kind: 'none' }, routes: [{ host: 'trailers.test', headers: { request: USER, response: USER } }] }),
+    any: { routes: [{ path: '/anywhere', redirect: { path: '/else' } }] },
     nowhere: { routes: [{ host: 'gone.test', redirect: { host: 'here.test' } }] },
     admin: catchAll({ v1: [backend.address] }, 'v1', {
       health: { kind: 'none' },
@@ -79,6 +80,7 @@ t.test('redirects', async (t) => {
     ['port.test:80', '/', 307, 'https://port.test:8443/'],
     ['app.test', '/x', 303, 'http://app.test/app/x'],
     ['app.test', '/apple', 303, 'http://app.test/app/apple'],
+    ['[::1]:81', '/anywhere/x', 308, 'http://[::1]:81/else/x'],
   ];
   for (const [host, target, status, location] of cases) {
     const seen = backend.requests.length;
@@ -101,6 +103,10 @@ t.test('a redirect that leads to where the request is passes it on', async (t) =
   t.equal((await through('port', over('https'), '127.0.0.2')).got.status, 307, 'another port');
   t.equal((await through('app', { target: '/app/x' })).got.status, 200, 'what was redirected into the prefix');
   t.equal((await through('moved', { target: '/%6fld' })).got.status, 400, 'another spelling has two readings');
+});
+
+t.test('a client that names no host is sent to the address it has called', async (t) => {
+  t.match(await exchange(proxy.port, 'GET /anywhere?q HTTP/1.0\r\n\r\n'), `\r\nLocation: http://127.0.0.1:${proxy.port}/else?q\r\n`);
 });
 
 t.test('a redirect keeps the connection, and HEAD has no body', async (t) => {
