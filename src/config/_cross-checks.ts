@@ -22,10 +22,14 @@ function repeated<T>(values: readonly T[], keyOf: (value: T) => string): { at: n
   });
 }
 
-export function listenerIssues({ listeners, admin }: ParsedConfig): Issue[] {
+export function listenerIssues({ listeners, admin, trustedProxies }: ParsedConfig): Issue[] {
   const issues = repeated(listeners, ({ host, port }) => `${host}:${port}`).map(({ at, key }) =>
     issue(['listeners', at], `expected an address of its own, got '${key}' a second time`),
   );
+  for (const [at, { proxyProtocol }] of listeners.entries()) {
+    if (proxyProtocol !== true || trustedProxies.length > 0) continue;
+    issues.push(issue(['listeners', at, 'proxyProtocol'], 'expected false or a list of networks, because trustedProxies is empty, got true'));
+  }
   const everywhere = new Set(['0.0.0.0', '::']);
   for (const { host, port } of listeners) {
     const clash = port === admin.port && (host === admin.host || everywhere.has(host) || everywhere.has(admin.host));

@@ -35,9 +35,16 @@ export interface DemoVersion {
   readonly ports: readonly number[];
 }
 
+export interface ListenerConfig {
+  readonly host: string;
+  readonly port: number;
+  /** Whose connections begin with a PROXY protocol header: nobody's, those of `trustedProxies`, or of these addresses and networks. */
+  readonly proxyProtocol: boolean | readonly string[];
+}
+
 /** The configuration, valid as a whole, with all defaults filled in. Durations are milliseconds. */
 export interface Config {
-  readonly listeners: readonly { readonly host: string; readonly port: number }[];
+  readonly listeners: readonly ListenerConfig[];
   readonly admin: AdminConfig;
   readonly dataThreads: number;
   /** Absolute. */

@@ -154,10 +154,21 @@ export interface DemoInput {
   ports: readonly number[];
 }
 
+export interface ListenerInput {
+  /** Default `0.0.0.0`. */
+  host?: string;
+  port: number;
+  /**
+   * Peers whose every connection begins with a PROXY protocol header (version 1 or 2), which names the client: a CIDR list, or `true`
+   * for those of `trustedProxies`. All others speak plain HTTP. Default `false`: nobody.
+   */
+  proxyProtocol?: boolean | readonly string[];
+}
+
 /** The configuration file. */
 export interface ConfigInput {
   /** Where clients connect; default `0.0.0.0:8080`. */
-  listeners?: readonly { host?: string; port: number }[];
+  listeners?: readonly ListenerInput[];
   /** Where operators connect; default `127.0.0.1:9900`. Another address than loopback needs a token. */
   admin?: {
     host?: string;

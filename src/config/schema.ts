@@ -100,12 +100,14 @@ const admin = z.strictObject({
   allowedHosts: z.array(hostHeader).max(100).default([]),
 });
 
+const proxyProtocolPeers = z.union([z.boolean(), z.array(cidr).min(1).max(10_000)], { error: 'true, false or a list of IP addresses or networks' });
+
 export const configSchema = z.strictObject({
   listeners: z
-    .array(z.strictObject({ host: bindHost.default('0.0.0.0'), port }))
+    .array(z.strictObject({ host: bindHost.default('0.0.0.0'), port, proxyProtocol: proxyProtocolPeers.default(false) }))
     .min(1)
     .max(64)
-    .default([{ host: '0.0.0.0', port: 8080 }]),
+    .default([{ host: '0.0.0.0', port: 8080, proxyProtocol: false }]),
   admin: admin.prefault({}),
   dataThreads: z.union([z.literal('auto'), whole(1, 256)], { error: "'auto' or a whole number from 1 to 256" }).default('auto'),
   stateDir: z

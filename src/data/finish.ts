@@ -32,15 +32,18 @@ export class Finish {
   /** Called each tick of the thread. */
   tick(now: number): void {
     if (this.said) return;
-    const { clients } = this.ctx;
+    const { clients, arriving } = this.ctx;
     if (this.listening && (now - this.since > ACCEPT_MS || this.listeners.every((listener) => now - Math.max(listener.lastAccept, this.since) > QUIET_MS))) {
       this.listening = false;
       for (const listener of this.listeners) listener.close();
     }
-    if (now - this.since > IDLE_MS) for (const client of clients) client.closeIdle(now - IDLE_MS);
+    if (now - this.since > IDLE_MS) {
+      for (const client of clients) client.closeIdle(now - IDLE_MS);
+      for (const one of arriving) one.closeIdle(now - IDLE_MS);
+    }
     if (!this.asked && now > this.until - GOODBYE_MS) this.askLong();
     if (now > this.until) this.cutAll();
-    else if (!this.listening && clients.size === 0) this.end(0);
+    else if (!this.listening && this.ctx.connections === 0) this.end(0);
   }
 
   private askLong(): void {
@@ -58,6 +61,7 @@ export class Finish {
       client.exchange.kill();
       client.close();
     }
+    for (const one of this.ctx.arriving) one.close();
     this.end(cut);
   }
 

@@ -100,7 +100,7 @@ class DataThread {
   private async listen(specs: readonly ListenerSpec[]): Promise<void> {
     const ports: number[] = [];
     for (const spec of specs) {
-      const listener = new TcpListener(this.ctx);
+      const listener = new TcpListener(this.ctx, spec);
       try {
         ports.push(await listener.listen(spec));
       } catch (error) {

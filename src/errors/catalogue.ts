@@ -48,6 +48,7 @@ export const REJECT = {
   holdTimeout: fault('hold-timeout', 503, 'proxy', 'This upstream is held and the wait ran out.'),
   shuttingDown: fault('shutting-down', 503, 'proxy', 'The proxy is shutting down.'),
   maintenance: fault('maintenance', 503, 'proxy', 'This service is under maintenance.'),
+  proxyProtocol: fault('proxy-protocol', 400, 'client', 'A proxy that must begin a connection with a PROXY protocol header did not.'),
 } as const;
 
 /** The answer of a route that leads elsewhere: no fault, and counted as none. The route says the status. */

@@ -1,5 +1,6 @@
 import type { FieldEdits } from './edit-fields.ts';
 import { CONNECTION, FIELD } from './fields.ts';
+import type { Endpoints } from './proxy-protocol.ts';
 import { BODY } from './request-head.ts';
 import type { RequestHead } from './request-head.ts';
 import type { Words } from './template.ts';
@@ -17,6 +18,13 @@ export interface Forwarder {
   readonly localHost: string;
   /** `forwardingFields` of this connection. */
   readonly fixed: Buffer;
+}
+
+/** What is said about the client of a connection with these ends. */
+export function forwarderOf({ address, localAddress, localPort: port, secure }: Endpoints, trusted: boolean): Forwarder {
+  const scheme = secure ? 'https' : 'http';
+  const localHost = `${localAddress.includes(':') ? `[${localAddress}]` : localAddress}:${port}`;
+  return { trusted, address, scheme, port, localHost, fixed: forwardingFields(address, scheme, port) };
 }
 
 /** Fields that are the same for every request of an untrusted peer, up to the host in Forwarded. */

@@ -1,13 +1,12 @@
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { REJECT } from '../errors/catalogue.ts';
-import { ownAnswer } from '../http/own-answer.ts';
-import { ClientConnection } from '../proxy/client.ts';
 import type { Context } from '../proxy/context.ts';
 import { acceptFrom } from './_accept.ts';
+import { Entrance } from './entrance.ts';
+import type { ProxyProtocolPeers } from './entrance.ts';
 
 const BACKLOG = 4096;
-const REFUSED_LINGER_MS = 1_000;
 const SHORT_TURN_MS = 0.03;
 const CLOSE_MS = 500;
 
@@ -15,6 +14,7 @@ export interface ListenerSpec {
   readonly host: string;
   /** 0 = any free one. */
   readonly port: number;
+  readonly proxyProtocol: ProxyProtocolPeers;
 }
 
 /**
@@ -27,25 +27,18 @@ export class TcpListener {
   private accepted = 0;
   private readonly server: Server;
   private readonly ctx: Context;
+  private readonly entrance: Entrance;
 
-  constructor(ctx: Context) {
+  constructor(ctx: Context, { proxyProtocol }: ListenerSpec) {
     this.ctx = ctx;
     this.server = createServer();
+    this.entrance = new Entrance(ctx, proxyProtocol);
   }
 
   private take(socket: Socket): void {
-    const { ctx } = this;
-    this.lastAccept = ctx.timers.now;
+    this.lastAccept = this.ctx.timers.now;
     this.accepted++;
-    if (ctx.clients.size < ctx.table.edge.limits.connections) {
-      new ClientConnection(ctx, socket, 'http');
-      return;
-    }
-    ctx.countRejected(REJECT.connections);
-    socket.on('error', () => socket.destroy());
-    socket.setTimeout(REFUSED_LINGER_MS, () => socket.destroy());
-    socket.on('end', () => socket.destroy());
-    socket.end(ownAnswer(REJECT.connections, { json: false, close: true, head: false, date: ctx.date() }));
+    this.entrance.accept(socket);
   }
 
   /** Resolves with the port that was bound. */

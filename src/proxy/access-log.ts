@@ -5,6 +5,7 @@ export interface LogEntry {
   readonly method: string;
   readonly host: string;
   readonly target: string;
+  /** 0 = there was no answer. */
   readonly status: number;
   /** Milliseconds from the complete head to the end of the answer. */
   readonly ms: number;
@@ -18,6 +19,24 @@ export interface LogEntry {
   /** Code of the fault, when the proxy answered itself or the exchange did not complete. */
   readonly reason: string | null;
 }
+
+const NO_REQUEST: LogEntry = {
+  at: '',
+  client: '',
+  method: '',
+  host: '',
+  target: '',
+  status: 0,
+  ms: 0,
+  bytesIn: 0,
+  bytesOut: 0,
+  upstream: null,
+  version: null,
+  backend: null,
+  retries: 0,
+  requestId: '',
+  reason: null,
+};
 
 const SAMPLE = 100;
 const BATCH_BYTES = 65_536;
@@ -42,6 +61,12 @@ export class AccessLog {
     if (this.mode === 'sampled' && entry.reason === null && entry.status < 500 && this.seen++ % SAMPLE !== 0) return;
     this.lines += `${JSON.stringify(entry)}\n`;
     if (this.lines.length > BATCH_BYTES) this.flush();
+  }
+
+  /** A connection that was refused before there was a request. */
+  refused(client: string, reason: string): void {
+    if (this.mode === 'off') return;
+    this.write({ ...NO_REQUEST, at: new Date().toISOString(), client, reason });
   }
 
   /** Called every tick of the thread's timer. */

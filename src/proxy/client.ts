@@ -3,9 +3,10 @@ import { REJECT, type Fault } from '../errors/catalogue.ts';
 import { CHUNK, ChunkedReader } from '../http/chunked.ts';
 import type { AnswerTurn } from '../http/answer-rules.ts';
 import type { FieldBlock } from '../http/fields.ts';
-import { forwardingFields, type Forwarder } from '../http/forward-request.ts';
+import { forwarderOf, type Forwarder } from '../http/forward-request.ts';
 import { endsConnection, ownAnswer, wantsJson } from '../http/own-answer.ts';
 import { BODY, RequestHead, type Body } from '../http/request-head.ts';
+import type { Endpoints } from '../http/proxy-protocol.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import { EDGE } from '../ledger/layout.ts';
 import { Accumulator } from './_accumulator.ts';
@@ -15,7 +16,6 @@ import { Deadline, type Expiring } from './deadline.ts';
 import type { Downstream } from './downstream.ts';
 import { Exchange } from './request.ts';
 import { own, type SocketOwner } from './sockets.ts';
-import { plainAddress } from './trust.ts';
 
 const STATE = { head: 0, busy: 1, tunnel: 2, linger: 3, closed: 4 } as const;
 
@@ -52,21 +52,12 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   private uploadPaused = false;
   private idleSince: number;
 
-  constructor(ctx: Context, socket: Socket, scheme: 'http' | 'https') {
+  /** @param trusted what the client says in forwarding fields is believed. */
+  constructor(ctx: Context, socket: Socket, ends: Endpoints, trusted: boolean) {
     this.ctx = ctx;
     this.socket = socket;
-    const address = plainAddress(socket.remoteAddress ?? '');
-    const port = socket.localPort ?? 0;
-    const local = socket.localAddress ?? '';
-    this.address = address;
-    this.forwarder = {
-      trusted: ctx.trusted.has(address),
-      address,
-      scheme,
-      port,
-      localHost: `${local.includes(':') ? `[${local}]` : local}:${port}`,
-      fixed: forwardingFields(address, scheme, port),
-    };
+    this.address = ends.address;
+    this.forwarder = forwarderOf(ends, trusted);
     this.deadline = new Deadline(this);
     this.delivery = new Delivery(ctx, socket);
     this.exchange = new Exchange(ctx, this);

@@ -21,6 +21,13 @@ function noBatch(): number {
   return Number.NaN;
 }
 
+/** A connection on its way to become a client's. */
+export interface Arriving {
+  /** Ends it if nothing has come yet, and it has waited since that time (on the wheel's clock). */
+  closeIdle(at: number): void;
+  close(): void;
+}
+
 /** What all requests of a data thread share. */
 export class Context {
   readonly ledger: ThreadLedger;
@@ -33,6 +40,8 @@ export class Context {
   readonly ids = new Ids();
   readonly hold: HoldQueues;
   readonly clients = new Set<ClientConnection>();
+  /** Connections whose client is not known yet. */
+  readonly arriving = new Set<Arriving>();
   /** Scratch for a head that is complete in the bytes at hand; used within one tick only. */
   readonly requestWriter = new HeadWriter();
   readonly responseWriter = new HeadWriter();
@@ -91,6 +100,11 @@ export class Context {
     }
     this.ledger.ack(this.table.generation);
     this.onTable(this.table, before);
+  }
+
+  /** Client connections, with those on their way. */
+  get connections(): number {
+    return this.clients.size + this.arriving.size;
   }
 
   /** A current `Date: …` line with CRLF. */

@@ -47,10 +47,12 @@ export function copyOf(chunk: Buffer, from: number, to: number): Buffer {
   return copy;
 }
 
-/** Has the owner told of all that happens to the socket. */
+/** Has the owner, from now on, told of all that happens to the socket; a former owner hears nothing more. */
 export function own(socket: Socket, owner: SocketOwner): void {
   const owned: OwnedSocket = socket;
+  const first = owned.owner === undefined;
   owned.owner = owner;
+  if (!first) return;
   socket.on('end', onEnd);
   socket.on('drain', onDrain);
   socket.on('error', onError);

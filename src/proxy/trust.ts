@@ -1,6 +1,11 @@
 import { BlockList, isIP } from 'node:net';
+import type { Socket } from 'node:net';
 import { FIELD } from '../http/fields.ts';
 import type { FieldBlock } from '../http/fields.ts';
+import { plainIp } from '../http/ip.ts';
+import type { Endpoints } from '../http/proxy-protocol.ts';
+
+const MAPPED = '::ffff:';
 
 /** Addresses and networks. */
 export class AddressList {
@@ -31,19 +36,33 @@ export class TrustedProxies extends AddressList {
     const chain: string[] = [];
     for (let i = 0; i < fields.count; i++) {
       if (fields.ids[i] !== FIELD.xForwardedFor) continue;
-      for (const part of fields.value(buf, i).split(',')) chain.push(plainAddress(part.trim()));
+      for (const part of fields.value(buf, i).split(',')) chain.push(part.trim());
     }
     let client = peer;
     while (this.has(client)) {
-      const before = chain.pop() ?? '';
-      if (isIP(before) === 0) break;
+      const before = plainIp(chain.pop() ?? '');
+      if (before === null) break;
       client = before;
     }
     return client;
   }
 }
 
-/** An IPv4 client of a dual-stack socket shows as IPv6. */
-export function plainAddress(address: string): string {
-  return address.startsWith('::ffff:') && isIP(address.slice(7)) === 4 ? address.slice(7) : address;
+/** The ends of an accepted connection, as its socket knows them. */
+export function endpointsOf(socket: Socket, secure: boolean): Endpoints {
+  return {
+    address: socketAddress(socket.remoteAddress),
+    port: socket.remotePort ?? 0,
+    localAddress: socketAddress(socket.localAddress),
+    localPort: socket.localPort ?? 0,
+    secure,
+  };
+}
+
+/** The text of `plainIp` of an address that the system has written: IPv4 over a dual-stack socket comes as IPv6, link-local IPv6 with a zone. */
+function socketAddress(address = ''): string {
+  if (!address.includes(':')) return address;
+  if (address.startsWith(MAPPED) && address.includes('.')) return address.slice(MAPPED.length);
+  const zone = address.indexOf('%');
+  return zone === -1 ? address : address.slice(0, zone);
 }

@@ -118,6 +118,30 @@ const BAD: readonly (readonly [string, unknown, string, string])[] = [
   ['no listeners', { listeners: [] }, 'listeners', 'expected at least 1 of them, got an empty list'],
   ['listener port', { listeners: [{ port: 0 }] }, 'listeners[0].port', 'expected a whole number from 1 to 65535, got 0'],
   [
+    'PROXY protocol from nobody',
+    { listeners: [{ port: 80, proxyProtocol: true }] },
+    'listeners[0].proxyProtocol',
+    'expected false or a list of networks, because trustedProxies is empty, got true',
+  ],
+  [
+    'PROXY protocol by version',
+    { listeners: [{ port: 80, proxyProtocol: 'v2' }] },
+    'listeners[0].proxyProtocol',
+    "expected true, false or a list of IP addresses or networks, got 'v2'",
+  ],
+  [
+    'PROXY protocol from a name',
+    { listeners: [{ port: 80, proxyProtocol: ['lb.example'] }] },
+    'listeners[0].proxyProtocol[0]',
+    "expected an IP address or network such as '10.0.0.0/8' or 'fd00::/8', got 'lb.example'",
+  ],
+  [
+    'PROXY protocol from an empty list',
+    { listeners: [{ port: 80, proxyProtocol: [] }] },
+    'listeners[0].proxyProtocol',
+    'expected at least 1 of them, got an empty list',
+  ],
+  [
     'listener twice',
     { listeners: [{ port: 80 }, { host: '0.0.0.0', port: 80 }] },
     'listeners[1]',

@@ -10,7 +10,7 @@ t.test('an empty configuration is one of defaults', async (t) => {
   t.strictSame(
     { ...config, upstreams: [...config.upstreams] },
     {
-      listeners: [{ host: '0.0.0.0', port: 8080 }],
+      listeners: [{ host: '0.0.0.0', port: 8080, proxyProtocol: false }],
       admin: { host: '127.0.0.1', port: 9900, tokens: [], allowedHosts: [] },
       dataThreads: 3,
       stateDir: '/srv/app/.switchyard',

@@ -8,6 +8,7 @@ import type { TableUpstream, TableVersion } from '../../src/pool/table.ts';
 import { AccessLog } from '../../src/proxy/access-log.ts';
 import { ClientConnection } from '../../src/proxy/client.ts';
 import { Context } from '../../src/proxy/context.ts';
+import { endpointsOf } from '../../src/proxy/trust.ts';
 import type { CompiledTable } from '../../src/proxy/targets.ts';
 import { expect } from './failure.ts';
 import { MemorySocket, Ticks } from './memory-socket.ts';
@@ -106,7 +107,7 @@ export class World {
 
   accept(address: string): MemorySocket {
     const socket = new MemorySocket(this.ticks, this.ctx.reads, address, false);
-    new ClientConnection(this.ctx, socket as never, 'http');
+    new ClientConnection(this.ctx, socket as never, endpointsOf(socket as never, false), this.ctx.trusted.has(address));
     return socket;
   }
 
