@@ -52,7 +52,9 @@ function routesOf({ upstreams }: Config): string[] {
 
 function restartWarnings(before: Config, after: Config): string[] {
   const fixed = ['listeners', 'admin', 'dataThreads', 'stateDir', 'demo'] as const;
-  return fixed.filter((field) => !isDeepStrictEqual(before[field], after[field])).map((field) => `The change of ${field} takes effect after a restart.`);
+  const changed: string[] = fixed.filter((field) => !isDeepStrictEqual(before[field], after[field]));
+  if (before.edge.limits.clients !== after.edge.limits.clients) changed.push('limits.clients');
+  return changed.map((field) => `The change of ${field} takes effect after a restart.`);
 }
 
 function seedWarnings(before: UpstreamConfig, after: UpstreamConfig): string[] {

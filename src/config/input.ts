@@ -123,8 +123,8 @@ export interface UpstreamInput {
   retries?: { attempts?: number; budget?: number };
   /** Default: dial 3s, head 30s, idle 60s, tunnel 1h. */
   timeouts?: { dial?: Duration; head?: Duration; idle?: Duration; tunnel?: Duration };
-  /** `body`: largest request body in bytes; `connections`: requests in flight per backend. Default: no limit. */
-  limits?: { body?: number | null; connections?: number | null };
+  /** `body`: largest request body in bytes; `connections`: requests in flight per backend; `rate`: requests of each client. Default: no limit. */
+  limits?: { body?: number | null; connections?: number | null; rate?: RateInput | null };
   /** Ejects a backend after `failures` (5) in a row, for `base` (30s) × times up to `max` (300s), at most `maxEjected` percent (10). `false` = off. */
   outlier?: false | { failures?: number; base?: Duration; max?: Duration; maxEjected?: number };
   /** Raises the share of a new backend over `window`, from `minWeight` percent (10). Default off. */
@@ -139,6 +139,13 @@ export interface UpstreamInput {
   versions?: Readonly<Record<string, VersionInput>>;
   /** The version that gets the traffic at first; needed when there are several. */
   live?: string | null;
+}
+
+/** So many requests of each client address in `per` (default 1s); `burst` of them (default: `requests`) may come at once. */
+export interface RateInput {
+  requests: number;
+  per?: Duration;
+  burst?: number;
 }
 
 export interface TokenInput {
@@ -188,7 +195,20 @@ export interface ConfigInput {
   /** Of clients. Default: clientHead 10s, keepAlive 60s, body 30s (between two pieces of it). */
   timeouts?: { clientHead?: Duration; keepAlive?: Duration; body?: Duration };
   /** Default: head 32768 bytes, 100 headers, target 8192 bytes, 10000 connections a thread. */
-  limits?: { head?: number; headers?: number; target?: number; connections?: number };
+  limits?: {
+    head?: number;
+    headers?: number;
+    target?: number;
+    connections?: number;
+    /** Connections of one client address (IPv6: of one /64) over all threads; default: no limit. Peers in `trustedProxies` are exempt. */
+    connectionsPerClient?: number | null;
+    /** Requests of one client address over all threads and upstreams; default: no limit. */
+    rate?: RateInput | null;
+    /** Client addresses that are remembered for these limits; default 65536. Takes effect at a restart. */
+    clients?: number;
+    /** Bytes a second that a request body must bring on average, once `timeouts.body` has passed; default: no limit. */
+    bodyRate?: number | null;
+  };
   /** Default `off`. */
   accessLog?: 'off' | 'sampled' | 'full';
   /** For answers of the proxy itself, never for those of a backend. */

@@ -31,6 +31,17 @@ const health = z.strictObject({
   failOpen: percent.default(50),
 });
 
+const rate = z.strictObject({
+  requests: whole(1, 1_000_000),
+  per: duration(1).default(SECOND),
+  burst: whole(1, 1_000_000).optional(),
+});
+
+const rateOrNone = z
+  .union([z.null(), rate], { error: 'null or {requests, per, burst}' })
+  .default(null)
+  .transform((value) => value && { ...value, burst: value.burst ?? value.requests });
+
 const outlier = z.strictObject({
   failures: whole(0, 1_000_000).default(5),
   base: duration(10).default(30 * SECOND),
@@ -73,6 +84,7 @@ export const upstreamSchema = z.strictObject({
     .strictObject({
       body: whole(0, Number.MAX_SAFE_INTEGER, ' (bytes)').nullable().default(null),
       connections: whole(1, 1_000_000).nullable().default(null),
+      rate: rateOrNone,
     })
     .prefault({}),
   outlier: off(outlier, '{failures, base, max, maxEjected}').prefault({}),
@@ -127,6 +139,10 @@ export const configSchema = z.strictObject({
       headers: whole(1, 10_000).default(100),
       target: whole(64, GIB / 1024, ' (bytes)').default(8192),
       connections: whole(1, 10_000_000).default(10_000),
+      connectionsPerClient: whole(1, 10_000_000).nullable().default(null),
+      rate: rateOrNone,
+      clients: whole(64, 2 ** 20).default(65_536),
+      bodyRate: whole(1, GIB, ' (bytes per second)').nullable().default(null),
     })
     .prefault({}),
   accessLog: oneOf(['off', 'sampled', 'full']).default('off'),

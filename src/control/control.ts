@@ -1,9 +1,10 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import type { Config } from '../config/config.ts';
 import { diffConfig } from '../config/diff.ts';
 import { parseUpstream } from '../config/parse.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
+import { ClientTableControl } from '../ledger/clients-control.ts';
 import { ControlLedger } from '../ledger/control.ts';
 import type { ListenerSpec } from '../listen/tcp.ts';
 import type { UpstreamState } from '../pool/upstream.ts';
@@ -33,6 +34,7 @@ export interface ControlParts {
 export class Control {
   readonly events = new EventLog(randomBytes(4).toString('hex'));
   readonly ledger: ControlLedger;
+  private readonly clients: ClientTableControl;
   readonly threads: DataThreads;
   readonly operator: Operator;
   readonly fleet: Fleet;
@@ -51,9 +53,11 @@ export class Control {
     this.journal = journal;
     this.ledger = new ControlLedger(parts.config.dataThreads, SLOTS);
     this.ledger.commit(1);
+    this.clients = new ClientTableControl(parts.config.edge.limits.clients, parts.config.dataThreads, [randomInt(2 ** 32), randomInt(2 ** 32)]);
     this.publisher = new Publisher(this.ledger, parts.config.edge);
     this.threads = new DataThreads({
       ledger: this.ledger,
+      clients: this.clients,
       committed: () => this.publisher.committed(),
       onLog: parts.onLog,
       onLost: (thread, lost, reason) => {
@@ -152,7 +156,7 @@ export class Control {
 
   /** Figures for a scrape. */
   snapshot() {
-    return measure(this.fleet, this.ledger, this.threads, this.vitals);
+    return measure(this.fleet, this.ledger, this.clients, this.threads, this.vitals);
   }
 
   /** Puts a changed configuration in force; what runs is not disturbed by what cannot be changed. One reload at a time. */

@@ -1,3 +1,4 @@
+import type { ClientTableControl } from '../ledger/clients-control.ts';
 import type { ControlLedger } from '../ledger/control.ts';
 import { EDGE } from '../ledger/layout.ts';
 import { weightOf } from '../pool/split.ts';
@@ -8,11 +9,13 @@ import type { DataThreads } from './threads.ts';
 import type { Vitals } from './vitals.ts';
 
 /** A snapshot of all figures, as plain data; metrics/ puts it into words. */
-export function measure(fleet: Fleet, ledger: ControlLedger, threads: DataThreads, vitals: Vitals) {
+export function measure(fleet: Fleet, ledger: ControlLedger, clients: ClientTableControl, threads: DataThreads, vitals: Vitals) {
   return {
     generation: ledger.generation(),
     acked: threads.acks(),
     clientConnections: ledger.edge(EDGE.connections),
+    clientsCounted: clients.inUse(Number(process.hrtime.bigint())),
+    clientsUncounted: ledger.edge(EDGE.uncounted),
     retries: ledger.edge(EDGE.retries),
     redirects: ledger.edge(EDGE.redirects),
     rejected: ledger.rejected(),

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { FromThread, ThreadBirth, ToThread } from '../data/messages.ts';
+import type { ClientTableControl } from '../ledger/clients-control.ts';
 import type { ControlLedger } from '../ledger/control.ts';
 import type { ListenerSpec } from '../listen/tcp.ts';
 import type { TableDelta } from '../pool/table.ts';
@@ -20,6 +21,7 @@ const YOUNG_GENERATION_MB = 96;
 
 export interface ThreadsParts {
   readonly ledger: ControlLedger;
+  readonly clients: ClientTableControl;
   /** The whole committed table, for a new thread. */
   readonly committed: () => TableDelta;
   readonly onLog: (batch: string) => void;
@@ -61,8 +63,8 @@ export class DataThreads {
   }
 
   private birth(thread: number, deaths: number): Cell {
-    const { ledger } = this.parts;
-    const workerData: ThreadBirth = { ledger: ledger.buffer, thread, threads: ledger.threads, table: this.parts.committed() };
+    const { ledger, clients } = this.parts;
+    const workerData: ThreadBirth = { ledger: ledger.buffer, clients: clients.buffer, thread, threads: ledger.threads, table: this.parts.committed() };
     const worker = new Worker(ENTRY, { workerData, name: `data-${thread}`, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB } });
     const cell: Cell = { worker, ready: false, prepared: 0, bornAt: performance.now(), deaths, stopped: false, cut: 0, waiters: new Set() };
     let reason = '';
@@ -100,8 +102,9 @@ export class DataThreads {
     this.cells[thread] = null;
     for (const wake of cell.waiters) wake();
     if (cell.stopped) return;
-    const { ledger } = this.parts;
+    const { ledger, clients } = this.parts;
     const lost = ledger.closeThread(thread);
+    clients.closeThread(thread);
     // Nothing of it can start anything any more.
     ledger.ackFor(thread, ledger.generation());
     this.parts.onLost(thread, lost, reason);

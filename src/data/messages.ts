@@ -4,6 +4,8 @@ import type { TableDelta } from '../pool/table.ts';
 /** What a data thread is born with. */
 export interface ThreadBirth {
   readonly ledger: SharedArrayBuffer;
+  /** The client table. */
+  readonly clients: SharedArrayBuffer;
   readonly thread: number;
   readonly threads: number;
   /** The whole table; its generation is committed already. */

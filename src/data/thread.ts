@@ -1,8 +1,10 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { ClientTable } from '../ledger/clients.ts';
 import { KIND, ThreadLedger } from '../ledger/thread.ts';
 import { TcpListener } from '../listen/tcp.ts';
 import type { ListenerSpec } from '../listen/tcp.ts';
 import { AccessLog } from '../proxy/access-log.ts';
+import { Callers } from '../proxy/callers.ts';
 import { Context } from '../proxy/context.ts';
 import { UpstreamConnection } from '../proxy/upstream.ts';
 import { dial, eventBatch } from './dial.ts';
@@ -30,8 +32,10 @@ class DataThread {
     const first = this.intake.compile(this.birth.table);
     const ledger = new ThreadLedger(this.birth.ledger, this.birth.thread);
     const log = new AccessLog(first.table.edge.accessLog, (batch) => this.say({ type: 'log', batch }));
+    const callers = new Callers(new ClientTable(this.birth.clients, this.birth.thread), ledger);
     this.ctx = new Context({
       ledger,
+      callers,
       timers: this.wheel,
       log,
       dial,

@@ -49,6 +49,8 @@ export const REJECT = {
   shuttingDown: fault('shutting-down', 503, 'proxy', 'The proxy is shutting down.'),
   maintenance: fault('maintenance', 503, 'proxy', 'This service is under maintenance.'),
   proxyProtocol: fault('proxy-protocol', 400, 'client', 'A proxy that must begin a connection with a PROXY protocol header did not.'),
+  clientConnections: fault('client-connections', 429, 'client', 'Too many connections from this address.'),
+  rateLimited: fault('rate-limited', 429, 'client', 'Too many requests from this address.'),
 } as const;
 
 /** The answer of a route that leads elsewhere: no fault, and counted as none. The route says the status. */

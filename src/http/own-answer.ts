@@ -21,6 +21,7 @@ const REASONS: Readonly<Record<number, string>> = {
   413: 'Content Too Large',
   414: 'URI Too Long',
   417: 'Expectation Failed',
+  429: 'Too Many Requests',
   431: 'Request Header Fields Too Large',
   500: 'Internal Server Error',
   501: 'Not Implemented',
@@ -36,6 +37,7 @@ const STATUS_ERRORS = new Map<Fault, string>([
   [REJECT.noRoute, 'destination_not_found'],
   [REJECT.backendsFull, 'connection_limit_reached'],
   [REJECT.connections, 'connection_limit_reached'],
+  [REJECT.clientConnections, 'connection_limit_reached'],
   [FAILURE.dialFailed, 'connection_refused'],
   [FAILURE.dialTimeout, 'connection_timeout'],
   [FAILURE.reset, 'connection_terminated'],
@@ -87,7 +89,7 @@ export function ownAnswer(fault: Fault, style: AnswerStyle): Buffer {
   ];
   if (details?.location !== undefined) fields.push(['Location', details.location]);
   else fields.push(['Cache-Control', 'no-store']);
-  const retryAfter = details?.retryAfter ?? (status === 503 ? 1 : undefined);
+  const retryAfter = details?.retryAfter ?? (status === 503 || status === 429 ? 1 : undefined);
   if (retryAfter !== undefined) fields.push(['Retry-After', `${retryAfter}`]);
   if (status === 405) fields.push(['Allow', details?.allow ?? METHODS]);
   if (style.close) fields.push(['Connection', 'close']);
@@ -124,7 +126,7 @@ function content(fault: Fault, status: number, reason: string, { json, details, 
 }
 
 /** Requests that are refused for this were read as they were meant: the connection goes on. */
-const UNDERSTOOD: ReadonlySet<Fault> = new Set([REJECT.noRoute, REJECT.methodRefused, REDIRECT]);
+const UNDERSTOOD: ReadonlySet<Fault> = new Set([REJECT.noRoute, REJECT.methodRefused, REJECT.rateLimited, REDIRECT]);
 
 /** Whether the connection of a client ends with this answer. */
 export function endsConnection(fault: Fault): boolean {

@@ -30,8 +30,6 @@ const HEAD_WORDS = 16;
 const MOST_TRIES = 100;
 /** Some 100 µs: who holds a lock for longer has been put to sleep in the middle of it. */
 const MOST_SPINS = 20_000;
-/** Arrival times are whole nanoseconds, intervals are not. */
-const ROUNDING_NS = 1;
 
 /** Answers of `connect` that are not rows. */
 export const CONNECT = { refused: -1, uncounted: -2 } as const;
@@ -68,7 +66,7 @@ export interface Rate {
   readonly burst: number;
 }
 
-/** A data thread's side of the client table. `now` is always nanoseconds on a clock that all threads share. */
+/** A data thread's side of the client table. `now` is always whole nanoseconds on a clock that all threads share. */
 export class ClientTable {
   private readonly i32: Int32Array;
   private readonly i64: BigInt64Array;
@@ -128,7 +126,8 @@ export class ClientTable {
    * @returns 0 when there was one; else in how many nanoseconds there is; or UNCOUNTED, when it could not be counted.
    */
   take(address: string, scope: number, { requests, per, burst }: Rate, now: number): number {
-    const interval = (per * 1e6) / requests;
+    // Whole, like all that is stored, so that no error adds up.
+    const interval = Math.ceil((per * 1e6) / requests);
     const full = interval * burst;
     const tag = this.identify(address, scope);
     for (let tries = 0; tries < MOST_TRIES; tries++) {
@@ -138,8 +137,8 @@ export class ClientTable {
       if (Atomics.load(this.i32, at + ROW.tag) !== tag) continue;
       // What an earlier, more generous limit left behind counts as an empty bucket.
       const debt = Math.min(Math.max(Number(known) - now, 0), full) + interval;
-      if (debt > full + ROUNDING_NS) return debt - full;
-      if (Atomics.compareExchange(this.i64, at / 2 + 1, known, BigInt(Math.ceil(now + debt))) === known) return 0;
+      if (debt > full) return debt - full;
+      if (Atomics.compareExchange(this.i64, at / 2 + 1, known, BigInt(now + debt)) === known) return 0;
     }
     return UNCOUNTED;
   }
@@ -178,7 +177,7 @@ export class ClientTable {
       if (Atomics.compareExchange(this.i32, at + ROW.connections, 0, -this.mark) !== 0) continue;
       // Nobody finds the row meanwhile: neither who had it, nor who gets it.
       Atomics.store(this.i32, at + ROW.tag, 0);
-      Atomics.store(this.i64, at / 2 + 1, BigInt(Math.ceil(now)));
+      Atomics.store(this.i64, at / 2 + 1, BigInt(now));
       Atomics.store(this.i32, at + ROW.connections, 0);
       Atomics.store(this.i32, at + ROW.tag, tag);
       return at;

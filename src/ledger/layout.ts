@@ -63,7 +63,7 @@ export const COUNTER = {
 export const COUNTERS = 72;
 
 /** Counters of a thread as a whole. `rejected` is the first of a run that follows REJECT_LIST. */
-export const EDGE = { connections: 0, accepted: 1, retries: 2, retriesRefused: 3, redirects: 4, rejected: 8 } as const;
+export const EDGE = { connections: 0, accepted: 1, retries: 2, retriesRefused: 3, redirects: 4, uncounted: 5, rejected: 8 } as const;
 export const EDGES = 64;
 
 if (FAILURE_LIST.length > COUNTER.bins - COUNTER.failures) throw new Error('ledger: no room for all failures');

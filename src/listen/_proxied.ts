@@ -3,7 +3,6 @@ import { REJECT } from '../errors/catalogue.ts';
 import { PROXY_HEADER_MOST, readProxyHeader } from '../http/proxy-protocol.ts';
 import type { Endpoints, ProxyHeader } from '../http/proxy-protocol.ts';
 import { EDGE } from '../ledger/layout.ts';
-import type { ClientConnection } from '../proxy/client.ts';
 import type { Arriving, Context } from '../proxy/context.ts';
 import { Deadline } from '../proxy/deadline.ts';
 import type { Expiring } from '../proxy/deadline.ts';
@@ -12,7 +11,7 @@ import type { SocketOwner } from '../proxy/sockets.ts';
 
 /** Who takes the connection once its header is read. */
 interface Next {
-  clientKnown(socket: Socket, ends: Endpoints, trusted: boolean): ClientConnection;
+  clientKnown(socket: Socket, ends: Endpoints, trusted: boolean): SocketOwner;
 }
 
 /**

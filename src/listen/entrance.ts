@@ -1,13 +1,12 @@
 import type { Socket } from 'node:net';
 import { REJECT } from '../errors/catalogue.ts';
-import { ownAnswer } from '../http/own-answer.ts';
 import type { Endpoints } from '../http/proxy-protocol.ts';
 import { ClientConnection } from '../proxy/client.ts';
 import type { Context } from '../proxy/context.ts';
+import type { SocketOwner } from '../proxy/sockets.ts';
 import { AddressList, endpointsOf } from '../proxy/trust.ts';
 import { ProxiedConnection } from './_proxied.ts';
-
-const REFUSED_LINGER_MS = 1_000;
+import { TurnedAway } from './_turned-away.ts';
 
 /** Whose connections begin with a PROXY protocol header: nobody's, those of `trustedProxies`, or of these addresses and networks. */
 export type ProxyProtocolPeers = boolean | readonly string[];
@@ -27,8 +26,8 @@ export class Entrance {
   /** Takes an accepted socket that nobody owns yet. */
   accept(socket: Socket): void {
     const { ctx } = this;
-    if (ctx.connections >= ctx.table.edge.limits.connections) return this.refuse(socket);
     const ends = endpointsOf(socket, false);
+    if (ctx.connections >= ctx.table.edge.limits.connections) return void new TurnedAway(ctx, socket, ends.address, REJECT.connections);
     if (!this.mustIntroduce(ends.address)) {
       this.clientKnown(socket, ends, ctx.trusted.has(ends.address));
       return;
@@ -45,16 +44,19 @@ export class Entrance {
    * before its first request, is decided here.
    * @param trusted what it says in forwarding fields is believed.
    */
-  clientKnown(socket: Socket, ends: Endpoints, trusted: boolean): ClientConnection {
-    return new ClientConnection(this.ctx, socket, ends, trusted);
+  clientKnown(socket: Socket, ends: Endpoints, trusted: boolean): SocketOwner {
+    const { ctx } = this;
+    const { connectionsPerClient } = ctx.table.edge.limits;
+    if (connectionsPerClient === null || this.isProxy(ends.address)) return new ClientConnection(ctx, socket, ends, trusted);
+    const row = ctx.callers.connect(ends.address, connectionsPerClient);
+    if (row === null) return new TurnedAway(ctx, socket, ends.address, REJECT.clientConnections);
+    const client = new ClientConnection(ctx, socket, ends, trusted);
+    client.row = row;
+    return client;
   }
 
-  private refuse(socket: Socket): void {
-    const { ctx } = this;
-    ctx.countRejected(REJECT.connections);
-    socket.on('error', () => socket.destroy());
-    socket.setTimeout(REFUSED_LINGER_MS, () => socket.destroy());
-    socket.on('end', () => socket.destroy());
-    socket.end(ownAnswer(REJECT.connections, { json: false, close: true, head: false, date: ctx.date() }));
+  /** Its connections are those of many clients. */
+  private isProxy(address: string): boolean {
+    return this.ctx.trusted.has(address) || this.mustIntroduce(address);
   }
 }

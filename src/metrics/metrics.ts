@@ -142,6 +142,20 @@ const METRICS: readonly Described[] = [
     read: ({ clientConnections }) => [[[], clientConnections]],
   },
   {
+    type: 'gauge',
+    name: 'switchyard_clients_counted',
+    help: 'Rows of the client table in use: addresses that have a connection, or have sent requests faster than their rate, while these are limited.',
+    labels: [],
+    read: ({ clientsCounted }) => [[[], clientsCounted]],
+  },
+  {
+    type: 'counter',
+    name: 'switchyard_clients_uncounted_total',
+    help: 'Connections and requests that were let through uncounted, because the client table had no room.',
+    labels: [],
+    read: ({ clientsUncounted }) => [[[], clientsUncounted]],
+  },
+  {
     type: 'counter',
     name: 'switchyard_rejected_requests_total',
     help: 'Requests that were refused before they reached a backend, by reason.',

@@ -12,6 +12,10 @@ export interface MetricsSnapshot {
   readonly acked: Readonly<Record<string, number>>;
   /** Open now. */
   readonly clientConnections: number;
+  /** Client addresses that have a connection, or a bucket that is not full. */
+  readonly clientsCounted: number;
+  /** Connections and requests let through because the client table had no room to count them. */
+  readonly clientsUncounted: number;
   readonly retries: number;
   /** Requests that were answered with another address. */
   readonly redirects: number;

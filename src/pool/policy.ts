@@ -47,6 +47,13 @@ export interface SlowStartPolicy {
   readonly minWeight: number;
 }
 
+/** A token bucket for each client: `requests` in `per` milliseconds, `burst` of them at once. */
+export interface RatePolicy {
+  readonly requests: number;
+  readonly per: number;
+  readonly burst: number;
+}
+
 export type Balance = 'least-in-flight' | 'round-robin' | 'random' | 'maglev';
 
 export interface UpstreamPolicy {
@@ -60,8 +67,8 @@ export interface UpstreamPolicy {
   readonly sticky: { readonly cookie: string | null; readonly header: string | null };
   readonly retries: { readonly attempts: number; readonly budget: number };
   readonly timeouts: { readonly dial: number; readonly head: number; readonly idle: number; readonly tunnel: number };
-  /** `body` in bytes, `connections` = requests in flight per backend; null = no limit. */
-  readonly limits: { readonly body: number | null; readonly connections: number | null };
+  /** `body` in bytes, `connections` = requests in flight per backend, `rate` of each client; null = no limit. */
+  readonly limits: { readonly body: number | null; readonly connections: number | null; readonly rate: RatePolicy | null };
   readonly outlier: OutlierPolicy;
   readonly slowStart: SlowStartPolicy;
   /** Requests that wait while the upstream is held; `whenUnavailable` = also while no backend is available. */
@@ -72,11 +79,29 @@ export interface UpstreamPolicy {
   readonly maintenance: Maintenance | null;
 }
 
+export interface EdgeLimits {
+  /** Bytes. */
+  readonly head: number;
+  readonly headers: number;
+  /** Bytes. */
+  readonly target: number;
+  /** Of one thread. */
+  readonly connections: number;
+  /** Of one client address, over all threads; null = no limit. */
+  readonly connectionsPerClient: number | null;
+  /** Of one client address, over all threads; null = no limit. */
+  readonly rate: RatePolicy | null;
+  /** Rows of the client table; fixed at the start. */
+  readonly clients: number;
+  /** Bytes a second that a request body must bring on average, once `timeouts.body` has passed; null = no limit. */
+  readonly bodyRate: number | null;
+}
+
 /** What the data plane reads of the top-level configuration. */
 export interface EdgePolicy {
   readonly trustedProxies: readonly string[];
   readonly timeouts: { readonly clientHead: number; readonly keepAlive: number; readonly body: number };
-  readonly limits: { readonly head: number; readonly headers: number; readonly target: number; readonly connections: number };
+  readonly limits: EdgeLimits;
   readonly accessLog: 'off' | 'sampled' | 'full';
   readonly errorPages: ErrorPages;
 }

@@ -1,3 +1,8 @@
+interface HeadParser {
+  begin(start: number): void;
+  parse(buf: Buffer, to: number): boolean;
+}
+
 /** Bytes of a head that arrives in pieces, in one buffer, with the parser that has read so far. */
 export class Accumulator<Head> {
   readonly head: Head;
@@ -8,6 +13,14 @@ export class Accumulator<Head> {
     this.head = head;
     this.buf = Buffer.allocUnsafe(Math.max(1024, first.length * 2));
     this.append(first);
+  }
+
+  /** Takes the first piece, and has it parsed. */
+  static begin<Head extends HeadParser>(head: Head, first: Buffer): Accumulator<Head> {
+    const all = new Accumulator(head, first);
+    head.begin(0);
+    head.parse(all.buf, all.length);
+    return all;
   }
 
   append(chunk: Buffer): void {

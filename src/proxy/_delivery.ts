@@ -33,6 +33,7 @@ export class Delivery {
   /** Framing of the answer under way. */
   framing: Body = BODY.none;
   private gathering = false;
+  private unsent = 0;
   private readonly ctx: Context;
   private readonly socket: Socket;
 
@@ -74,6 +75,7 @@ export class Delivery {
     this.socket.write(copyOf(chunk, from, to));
     if (chunked) this.socket.write(CHUNK_END);
     this.socket.uncork();
+    if (this.socket.writableLength > 0) this.unsent = queued(this.socket);
   }
 
   end(trailers: FieldBlock | null, src: Buffer | null, turn: AnswerTurn | null): void {
@@ -97,7 +99,10 @@ export class Delivery {
     const writer = this.ctx.responseWriter;
     this.socket.write(writer.view());
     // Nearly always the kernel has taken it all by now, and nothing was copied.
-    if (this.socket.writableLength > 0) writer.giveAway();
+    if (this.socket.writableLength > 0) {
+      writer.giveAway();
+      this.unsent = queued(this.socket);
+    }
     return true;
   }
 
@@ -107,9 +112,22 @@ export class Delivery {
     else this.socket.destroy();
   }
 
+  /** Whether a slow reader has taken some of what waits for it since it was asked last; not when it has taken all. */
+  progressed(): boolean {
+    const before = this.unsent;
+    this.unsent = queued(this.socket);
+    return this.unsent !== before && this.unsent > 0;
+  }
+
   private gather(): void {
     if (this.gathering) return;
     this.gathering = true;
     this.ctx.responseWriter.begin();
   }
+}
+
+/** Bytes that the kernel has not taken yet. Node's own figure does not change while a large piece is on its way. */
+function queued(socket: Socket): number {
+  const handle = Reflect.get(socket, '_handle') as { readonly writeQueueSize?: number } | null;
+  return handle?.writeQueueSize ?? 0;
 }

@@ -8,6 +8,7 @@ import { stickyKey } from './_choose.ts';
 import type { ExchangeRecord } from './_record.ts';
 import { TRAIT } from './_traits.ts';
 import { RulesTurn } from './_turn.ts';
+import { ANY_UPSTREAM } from './callers.ts';
 import type { Context } from './context.ts';
 import { CompiledRoute, type CompiledMaintenance, type CompiledRules } from './rules.ts';
 
@@ -17,12 +18,15 @@ import { CompiledRoute, type CompiledMaintenance, type CompiledRules } from './r
  * @returns why it is refused, or null.
  */
 export function guard(ctx: Context, exchange: ExchangeRecord, head: RequestHead, buf: Buffer): Fault | null {
+  const { rate } = ctx.table.edge.limits;
+  if (rate !== null && !ctx.callers.admit(exchange.down.address, ANY_UPSTREAM, rate)) return tooMany(exchange, ctx.callers.retryAfter);
   if ((exchange.traits & TRAIT.trace) !== 0) return REJECT.methodRefused;
   const route = ctx.table.routes.find(head, buf);
   if (!(route instanceof CompiledRoute)) return route;
   const upstream = ctx.table.upstreams.get(route.upstream)!;
   exchange.upstream = upstream;
   const { limits, sticky } = upstream.policy;
+  if (limits.rate !== null && !ctx.callers.admit(exchange.down.address, upstream.seed, limits.rate)) return tooMany(exchange, ctx.callers.retryAfter);
   let { maintenance } = upstream;
   exchange.bodyLimit = limits.body;
   if (route.rules !== null) {
@@ -65,6 +69,11 @@ function followRules(ctx: Context, exchange: ExchangeRecord, rules: CompiledRule
   turn.pathEnd = head.targetEnd - place.query.length;
   turn.prefix = rules.rewrite.prefix;
   return turn.path === null ? REJECT.ambiguousPath : null;
+}
+
+function tooMany(exchange: ExchangeRecord, retryAfter: number): Fault {
+  exchange.details = { retryAfter };
+  return REJECT.rateLimited;
 }
 
 function close(exchange: ExchangeRecord, { status, retryAfter, page }: CompiledMaintenance): Fault {

@@ -11,9 +11,11 @@ import type { ResponseHead } from '../http/response-head.ts';
 import { EDGE } from '../ledger/layout.ts';
 import { Accumulator } from './_accumulator.ts';
 import { Delivery, NO_BODY } from './_delivery.ts';
+import { NO_ROW } from './callers.ts';
 import type { Context } from './context.ts';
 import { Deadline, type Expiring } from './deadline.ts';
 import type { Downstream } from './downstream.ts';
+import { bodyTime } from './_body-time.ts';
 import { Exchange } from './request.ts';
 import { own, type SocketOwner } from './sockets.ts';
 
@@ -31,6 +33,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   readonly forwarder: Forwarder;
   readonly exchange: Exchange;
   address: string;
+  /** In the client table, or NO_ROW. */
+  row = NO_ROW;
   private readonly ctx: Context;
   private readonly deadline: Deadline;
   private readonly delivery: Delivery;
@@ -50,6 +54,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   private last = false;
   private lingered = 0;
   private uploadPaused = false;
+  /** When the request body began, without the time that the backend made it wait; while it waits, minus the time before. */
+  private bodySince = 0;
   private idleSince: number;
 
   /** @param trusted what the client says in forwarding fields is believed. */
@@ -128,10 +134,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   private keepPartial(bytes: Buffer): void {
     this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.clientHead);
-    const head = new RequestHead(this.ctx.table.edge.limits);
-    head.begin(0);
-    this.partial = new Accumulator(head, bytes);
-    head.parse(this.partial.buf, this.partial.length);
+    this.partial = Accumulator.begin(new RequestHead(this.ctx.table.edge.limits), bytes);
   }
 
   private stash(rest: Buffer): void {
@@ -149,6 +152,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     this.keepAlive = head.keepAlive && !ctx.closing;
     this.json = wantsJson(head.fields, buf);
     this.incoming = head.body;
+    this.bodySince = ctx.timers.now;
     this.remaining = head.length;
     if (this.forwarder.trusted) this.address = ctx.trusted.clientOf(this.forwarder.address, head.fields, buf);
     if (head.body === BODY.chunked) (this.chunks ??= new ChunkedReader()).reset();
@@ -214,7 +218,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   private awaitBody(): void {
     if (this.state === STATE.busy && !this.uploadPaused && !this.exchange.upload.complete)
-      this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.body);
+      this.ctx.timers.arm(this.deadline, bodyTime(this.ctx.table.edge, this.exchange.upload.bytes, this.bodySince, this.ctx.timers.now));
   }
 
   // ── answering ───────────────────────────────────────────────────────────────────────────────────
@@ -292,6 +296,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   pause(): void {
     this.uploadPaused = true;
+    this.bodySince -= this.ctx.timers.now;
     if (!this.congested) this.ctx.timers.disarm(this.deadline);
     this.socket.pause();
     this.exchange.uploaded();
@@ -299,6 +304,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   resume(): void {
     this.uploadPaused = false;
+    this.bodySince += this.ctx.timers.now;
     if (this.pending === null || this.pending.length <= PIPELINE_LIMIT) this.socket.resume();
     this.awaitBody();
   }
@@ -355,6 +361,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     this.ctx.timers.drop(this.deadline);
     this.ctx.clients.delete(this);
     this.ctx.ledger.count(EDGE.connections, -1);
+    this.ctx.callers.disconnect(this.row);
     this.exchange.clientGone();
   }
 
@@ -381,7 +388,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   }
 
   expired(): void {
-    if (this.state === STATE.head && this.partial !== null) this.refuseHead(REJECT.headTimeout);
+    if (this.delivery.progressed()) this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.body);
+    else if (this.state === STATE.head && this.partial !== null) this.refuseHead(REJECT.headTimeout);
     else if (this.state === STATE.busy && !this.congested && !this.exchange.upload.complete && this.exchange.inFlight)
       this.exchange.badUpload(REJECT.bodyTimeout);
     else this.close();

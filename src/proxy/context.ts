@@ -5,6 +5,7 @@ import { ResponseHead } from '../http/response-head.ts';
 import { HeadWriter } from '../http/writer.ts';
 import type { ThreadLedger } from '../ledger/thread.ts';
 import type { AccessLog } from './access-log.ts';
+import type { Callers } from './callers.ts';
 import type { ClientConnection } from './client.ts';
 import type { Timers } from './deadline.ts';
 import { HoldQueues } from './hold.ts';
@@ -31,6 +32,7 @@ export interface Arriving {
 /** What all requests of a data thread share. */
 export class Context {
   readonly ledger: ThreadLedger;
+  readonly callers: Callers;
   readonly timers: Timers;
   readonly log: AccessLog;
   /** How backends are connected to. */
@@ -61,6 +63,7 @@ export class Context {
 
   constructor(parts: {
     ledger: ThreadLedger;
+    callers: Callers;
     timers: Timers;
     log: AccessLog;
     dial: Dial;
@@ -70,6 +73,7 @@ export class Context {
     onTable: (table: CompiledTable, before: CompiledTable) => void;
   }) {
     this.ledger = parts.ledger;
+    this.callers = parts.callers;
     this.timers = parts.timers;
     this.log = parts.log;
     this.dial = parts.dial;

@@ -38,6 +38,8 @@ t.test('upstreams come, go and change', async (t) => {
 });
 
 t.test('the edge and the shutdown change at run time', async (t) => {
+  t.strictSame(diff({ ...BASE, limits: { connectionsPerClient: 5, rate: { requests: 5 } } }), { ...NOTHING, edge: true, same: false });
+  t.strictSame(diff({ ...BASE, limits: { clients: 128 } }).warnings, ['The change of limits.clients takes effect after a restart.']);
   t.strictSame(diff({ ...BASE, accessLog: 'full' }), { ...NOTHING, edge: true, same: false });
   t.strictSame(diff({ ...BASE, trustedProxies: ['10.0.0.0/8'] }), { ...NOTHING, edge: true, same: false });
   t.strictSame(diff({ ...BASE, shutdown: { drain: '1s' } }), { ...NOTHING, shutdown: true, same: false });

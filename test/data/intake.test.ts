@@ -11,7 +11,7 @@ import type { UpstreamTarget } from '../../src/proxy/targets.ts';
 const EDGE: EdgePolicy = {
   trustedProxies: [],
   timeouts: { clientHead: 1, keepAlive: 1, body: 1 },
-  limits: { head: 32_768, headers: 100, target: 8192, connections: 10 },
+  limits: { head: 32_768, headers: 100, target: 8192, connections: 10, connectionsPerClient: null, rate: null, clients: 64, bodyRate: null },
   accessLog: 'off',
   errorPages: {},
 };

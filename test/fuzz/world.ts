@@ -1,11 +1,14 @@
 import { parseUpstream, parseConfig } from '../../src/config/parse.ts';
 import { Intake } from '../../src/data/intake.ts';
 import { Wheel } from '../../src/data/wheel.ts';
+import { ClientTableControl } from '../../src/ledger/clients-control.ts';
+import { ClientTable } from '../../src/ledger/clients.ts';
 import { ControlLedger, emptyCounts } from '../../src/ledger/control.ts';
 import { EDGE } from '../../src/ledger/layout.ts';
 import { ThreadLedger } from '../../src/ledger/thread.ts';
 import type { TableUpstream, TableVersion } from '../../src/pool/table.ts';
 import { AccessLog } from '../../src/proxy/access-log.ts';
+import { Callers } from '../../src/proxy/callers.ts';
 import { ClientConnection } from '../../src/proxy/client.ts';
 import { Context } from '../../src/proxy/context.ts';
 import { endpointsOf } from '../../src/proxy/trust.ts';
@@ -65,8 +68,10 @@ export class World {
     }
     const table = this.compile();
     const log = new AccessLog('full', () => undefined);
+    const ledger = new ThreadLedger(this.control.buffer, 0);
     this.ctx = new Context({
-      ledger: new ThreadLedger(this.control.buffer, 0),
+      ledger,
+      callers: new Callers(new ClientTable(new ClientTableControl(64, 1, [1, 2]).buffer, 0), ledger),
       timers: this.wheel,
       log,
       dial: (_host, _port, reads) => this.dial(reads) as never,

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import t from 'tap';
 import { ClientTableControl } from '../../src/ledger/clients-control.ts';
 import { CONNECT, ClientTable, UNCOUNTED } from '../../src/ledger/clients.ts';
@@ -137,7 +137,11 @@ class Model {
 t.test('any sequence of requests is judged as by a plain token bucket', async (t) => {
   const rate = fc.record({ requests: fc.integer({ min: 1, max: 1000 }), per: fc.constantFrom(100, 1000, 60_000), burst: fc.integer({ min: 1, max: 20 }) });
   // Steps in parts of a token's interval that are never a hair beside a whole one.
-  const step = fc.record({ who: fc.integer({ min: 0, max: 3 }), scope: fc.integer({ min: 0, max: 1 }), wait: fc.constantFrom(0, 0, 0, 0.25, 0.5, 1.25, 3.5, 40.25) });
+  const step = fc.record({
+    who: fc.integer({ min: 0, max: 3 }),
+    scope: fc.integer({ min: 0, max: 1 }),
+    wait: fc.constantFrom(0, 0, 0, 0.25, 0.5, 1.25, 3.5, 40.25),
+  });
   fc.assert(
     fc.property(rate, fc.array(step, { maxLength: 120 }), (rate, steps) => {
       const { table } = tableOf(256);

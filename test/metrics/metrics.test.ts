@@ -58,6 +58,8 @@ function snapshotOf(versions: VersionMetrics[], change: Partial<MetricsSnapshot>
     generation: 9,
     acked: { 0: 9, 1: 8 },
     clientConnections: 12,
+    clientsCounted: 5,
+    clientsUncounted: 2,
     retries: 3,
     redirects: 6,
     rejected: REJECT_LIST.map((_, i) => i),
@@ -111,6 +113,8 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
     ['switchyard_swaps_total', 'counter', 'outcome,upstream'],
     ['switchyard_swap_phase_seconds', 'gauge', 'phase,upstream'],
     ['switchyard_client_connections', 'gauge', ''],
+    ['switchyard_clients_counted', 'gauge', ''],
+    ['switchyard_clients_uncounted_total', 'counter', ''],
     ['switchyard_rejected_requests_total', 'counter', 'reason'],
     ['switchyard_generation', 'gauge', ''],
     ['switchyard_thread_acked_generation', 'gauge', 'thread'],
@@ -148,6 +152,8 @@ t.test('the figures are those of the ledger', async (t) => {
   t.equal(value('switchyard_thread_acked_generation{thread="1"}'), 8);
   t.equal(value('switchyard_generation'), 9);
   t.equal(value('switchyard_client_connections'), 12);
+  t.equal(value('switchyard_clients_counted'), 5);
+  t.equal(value('switchyard_clients_uncounted_total'), 2);
   t.equal(value('switchyard_retries_total'), 3);
   t.equal(value('switchyard_redirects_total'), 6);
 });

@@ -54,7 +54,7 @@ export function policy(change: Partial<UpstreamPolicy> = {}): UpstreamPolicy {
     sticky: { cookie: null, header: null },
     retries: { attempts: 1, budget: 20 },
     timeouts: { dial: 3_000, head: 30_000, idle: 60_000, tunnel: 3_600_000 },
-    limits: { body: null, connections: null },
+    limits: { body: null, connections: null, rate: null },
     outlier: { failures: 5, base: 30_000, max: 300_000, maxEjected: 10 },
     slowStart: { window: 0, aggression: 1, minWeight: 10 },
     hold: { queue: 1_000, timeout: 30_000, whenUnavailable: false },

@@ -1,0 +1,54 @@
+import { CONNECT, UNCOUNTED } from '../ledger/clients.ts';
+import type { ClientTable } from '../ledger/clients.ts';
+import { EDGE } from '../ledger/layout.ts';
+import type { ThreadLedger } from '../ledger/thread.ts';
+import type { RatePolicy } from '../pool/policy.ts';
+
+/** Scope of the rate that counts the requests of all upstreams together. */
+export const ANY_UPSTREAM = 0;
+/** In place of a row: the connection is not counted. */
+export const NO_ROW = -1;
+
+/**
+ * What clients may do by their address, over all data threads: connections at a time, and requests in a time. Who
+ * cannot be counted, because the table has no room, is let through, and that is counted.
+ */
+export class Callers {
+  /** Seconds until the client that was refused last may come again; at least 1. Good for the tick of the refusal. */
+  retryAfter = 1;
+  private readonly table: ClientTable;
+  private readonly ledger: ThreadLedger;
+  /** From this thread's clock, which begins with it, to the machine's, which all threads share. */
+  private readonly offset = Number(process.hrtime.bigint()) - performance.now() * 1e6;
+
+  constructor(table: ClientTable, ledger: ThreadLedger) {
+    this.table = table;
+    this.ledger = ledger;
+  }
+
+  /** Counts a connection; `most` is how many its client may have. @returns its row, for `disconnect`, or NO_ROW; null when it is one too many. */
+  connect(address: string, most: number): number | null {
+    const row = this.table.connect(address, most, this.now());
+    if (row === CONNECT.refused) return null;
+    if (row !== CONNECT.uncounted) return row;
+    this.ledger.count(EDGE.uncounted, 1);
+    return NO_ROW;
+  }
+
+  disconnect(row: number): void {
+    if (row !== NO_ROW) this.table.disconnect(row);
+  }
+
+  /** Takes a token of the client's bucket; each scope has buckets of its own. @returns whether there was one. */
+  admit(address: string, scope: number, rate: RatePolicy): boolean {
+    const wait = this.table.take(address, scope, rate, this.now());
+    if (wait === UNCOUNTED) this.ledger.count(EDGE.uncounted, 1);
+    if (wait <= 0) return true;
+    this.retryAfter = Math.ceil(wait / 1e9);
+    return false;
+  }
+
+  private now(): number {
+    return Math.round(performance.now() * 1e6 + this.offset);
+  }
+}
