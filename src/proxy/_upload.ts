@@ -145,7 +145,7 @@ export class Upload {
   }
 
   private pass(piece: Buffer): void {
-    this.connection?.socket.write(piece);
+    this.connection?.sendMore(piece);
     if (this.replayable) {
       this.pieces.push(piece);
       this.kept += piece.length;

@@ -24,7 +24,7 @@ const STATE = { head: 0, busy: 1, tunnel: 2, linger: 3, closed: 4 } as const;
 /** Pipelined bytes kept while a request is under way; past it the client waits. */
 const PIPELINE_LIMIT = 65_536;
 /** After the last answer: what the client may still send, and how long, before the socket is closed. */
-const LINGER_BYTES = 262_144;
+const LINGER_BYTES = 4_194_304;
 const LINGER_MS = 2_000;
 
 /** An HTTP/1.x client: reads requests one after another, frames their answers, keeps its deadlines. */
@@ -94,7 +94,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
       const at = this.feed(chunk, 0);
       if (at < chunk.length) this.stash(chunk.subarray(at));
     } else if (this.state === STATE.tunnel) this.exchange.tunnel?.up(chunk, 0, chunk.length);
-    else if ((this.lingered += chunk.length) > LINGER_BYTES) this.close();
+    // Not read any further, it keeps its time: a reset could reach the client before the answer does.
+    else if ((this.lingered += chunk.length) > LINGER_BYTES) this.socket.pause();
   }
 
   /** Reads requests while there are any whole ones. What is behind the one under way, or behind answers nobody reads, waits. */
@@ -173,7 +174,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   private feed(buf: Buffer, from: number): number {
     const { upload } = this.exchange;
     if (upload.complete || this.incoming === BODY.none || from === buf.length) return from;
-    if (!this.exchange.inFlight) return this.skim(buf, from);
+    // The answer came before the body was complete: the rest is read, within limits, and dropped.
+    if (!this.exchange.inFlight) return buf.length;
     if (this.incoming === BODY.chunked) return this.feedChunks(buf, from);
     const end = Math.min(buf.length, from + this.remaining);
     this.remaining -= end - from;
@@ -201,12 +203,6 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
       else this.exchange.badUpload(REJECT.badChunk);
       return found === CHUNK.end ? chunks.at : buf.length;
     }
-  }
-
-  /** The answer came before the body was complete: the rest is read, within limits, and dropped. */
-  private skim(buf: Buffer, from: number): number {
-    if ((this.lingered += buf.length - from) > LINGER_BYTES) this.close();
-    return buf.length;
   }
 
   private uploaded(trailers: FieldBlock | null, source: Buffer | null): void {

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import type { Context } from './context.ts';
 import { Deadline } from './deadline.ts';
 import type { Expiring } from './deadline.ts';
@@ -24,6 +25,8 @@ const MOST_IDLE_MS = 60_000;
 const MOST_IDLE = 256;
 /** For the last bytes of a tunnel to go out, once nobody waits for an answer to them. */
 const CLOSE_MS = 30_000;
+/** For an answer that is here already to be read, once the backend takes no more of the request. */
+const LAST_WORDS_MS = 250;
 
 /**
  * A connection to a backend. Used by one exchange at a time, or idle; bytes or an end while it is idle
@@ -73,6 +76,23 @@ export class UpstreamConnection implements Expiring, SocketOwner {
     return new UpstreamConnection(ctx, backend, user);
   }
 
+  /**
+   * Sends a further piece of a request body. A backend may have answered and hung up by now: then the write fails, and
+   * would take the socket and the answer in it with it. What was received is read first (RFC 9112 §9.3).
+   */
+  sendMore(piece: Buffer): void {
+    this.socket.destroy = destroyOnceRead;
+    this.socket.write(piece);
+  }
+
+  /** A write has failed. @returns whether the socket is kept a moment longer, for the answer in it. */
+  listenOn(error: Error): boolean {
+    if (this.user === null || !this.open || this.error !== null) return false;
+    this.error = error;
+    this.ctx.timers.arm(this.deadline, LAST_WORDS_MS);
+    return true;
+  }
+
   /** Opens a connection ahead of its first request. */
   static warm(ctx: Context, backend: BackendTarget): void {
     const connection = new UpstreamConnection(ctx, backend, null);
@@ -87,7 +107,7 @@ export class UpstreamConnection implements Expiring, SocketOwner {
   giveBack(keepAliveSeconds: number): void {
     this.user = null;
     const idle = keepAliveSeconds < 0 ? IDLE_MS : Math.min(keepAliveSeconds * 1000 - IDLE_MARGIN_MS, MOST_IDLE_MS);
-    if (this.backend.retired || this.backend.idle.length >= MOST_IDLE || idle <= 0 || this.socket.writableLength > 0) {
+    if (this.error !== null || this.backend.retired || this.backend.idle.length >= MOST_IDLE || idle <= 0 || this.socket.writableLength > 0) {
       this.destroy();
       return;
     }
@@ -113,9 +133,12 @@ export class UpstreamConnection implements Expiring, SocketOwner {
     this.socket.destroy();
   }
 
-  /** Its time as an idle connection is over. */
+  /** Its time as an idle connection is over, or that for last words. */
   expired(): void {
-    this.dropIdle();
+    const { user } = this;
+    if (user === null) return this.dropIdle();
+    this.destroy();
+    user.upstreamClosed(this.error);
   }
 
   private dropIdle(): void {
@@ -173,4 +196,10 @@ export class UpstreamConnection implements Expiring, SocketOwner {
     this.closeBooks();
     user.upstreamClosed(this.error);
   }
+}
+
+/** Stands in for `destroy` of a socket over which a body is sent. */
+function destroyOnceRead(this: Socket & { owner?: SocketOwner }, error?: NodeJS.ErrnoException): Socket {
+  if (error?.syscall === 'write' && this.owner instanceof UpstreamConnection && this.owner.listenOn(error)) return this;
+  return Duplex.prototype.destroy.call(this, error) as Socket;
 }
