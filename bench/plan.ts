@@ -3,6 +3,7 @@ import { LOADS } from './load.ts';
 import type { LoadName } from './load.ts';
 import type { Pace } from './rounds.ts';
 import { SCENARIOS } from './scenarios.ts';
+import { number } from './session.ts';
 import type { Scenario } from './scenarios.ts';
 import { SUBJECTS, VARIANTS } from './subjects/all.ts';
 import type { Subject } from './subjects/subject.ts';
@@ -32,13 +33,6 @@ function chosen<T extends { readonly name: string }>(what: string, all: readonly
   const unknown = names?.find((name) => !all.some((one) => one.name === name));
   if (unknown !== undefined) throw new Error(`there is no ${what} ${unknown}`);
   return names === undefined ? all : all.filter(({ name }) => names.includes(name));
-}
-
-export function number(name: string, text: string, least: number, most: number, whole: boolean): number {
-  const value = Number(text);
-  if (!(value >= least && value <= most) || (whole && !Number.isInteger(value)))
-    throw new Error(`--${name} takes a ${whole ? 'whole ' : ''}number from ${least} to ${most}`);
-  return value;
 }
 
 /** The subjects of a scenario among these proxies, in the order of the list. */

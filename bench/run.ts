@@ -17,7 +17,7 @@ import { idleRowsOf, idleTable, rowsOf, table } from './report.ts';
 import type { Absent, IdleRow, Row } from './report.ts';
 import { Stage, measure, measureIdle } from './rounds.ts';
 import type { Scenario } from './scenarios.ts';
-import { session } from './session.ts';
+import { tool } from './session.ts';
 import { SUBJECTS } from './subjects/all.ts';
 import { backend } from './subjects/backend.ts';
 
@@ -79,20 +79,4 @@ async function bench(plan: Plan, processes: Processes, dir: string): Promise<num
   return all.absent.every(({ expected }) => expected) ? 0 : 1;
 }
 
-async function main(): Promise<number> {
-  let plan: Plan | null;
-  try {
-    plan = planOf(process.argv.slice(2));
-  } catch (error) {
-    console.error((error as Error).message);
-    return 2;
-  }
-  if (plan === null) {
-    console.log(HELP);
-    return 0;
-  }
-  const given = plan;
-  return session((processes, dir) => bench(given, processes, dir));
-}
-
-process.exitCode = await main();
+process.exitCode = await tool(planOf, HELP, bench);

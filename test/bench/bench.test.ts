@@ -1,15 +1,13 @@
 import t from 'tap';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { p99Within } from '../../bench/measure.ts';
 import type { Sample } from '../../bench/measure.ts';
 import { subjectsOf } from '../../bench/plan.ts';
 import { aligned, median, rowsOf } from '../../bench/report.ts';
-import type { IdleRow, Row } from '../../bench/report.ts';
 import { SCENARIOS } from '../../bench/scenarios.ts';
+import { countsOf } from '../../bench/strace.ts';
 import { SUBJECTS } from '../../bench/subjects/all.ts';
 import { NodeProcess, ROOT } from '../helpers/process.ts';
-import { tempDir } from '../helpers/temp.ts';
 
 const RUN = join(ROOT, 'bench', 'run.ts');
 const round = (cpuPerRequest: number): Sample => ({
@@ -83,35 +81,19 @@ t.test('every scenario has subjects, and says why when not all', async (t) => {
   }
 });
 
-t.test('a round of real load gives real figures', async (t) => {
-  const dir = await tempDir(t);
-  const [json, svg] = [join(dir, 'figures.json'), join(dir, 'figures.svg')];
-  const scenarios = ['small', 'upload-30kb', 'chunked', 'connect', 'websocket'];
-  const pace = ['--rounds', '1', '--seconds', '0.2', '--json', json, '--svg', svg];
-  const run = new NodeProcess([RUN, '--quick', ...pace, '--subject', 'tcp-relay', ...scenarios.flatMap((name) => ['--scenario', name])]);
-  t.equal((await run.wait(60_000)).code, 0, run.stdout + run.stderr);
-  const { rows } = JSON.parse(await readFile(json, 'utf8')) as { rows: Row[] };
+t.test('a summary of strace is read by name, with and without errors', async (t) => {
+  const summary = `% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ----------------
+ 60.00    0.200000          10     20000           write
+ 40.00    0.100000           5     20010        10 read
+------ ----------- ----------- --------- --------- ----------------
+100.00    0.300000                 40010        10 total
+`;
   t.same(
-    rows.map((row) => row.scenario),
-    scenarios,
+    [...countsOf(summary)],
+    [
+      ['write', 20_000],
+      ['read', 20_010],
+    ],
   );
-  for (const row of rows) {
-    t.match(row, { subject: 'tcp-relay', failed: 0 });
-    t.ok(row.requestsPerSecond > 10, row.scenario);
-    t.ok(row.cpuPerRequest > 1 && row.cpuPerRequest < 50_000, `${row.scenario} ${row.cpuPerRequest}`);
-    t.ok(row.p50 <= row.p99 && row.p99 <= row.p999, row.scenario);
-  }
-  const picture = await readFile(svg, 'utf8');
-  for (const name of scenarios) t.ok(picture.includes(`>${name}</text>`), name);
-});
-
-t.test('swaps and idle connections of ours are measured', async (t) => {
-  const json = join(await tempDir(t), 'figures.json');
-  const pace = ['--rounds', '1', '--seconds', '0.5', '--connections', '200', '--json', json];
-  const run = new NodeProcess([RUN, '--quick', ...pace, '--subject', 'switchyard', '--scenario', 'swap', '--scenario', 'idle']);
-  t.equal((await run.wait(90_000)).code, 0, run.stdout + run.stderr);
-  const figures = JSON.parse(await readFile(json, 'utf8')) as { rows: Row[]; idleRows: IdleRow[] };
-  t.match(figures.rows, [{ subject: 'switchyard' }, { subject: 'switchyard, swapping' }]);
-  t.match(figures.idleRows, [{ subject: 'switchyard', scenario: 'idle' }]);
-  t.match(run.stdout, /goals\n/);
 });
