@@ -30,7 +30,7 @@ const TOLERANCE = 0.15;
 const ATTEMPTS = 3;
 /** Lengths of a warm-up, in rounds. */
 const WARM_UP = 2.4;
-const WARM_AGAIN = 0.7;
+const WARM_AGAIN = 1;
 const GUARDED = SCENARIOS.filter(({ name }) => name === 'small' || name === 'browser');
 const REFERENCES = [relay, httpProxy];
 

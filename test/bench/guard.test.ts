@@ -6,7 +6,7 @@ import { NodeProcess, ROOT } from '../helpers/process.ts';
 import { tempDir } from '../helpers/temp.ts';
 
 const GUARD = join(ROOT, 'bench', 'guard.ts');
-const SHORT = ['--rounds', '1', '--seconds', '0.1'];
+const SHORT = ['--rounds', '1', '--seconds', '0.2'];
 const PAIRS = ['small / tcp-relay', 'small / http-proxy', 'browser / tcp-relay', 'browser / http-proxy'];
 
 t.test('the guard passes and fails by its baseline, and says where it stands', async (t) => {
@@ -22,6 +22,7 @@ t.test('the guard passes and fails by its baseline, and says where it stands', a
   t.match(generous.stdout, /guard: no request has become dearer\n$/);
   const strict = await guard(0.001);
   t.equal(strict.code, 1, strict.stdout + strict.stderr);
+  t.equal(strict.stderr, '');
   t.match(strict.stdout, /3 of at most 3 measurements/);
   t.match(strict.stdout, /WORSE[^]*guard: a request has become more than 15 % dearer \(small \/ tcp-relay, small \/ http-proxy, browser/);
 });
