@@ -1,0 +1,84 @@
+import { constants, createHash } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
+import type { SecureContext } from 'node:tls';
+import type { Certificate, TlsPolicy } from '../pool/tls.ts';
+
+/** Mozilla's intermediate recommendation, version 5.7; the suites of TLS 1.3 come first and are OpenSSL's own. */
+const CIPHERS = [
+  'TLS_AES_128_GCM_SHA256',
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+].join(':');
+const CURVES = 'X25519:prime256v1:secp384r1';
+const SESSION_SECONDS = 3_600;
+
+/** The TLS contexts of a listener, by server name (SNI, RFC 6066 §3). Immutable: a reload makes another one. */
+export class TlsContexts {
+  readonly fallback: SecureContext;
+  readonly http2: boolean;
+  readonly clientAuth: TlsPolicy['clientAuth'];
+  /** ALPN protocols in the wire's form (RFC 7301 §3.1), ours in the order we prefer. */
+  readonly alpn: Buffer;
+  private readonly exact = new Map<string, SecureContext>();
+  private readonly wildcards = new Map<string, SecureContext>();
+
+  /** @throws Error of OpenSSL when a certificate and its key do not match or cannot be read. */
+  constructor(policy: TlsPolicy) {
+    const { certificates, clientAuth, http2 } = policy;
+    this.http2 = http2;
+    this.clientAuth = clientAuth;
+    this.alpn = Buffer.from(http2 ? '\x02h2\x08http/1.1' : '\x08http/1.1', 'latin1');
+    const made = new Map<string, SecureContext>();
+    const contextOf = (chosen: readonly Certificate[]): SecureContext => {
+      const key = chosen.map((one) => certificates.indexOf(one)).join();
+      const known = made.get(key);
+      if (known !== undefined) return known;
+      const context = contextFor(policy, chosen);
+      made.set(key, context);
+      return context;
+    };
+    // An ECDSA and an RSA certificate for one name share a context: OpenSSL shows the one that the client can check.
+    const names = new Set(certificates.flatMap((certificate) => certificate.names));
+    for (const name of names) {
+      const context = contextOf(certificates.filter((one) => one.names.includes(name)));
+      if (name.startsWith('*.')) this.wildcards.set(name.slice(1), context);
+      else this.exact.set(name, context);
+    }
+    const [first] = certificates;
+    this.fallback = contextOf(certificates.filter((one) => one === first || one.names.some((name) => first.names.includes(name))));
+  }
+
+  /** The context for a server name: the exact name, else the wildcard of its first label, else the first certificate's. */
+  find(name: string): SecureContext {
+    const lower = name.toLowerCase();
+    const dot = lower.indexOf('.');
+    return this.exact.get(lower) ?? (dot === -1 ? undefined : this.wildcards.get(lower.slice(dot))) ?? this.fallback;
+  }
+}
+
+function contextFor({ minVersion, clientAuth, ticketKeys }: TlsPolicy, chosen: readonly Certificate[]): SecureContext {
+  // A session of a client that was checked against other authorities is not resumed here (RFC 8446 §4.6.1, RFC 5077 §4).
+  const scope = createHash('sha256')
+    .update(clientAuth === null ? '' : clientAuth.ca)
+    .digest('hex')
+    .slice(0, 32);
+  return createSecureContext({
+    cert: chosen.map((one) => one.cert),
+    key: chosen.map((one) => one.key),
+    ca: clientAuth?.ca,
+    minVersion,
+    maxVersion: 'TLSv1.3',
+    ciphers: CIPHERS,
+    ecdhCurve: CURVES,
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    ticketKeys: Buffer.from(ticketKeys),
+    sessionTimeout: SESSION_SECONDS,
+    sessionIdContext: scope,
+  });
+}

@@ -1,0 +1,22 @@
+/** A certificate with its key, read and checked by the control plane. */
+export interface Certificate {
+  /** DNS names of the certificate, lower case; `*.example.com` stands for one label. */
+  readonly names: readonly string[];
+  /** The chain, leaf first, as PEM. */
+  readonly cert: string;
+  /** Private key as PEM. Never logged, never shown. */
+  readonly key: string;
+}
+
+/** How a listener ends TLS. What data threads make their contexts of; a change counts for new connections only. */
+export interface TlsPolicy {
+  /** At least one. The first is shown to clients that name no server, or one that none of these is for. */
+  readonly certificates: readonly Certificate[];
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** `h2` is spoken with those who ask for it. */
+  readonly http2: boolean;
+  /** Certificates of clients: the authorities (PEM) they are checked against; null = not asked for. */
+  readonly clientAuth: { readonly ca: string; readonly required: boolean } | null;
+  /** 48 random bytes, the same on every thread: a session that began on one is resumed on another (RFC 5077). */
+  readonly ticketKeys: Uint8Array;
+}
