@@ -14,6 +14,7 @@
  * Float64: exact to 2^53 and never torn on a 64-bit machine; gauges are Int32, read with Atomics.
  */
 import { FAILURE_LIST, REJECT_LIST } from '../errors/catalogue.ts';
+import { HANDSHAKE_FAILURES } from '../errors/handshake.ts';
 
 /** Gauges of a (thread, slot). */
 export const GAUGE = { inFlight: 0, openSockets: 1, streams: 2, tunnels: 3, peak: 4, failuresInRow: 5, waiting: 6 } as const;
@@ -63,11 +64,14 @@ export const COUNTER = {
 export const COUNTERS = 72;
 
 /** Counters of a thread as a whole. `rejected` is the first of a run that follows REJECT_LIST. */
-export const EDGE = { connections: 0, accepted: 1, retries: 2, retriesRefused: 3, redirects: 4, uncounted: 5, rejected: 8 } as const;
-export const EDGES = 64;
+export const EDGE = { connections: 0, accepted: 1, retries: 2, retriesRefused: 3, redirects: 4, uncounted: 5, rejected: 8, handshakes: 64 } as const;
+/** Cells from EDGE.handshakes: handshakes that succeeded, those of them that resumed a session, with TLS 1.3, and the failed ones by HANDSHAKE_FAILURES. */
+export const HANDSHAKES = { done: 0, resumed: 1, tls13: 2, failed: 3 } as const;
+export const EDGES = 88;
 
 if (FAILURE_LIST.length > COUNTER.bins - COUNTER.failures) throw new Error('ledger: no room for all failures');
-if (REJECT_LIST.length > EDGES - EDGE.rejected) throw new Error('ledger: no room for all rejections');
+if (REJECT_LIST.length > EDGE.handshakes - EDGE.rejected) throw new Error('ledger: no room for all rejections');
+if (HANDSHAKES.failed + HANDSHAKE_FAILURES.length > EDGES - EDGE.handshakes) throw new Error('ledger: no room for all handshakes');
 if (COUNTER.bins + BINS > COUNTERS) throw new Error('ledger: no room for all bins');
 
 export const HEAD = { generation: 0, threads: 1, slots: 2, acks: 16 } as const;

@@ -22,7 +22,8 @@ class AcceptedTlsSocket extends (TLSSocket as unknown as HandleTaker) {
 export interface SecureOptions {
   readonly context: SecureContext;
   readonly alpn: Buffer;
-  readonly select: (name: string, done: (error: Error | null, context?: SecureContext) => void) => void;
+  /** By server name; null = `context` for all. */
+  readonly select: ((name: string, done: (error: Error | null, context?: SecureContext) => void) => void) | null;
   readonly clientCertificate: boolean;
   readonly onread: SharedRead;
 }
@@ -37,7 +38,7 @@ export function secureSocket(handle: object, { context, alpn, select, clientCert
     isServer: true,
     secureContext: context,
     ALPNProtocols: alpn,
-    SNICallback: select,
+    ...(select === null ? {} : { SNICallback: select }),
     requestCert: clientCertificate,
     // Judged when the handshake is over: a refusal then has a reason that can be counted.
     rejectUnauthorized: false,

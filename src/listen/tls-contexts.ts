@@ -25,6 +25,8 @@ export class TlsContexts {
   readonly clientAuth: TlsPolicy['clientAuth'];
   /** ALPN protocols in the wire's form (RFC 7301 §3.1), ours in the order we prefer. */
   readonly alpn: Buffer;
+  /** Contexts there are: with one, the name makes no difference. */
+  readonly different: number;
   private readonly exact = new Map<string, SecureContext>();
   private readonly wildcards = new Map<string, SecureContext>();
 
@@ -52,6 +54,7 @@ export class TlsContexts {
     }
     const [first] = certificates;
     this.fallback = contextOf(certificates.filter((one) => one === first || one.names.some((name) => first.names.includes(name))));
+    this.different = made.size;
   }
 
   /** The context for a server name: the exact name, else the wildcard of its first label, else the first certificate's. */
