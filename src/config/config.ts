@@ -1,4 +1,5 @@
 import type { EdgePolicy, UpstreamPolicy } from '../pool/policy.ts';
+import type { TlsPolicy } from '../pool/tls.ts';
 
 /** A version as the file seeds it. */
 export interface SeedVersion {
@@ -40,6 +41,8 @@ export interface ListenerConfig {
   readonly port: number;
   /** Whose connections begin with a PROXY protocol header: nobody's, those of `trustedProxies`, or of these addresses and networks. */
   readonly proxyProtocol: boolean | readonly string[];
+  /** null = plain HTTP. */
+  readonly tls: TlsPolicy | null;
 }
 
 /** The configuration, valid as a whole, with all defaults filled in. Durations are milliseconds. */

@@ -192,14 +192,15 @@ export interface ConfigInput {
   stateDir?: string;
   /** Addresses (CIDR) whose forwarding headers are believed; default none. */
   trustedProxies?: readonly string[];
-  /** Of clients. Default: clientHead 10s, keepAlive 60s, body 30s (between two pieces of it). */
-  timeouts?: { clientHead?: Duration; keepAlive?: Duration; body?: Duration };
-  /** Default: head 32768 bytes, 100 headers, target 8192 bytes, 10000 connections a thread. */
+  /** Of clients. Default: handshake 10s, clientHead 10s, keepAlive 60s, body 30s (between two pieces of it). */
+  timeouts?: { handshake?: Duration; clientHead?: Duration; keepAlive?: Duration; body?: Duration };
+  /** Default: head 32768 bytes, 100 headers, target 8192 bytes, 10000 connections and 1000 TLS handshakes under way a thread. */
   limits?: {
     head?: number;
     headers?: number;
     target?: number;
     connections?: number;
+    handshakes?: number;
     /** Connections of one client address (IPv6: of one /64) over all threads; default: no limit. Peers in `trustedProxies` are exempt. */
     connectionsPerClient?: number | null;
     /** Requests of one client address over all threads and upstreams; default: no limit. */

@@ -128,6 +128,7 @@ export const configSchema = z.strictObject({
   trustedProxies: z.array(cidr).max(10_000).default([]),
   timeouts: z
     .strictObject({
+      handshake: duration(1).default(10 * SECOND),
       clientHead: duration(1).default(10 * SECOND),
       keepAlive: duration(1).default(60 * SECOND),
       body: duration(1).default(30 * SECOND),
@@ -139,6 +140,7 @@ export const configSchema = z.strictObject({
       headers: whole(1, 10_000).default(100),
       target: whole(64, GIB / 1024, ' (bytes)').default(8192),
       connections: whole(1, 10_000_000).default(10_000),
+      handshakes: whole(1, 1_000_000).default(1000),
       connectionsPerClient: whole(1, 10_000_000).nullable().default(null),
       rate: rateOrNone,
       clients: whole(64, 2 ** 20).default(65_536),

@@ -203,7 +203,7 @@ export class Control {
 }
 
 /** SO_REUSEPORT would let two proxies share a port without a word: a plain bind tells whether anybody has it. */
-function refuseTaken({ host, port }: ListenerSpec): Promise<void> {
+function refuseTaken({ host, port }: Pick<ListenerSpec, 'host' | 'port'>): Promise<void> {
   if (port === 0) return Promise.resolve();
   return new Promise((resolve, reject) => {
     const probe = createServer();

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { HANDSHAKE_FAILURES, handshakeFailure } from '../errors/handshake.ts';
 import type { HandshakeFailure } from '../errors/handshake.ts';
@@ -8,42 +9,58 @@ import { Deadline } from '../proxy/deadline.ts';
 import type { Expiring } from '../proxy/deadline.ts';
 import { own } from '../proxy/sockets.ts';
 import type { SocketOwner } from '../proxy/sockets.ts';
-import { clientCertificateProblem, secureSocket } from './_secure-socket.ts';
+import { clientCertificateProblem, handleOf, secureSocket } from './_secure-socket.ts';
 import type { TlsContexts } from './tls-contexts.ts';
 
-/** What a handshake has found out. */
+/** A connection whose handshake is over. */
 export interface Secured {
   readonly socket: TLSSocket;
   readonly ends: Endpoints;
+  /** What the client says in forwarding fields is believed. */
+  readonly trusted: boolean;
+  /** Of the client, among those whose connections are counted. */
+  readonly row: number;
   readonly http2: boolean;
 }
 
-interface Next {
-  secured(found: Secured): void;
+interface HandshakeParts {
+  readonly contexts: TlsContexts;
+  readonly ends: Endpoints;
+  readonly trusted: boolean;
+  readonly row: number;
+  /** Bytes that were read already. */
+  readonly rest: Buffer;
+  readonly next: { secured(found: Secured): void };
+}
+
+function countHandshake(ctx: Context, what: number): void {
+  ctx.ledger.count(EDGE.handshakes + what, 1);
+}
+
+/** There are too many handshakes under way: each costs a millisecond of CPU, and an answer would need one too. */
+export function refuseHandshake(ctx: Context, socket: Socket): void {
+  countHandshake(ctx, HANDSHAKES.failed + HANDSHAKE_FAILURES.indexOf('limit'));
+  socket.destroy();
 }
 
 /** A TLS handshake under way. It has a deadline of its own, and is counted by how it ends. */
 export class Handshake implements SocketOwner, Expiring, Arriving {
   private readonly ctx: Context;
-  private readonly contexts: TlsContexts;
-  private readonly ends: Endpoints;
-  private readonly next: Next;
+  private readonly parts: HandshakeParts;
   private readonly socket: TLSSocket;
   private readonly deadline: Deadline;
   private readonly since: number;
   private over = false;
 
-  /** @param read bytes that were read from the handle already. */
-  constructor(ctx: Context, handle: object, parts: { contexts: TlsContexts; ends: Endpoints; next: Next; read: Buffer | null }) {
+  /** Takes over from the plain socket, which is of no use afterwards. */
+  constructor(ctx: Context, plain: Socket, parts: HandshakeParts) {
+    const { contexts, rest } = parts;
     this.ctx = ctx;
-    this.contexts = parts.contexts;
-    this.ends = parts.ends;
-    this.next = parts.next;
+    this.parts = parts;
     this.since = ctx.timers.now;
     this.deadline = new Deadline(this);
-    const { contexts } = this;
     this.socket = secureSocket(
-      handle,
+      handleOf(plain),
       {
         context: contexts.fallback,
         alpn: contexts.alpn,
@@ -51,42 +68,46 @@ export class Handshake implements SocketOwner, Expiring, Arriving {
         clientCertificate: contexts.clientAuth !== null,
         onread: ctx.reads,
       },
-      parts.read,
+      rest,
     );
     own(this.socket, this);
     this.socket.on('secure', () => this.secure());
     ctx.arriving.add(this);
+    ctx.handshakes++;
     ctx.ledger.count(EDGE.connections, 1);
     ctx.timers.arm(this.deadline, ctx.table.edge.timeouts.handshake);
   }
 
   private secure(): void {
     if (this.over) return;
-    const { clientAuth } = this.contexts;
+    const { contexts, ends, trusted, row, next } = this.parts;
+    const { clientAuth } = contexts;
     const problem = clientAuth === null ? null : clientCertificateProblem(this.socket);
     if (clientAuth !== null && clientAuth.required && problem !== null) return this.fail('client-certificate');
     this.leave();
     this.count(HANDSHAKES.done);
     if (this.socket.isSessionReused()) this.count(HANDSHAKES.resumed);
     if (this.socket.getProtocol() === 'TLSv1.3') this.count(HANDSHAKES.tls13);
-    this.next.secured({ socket: this.socket, ends: this.ends, http2: this.socket.alpnProtocol === 'h2' });
+    next.secured({ socket: this.socket, ends, trusted, row, http2: this.socket.alpnProtocol === 'h2' });
   }
 
   private fail(reason: HandshakeFailure): void {
     if (this.over) return;
     this.count(HANDSHAKES.failed + HANDSHAKE_FAILURES.indexOf(reason));
     this.leave();
+    this.ctx.callers.disconnect(this.parts.row);
     this.socket.destroy();
   }
 
   private count(what: number): void {
-    this.ctx.ledger.count(EDGE.handshakes + what, 1);
+    countHandshake(this.ctx, what);
   }
 
   private leave(): void {
     this.over = true;
     this.ctx.timers.drop(this.deadline);
     this.ctx.arriving.delete(this);
+    this.ctx.handshakes--;
     this.ctx.ledger.count(EDGE.connections, -1);
   }
 

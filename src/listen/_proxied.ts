@@ -11,7 +11,8 @@ import type { SocketOwner } from '../proxy/sockets.ts';
 
 /** Who takes the connection once its header is read. */
 interface Next {
-  clientKnown(socket: Socket, ends: Endpoints, trusted: boolean): SocketOwner;
+  /** @param rest bytes behind the header; good for this tick only. */
+  clientKnown(socket: Socket, ends: Endpoints, trusted: boolean, rest: Buffer): void;
 }
 
 /**
@@ -59,8 +60,7 @@ export class ProxiedConnection implements SocketOwner, Expiring, Arriving {
     const { ctx } = this;
     const client = ends ?? this.ends;
     // Of a client that the proxy cannot name nothing is known, so it is not taken for the proxy either.
-    const connection = this.next.clientKnown(this.socket, client, kind !== 'unknown' && ctx.trusted.has(client.address));
-    if (rest.length > 0) connection.onData(rest);
+    this.next.clientKnown(this.socket, client, kind !== 'unknown' && ctx.trusted.has(client.address), rest);
   }
 
   private refuse(): void {

@@ -32,7 +32,7 @@ export interface SecureOptions {
  * Begins a handshake as the server.
  * @param read bytes that were read from the handle already.
  */
-export function secureSocket(handle: object, { context, alpn, select, clientCertificate, onread }: SecureOptions, read: Buffer | null): TLSSocket {
+export function secureSocket(handle: object, { context, alpn, select, clientCertificate, onread }: SecureOptions, read: Buffer): TLSSocket {
   accepted = handle;
   const options = {
     isServer: true,
@@ -45,11 +45,11 @@ export function secureSocket(handle: object, { context, alpn, select, clientCert
     allowHalfOpen: true,
     onread,
   };
-  const socket = new AcceptedTlsSocket(null, options as unknown as TLSSocketOptions);
+  const socket = new AcceptedTlsSocket(null, options);
   accepted = null;
   // It takes a socket without a parent for one that still has to connect.
   Reflect.set(socket, 'connecting', false);
-  if (read !== null) (Reflect.get(socket, '_handle') as { receive(bytes: Buffer): void }).receive(read);
+  if (read.length > 0) (Reflect.get(socket, '_handle') as { receive(bytes: Buffer): void }).receive(read);
   return socket;
 }
 

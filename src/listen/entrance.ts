@@ -1,12 +1,17 @@
 import type { Socket } from 'node:net';
 import { REJECT } from '../errors/catalogue.ts';
 import type { Endpoints } from '../http/proxy-protocol.ts';
+import type { TlsPolicy } from '../pool/tls.ts';
+import { NO_ROW } from '../proxy/callers.ts';
 import { ClientConnection } from '../proxy/client.ts';
 import type { Context } from '../proxy/context.ts';
-import type { SocketOwner } from '../proxy/sockets.ts';
 import { AddressList, endpointsOf } from '../proxy/trust.ts';
+import { Handshake, refuseHandshake, type Secured } from './_handshake.ts';
 import { ProxiedConnection } from './_proxied.ts';
 import { TurnedAway } from './_turned-away.ts';
+import { TlsContexts } from './tls-contexts.ts';
+
+const NOTHING = Buffer.alloc(0);
 
 /** Whose connections begin with a PROXY protocol header: nobody's, those of `trustedProxies`, or of these addresses and networks. */
 export type ProxyProtocolPeers = boolean | readonly string[];
@@ -16,9 +21,12 @@ export class Entrance {
   private readonly ctx: Context;
   private readonly everyTrusted: boolean;
   private readonly listed: AddressList | null;
+  /** null = plain HTTP. Replaced by a reload: connections that come from then on are shown the new certificates. */
+  private contexts: TlsContexts | null;
 
-  constructor(ctx: Context, peers: ProxyProtocolPeers) {
+  constructor(ctx: Context, peers: ProxyProtocolPeers, tls: TlsPolicy | null) {
     this.ctx = ctx;
+    this.contexts = tls === null ? null : new TlsContexts(tls);
     this.everyTrusted = peers === true;
     this.listed = typeof peers === 'boolean' ? null : new AddressList(peers);
   }
@@ -29,7 +37,7 @@ export class Entrance {
     const ends = endpointsOf(socket, false);
     if (ctx.connections >= ctx.table.edge.limits.connections) return void new TurnedAway(ctx, socket, ends.address, REJECT.connections);
     if (!this.mustIntroduce(ends.address)) {
-      this.clientKnown(socket, ends, ctx.trusted.has(ends.address));
+      this.clientKnown(socket, ends, ctx.trusted.has(ends.address), NOTHING);
       return;
     }
     new ProxiedConnection(ctx, socket, ends, this);
@@ -42,21 +50,48 @@ export class Entrance {
   /**
    * The client is known now: the peer, or who a PROXY protocol header says it is. Whatever depends on a client's address,
    * before its first request, is decided here.
-   * @param trusted what it says in forwarding fields is believed.
+   * @param trusted what it says in forwarding fields is believed. @param rest bytes that were read already.
    */
-  clientKnown(socket: Socket, ends: Endpoints, trusted: boolean): SocketOwner {
-    const { ctx } = this;
-    const { connectionsPerClient } = ctx.table.edge.limits;
-    if (connectionsPerClient === null || this.isProxy(ends.address)) return new ClientConnection(ctx, socket, ends, trusted);
-    const row = ctx.callers.connect(ends.address, connectionsPerClient);
-    if (row === null) return new TurnedAway(ctx, socket, ends.address, REJECT.clientConnections);
-    const client = new ClientConnection(ctx, socket, ends, trusted);
+  clientKnown(socket: Socket, ends: Endpoints, trusted: boolean, rest: Buffer): void {
+    const { ctx, contexts } = this;
+    const row = this.rowOf(ends.address);
+    if (contexts === null) {
+      const owner = row === null ? new TurnedAway(ctx, socket, ends.address, REJECT.clientConnections) : this.enter(socket, ends, trusted, row);
+      if (rest.length > 0) owner.onData(rest);
+    } else if (row === null) {
+      ctx.countRejected(REJECT.clientConnections);
+      ctx.log.refused(ends.address, REJECT.clientConnections.code);
+      socket.destroy();
+    } else if (ctx.handshakes >= ctx.table.edge.limits.handshakes) {
+      ctx.callers.disconnect(row);
+      refuseHandshake(ctx, socket);
+    } else new Handshake(ctx, socket, { contexts, ends: { ...ends, secure: true }, trusted, row, rest, next: this });
+  }
+
+  /** Row of the client among those whose connections are counted; null = it has too many. */
+  private rowOf(address: string): number | null {
+    const { connectionsPerClient } = this.ctx.table.edge.limits;
+    // Connections of a proxy are those of many clients.
+    const counted = connectionsPerClient !== null && !this.ctx.trusted.has(address) && !this.mustIntroduce(address);
+    return counted ? this.ctx.callers.connect(address, connectionsPerClient) : NO_ROW;
+  }
+
+  /** The handshake is over, and the client may come in. */
+  secured({ socket, ends, trusted, row }: Secured): void {
+    this.enter(socket, ends, trusted, row);
+  }
+
+  private enter(socket: Socket, ends: Endpoints, trusted: boolean, row: number): ClientConnection {
+    const client = new ClientConnection(this.ctx, socket, ends, trusted);
     client.row = row;
     return client;
   }
 
-  /** Its connections are those of many clients. */
-  private isProxy(address: string): boolean {
-    return this.ctx.trusted.has(address) || this.mustIntroduce(address);
+  /**
+   * Shows new connections other certificates; what is open stays as it is.
+   * @throws Error of OpenSSL when these cannot be used; then the ones in force stay.
+   */
+  renew(tls: TlsPolicy): void {
+    this.contexts = new TlsContexts(tls);
   }
 }

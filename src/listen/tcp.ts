@@ -1,6 +1,7 @@
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { REJECT } from '../errors/catalogue.ts';
+import type { TlsPolicy } from '../pool/tls.ts';
 import type { Context } from '../proxy/context.ts';
 import { acceptFrom } from './_accept.ts';
 import { Entrance } from './entrance.ts';
@@ -15,6 +16,8 @@ export interface ListenerSpec {
   /** 0 = any free one. */
   readonly port: number;
   readonly proxyProtocol: ProxyProtocolPeers;
+  /** null = plain HTTP. */
+  readonly tls: TlsPolicy | null;
 }
 
 /**
@@ -27,12 +30,12 @@ export class TcpListener {
   private accepted = 0;
   private readonly server: Server;
   private readonly ctx: Context;
-  private readonly entrance: Entrance;
+  readonly entrance: Entrance;
 
-  constructor(ctx: Context, { proxyProtocol }: ListenerSpec) {
+  constructor(ctx: Context, { proxyProtocol, tls }: ListenerSpec) {
     this.ctx = ctx;
     this.server = createServer();
-    this.entrance = new Entrance(ctx, proxyProtocol);
+    this.entrance = new Entrance(ctx, proxyProtocol, tls);
   }
 
   private take(socket: Socket): void {

@@ -87,6 +87,8 @@ export interface EdgeLimits {
   readonly target: number;
   /** Of one thread. */
   readonly connections: number;
+  /** TLS handshakes under way, a thread. */
+  readonly handshakes: number;
   /** Of one client address, over all threads; null = no limit. */
   readonly connectionsPerClient: number | null;
   /** Of one client address, over all threads; null = no limit. */
@@ -100,7 +102,7 @@ export interface EdgeLimits {
 /** What the data plane reads of the top-level configuration. */
 export interface EdgePolicy {
   readonly trustedProxies: readonly string[];
-  readonly timeouts: { readonly clientHead: number; readonly keepAlive: number; readonly body: number };
+  readonly timeouts: { readonly clientHead: number; readonly keepAlive: number; readonly body: number; readonly handshake: number };
   readonly limits: EdgeLimits;
   readonly accessLog: 'off' | 'sampled' | 'full';
   readonly errorPages: ErrorPages;

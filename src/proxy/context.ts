@@ -44,6 +44,8 @@ export class Context {
   readonly clients = new Set<ClientConnection>();
   /** Connections whose client is not known yet. */
   readonly arriving = new Set<Arriving>();
+  /** TLS handshakes under way. */
+  handshakes = 0;
   /** Scratch for a head that is complete in the bytes at hand; used within one tick only. */
   readonly requestWriter = new HeadWriter();
   readonly responseWriter = new HeadWriter();

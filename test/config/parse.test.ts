@@ -10,14 +10,24 @@ t.test('an empty configuration is one of defaults', async (t) => {
   t.strictSame(
     { ...config, upstreams: [...config.upstreams] },
     {
-      listeners: [{ host: '0.0.0.0', port: 8080, proxyProtocol: false }],
+      listeners: [{ host: '0.0.0.0', port: 8080, proxyProtocol: false, tls: null }],
       admin: { host: '127.0.0.1', port: 9900, tokens: [], allowedHosts: [] },
       dataThreads: 3,
       stateDir: '/srv/app/.switchyard',
       edge: {
         trustedProxies: [],
-        timeouts: { clientHead: 10_000, keepAlive: 60_000, body: 30_000 },
-        limits: { head: 32_768, headers: 100, target: 8192, connections: 10_000, connectionsPerClient: null, rate: null, clients: 65_536, bodyRate: null },
+        timeouts: { handshake: 10_000, clientHead: 10_000, keepAlive: 60_000, body: 30_000 },
+        limits: {
+          head: 32_768,
+          headers: 100,
+          target: 8192,
+          connections: 10_000,
+          handshakes: 1000,
+          connectionsPerClient: null,
+          rate: null,
+          clients: 65_536,
+          bodyRate: null,
+        },
         accessLog: 'off',
         errorPages: {},
       },
