@@ -51,6 +51,7 @@ export const REJECT = {
   proxyProtocol: fault('proxy-protocol', 400, 'client', 'A proxy that must begin a connection with a PROXY protocol header did not.'),
   clientConnections: fault('client-connections', 429, 'client', 'Too many connections from this address.'),
   rateLimited: fault('rate-limited', 429, 'client', 'Too many requests from this address.'),
+  maxForwards: fault('max-forwards', 200, 'client', 'This is as far as Max-Forwards lets the request go.'),
 } as const;
 
 /** The answer of a route that leads elsewhere: no fault, and counted as none. The route says the status. */

@@ -54,6 +54,13 @@ export function isWord(buf: Uint8Array, from: number, to: number, word: Uint8Arr
   return true;
 }
 
+/** Whether bytes [from, to) are `word`, letter case and all. */
+export function isExactly(buf: Uint8Array, from: number, to: number, word: Uint8Array): boolean {
+  if (to - from !== word.length) return false;
+  for (let i = 0; i < word.length; i++) if (buf[from + i] !== word[i]) return false;
+  return true;
+}
+
 /** Bytes of an ASCII text, for comparisons. */
 export function bytes(text: string): Uint8Array {
   return Uint8Array.from(text, (char) => char.charCodeAt(0));

@@ -30,7 +30,7 @@ export function forwarderOf({ address, localAddress, localPort: port, secure }: 
 /** Fields that are the same for every request of an untrusted peer, up to the host in Forwarded. */
 export function forwardingFields(address: string, scheme: string, port: number): Buffer {
   return Buffer.from(
-    `X-Forwarded-For: ${address}\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Port: ${port}\r\n${VIA}Forwarded: for=${forwardedNode(address)};proto=${scheme};host="`,
+    `X-Forwarded-For: ${address}\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Port: ${port}\r\nForwarded: for=${forwardedNode(address)};proto=${scheme};host="`,
     'latin1',
   );
 }
@@ -39,7 +39,8 @@ function forwardedNode(address: string): string {
   return address.includes(':') ? `"[${address}]"` : address;
 }
 
-const VIA = 'Via: 1.1 switchyard\r\n';
+/** By the version of the request as it came (RFC 9110 §7.6.3). */
+const VIA = ['Via: 1.0 switchyard\r\n', 'Via: 1.1 switchyard\r\n'] as const;
 
 const DROP = 1;
 /** Kept from a trusted proxy only. */
@@ -114,7 +115,9 @@ export function writeRequest(
   const seen = copyFields(out, head, src, by.trusted, turn);
   if (head.body === BODY.chunked) out.text('Transfer-Encoding: chunked\r\n');
   else if (head.body === BODY.length && (seen & SEEN.length) === 0) out.text(`Content-Length: ${head.length}\r\n`);
+  if (head.maxForwards > 0) out.text(`Max-Forwards: ${head.maxForwards - 1}\r\n`);
   writeConnection(out, head, src);
+  out.text(VIA[head.minor]);
   if (by.trusted) writeTrusted(out, head, src, by, seen);
   else {
     out.bytes(by.fixed);
@@ -144,7 +147,7 @@ function writeTarget(out: HeadWriter, head: RequestHead, src: Buffer, turn: Requ
   if (turn !== null && turn.path !== null) {
     out.text(turn.path);
     from = turn.pathEnd;
-  } else if (from === head.targetEnd || (src[from] !== 0x2f && src[from] !== 0x2a)) out.text('/');
+  } else if (from === head.targetEnd || (src[from] !== 0x2f && src[from] !== 0x2a)) out.text(head.serverWide ? '*' : '/');
   out.copy(src, from, head.targetEnd);
 }
 
@@ -183,6 +186,7 @@ function copyFields(out: HeadWriter, head: RequestHead, src: Buffer, trusted: bo
     else if (id === FIELD.contentLength) drop = src[spans[i * 4 + 2]] === 0x30 && spans[i * 4 + 3] - spans[i * 4 + 2] > 1;
     else if (id === FIELD.expect) drop = !head.expectContinue;
     else if (id === FIELD.trailer) drop = head.body !== BODY.chunked;
+    else if (id === FIELD.maxForwards) drop = head.maxForwards !== -1;
     if (turn !== null) drop ||= (id === FIELD.xForwardedPrefix && turn.prefix !== '') || turn.edits?.drops(src, spans[i * 4], spans[i * 4 + 1]) === true;
     if (drop) {
       if (run !== -1) out.copy(src, run, spans[i * 4]);
@@ -229,7 +233,7 @@ function writeTrusted(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwa
   if ((seen & SEEN.proto) === 0) text += `X-Forwarded-Proto: ${by.scheme}\r\n`;
   if ((seen & SEEN.port) === 0) text += `X-Forwarded-Port: ${by.port}\r\n`;
   if ((seen & SEEN.host) === 0) text += `X-Forwarded-Host: ${host}\r\n`;
-  out.text(`${text}${VIA}Forwarded: ${forwarded}for=${forwardedNode(by.address)};proto=${by.scheme};host="${host}"\r\n`);
+  out.text(`${text}Forwarded: ${forwarded}for=${forwardedNode(by.address)};proto=${by.scheme};host="${host}"\r\n`);
 }
 
 /** The scheme the client used: as a trusted proxy says in one X-Forwarded-Proto, else the connection's own. */

@@ -8,6 +8,7 @@ import { MEDIA_TYPE, type CompiledPage } from './pages.ts';
 import type { Words } from './template.ts';
 
 const REASONS: Readonly<Record<number, string>> = {
+  200: 'OK',
   301: 'Moved Permanently',
   302: 'Found',
   303: 'See Other',
@@ -91,7 +92,7 @@ export function ownAnswer(fault: Fault, style: AnswerStyle): Buffer {
   else fields.push(['Cache-Control', 'no-store']);
   const retryAfter = details?.retryAfter ?? (status === 503 || status === 429 ? 1 : undefined);
   if (retryAfter !== undefined) fields.push(['Retry-After', `${retryAfter}`]);
-  if (status === 405) fields.push(['Allow', details?.allow ?? METHODS]);
+  if (status === 405 || fault === REJECT.maxForwards) fields.push(['Allow', details?.allow ?? METHODS]);
   if (style.close) fields.push(['Connection', 'close']);
   const lines = turn?.answer == null ? fields.map(lineOf).join('') : ruled(fields, turn.answer, turn.words);
   const head = Buffer.from(`HTTP/1.1 ${status} ${reason}\r\n${lines}${style.date.toString('latin1')}\r\n`, 'latin1');
@@ -112,7 +113,7 @@ const NOTHING = new Uint8Array();
 
 /** Error type of RFC 9209; none for what is no error. */
 function errorType(fault: Fault): string {
-  if (fault === REDIRECT) return '';
+  if (fault === REDIRECT || fault === REJECT.maxForwards) return '';
   return `error=${STATUS_ERRORS.get(fault) ?? (fault.blame === 'client' ? 'http_request_error' : 'proxy_internal_response')}; `;
 }
 
@@ -126,7 +127,7 @@ function content(fault: Fault, status: number, reason: string, { json, details, 
 }
 
 /** Requests that are refused for this were read as they were meant: the connection goes on. */
-const UNDERSTOOD: ReadonlySet<Fault> = new Set([REJECT.noRoute, REJECT.methodRefused, REJECT.rateLimited, REDIRECT]);
+const UNDERSTOOD: ReadonlySet<Fault> = new Set([REJECT.noRoute, REJECT.methodRefused, REJECT.rateLimited, REJECT.maxForwards, REDIRECT]);
 
 /** Whether the connection of a client ends with this answer. */
 export function endsConnection(fault: Fault): boolean {

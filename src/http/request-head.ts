@@ -1,6 +1,6 @@
 import { REJECT } from '../errors/catalogue.ts';
 import type { Fault } from '../errors/catalogue.ts';
-import { CR, DIGIT, LF, SLASH, SP, TARGET, TOKEN, bytes, isWord } from './chars.ts';
+import { CR, DIGIT, LF, SLASH, SP, TARGET, TOKEN, bytes, isExactly, isWord } from './chars.ts';
 import { BAD, CONNECTION, FIELD, FieldBlock, MANY, MORE, connectionBits, contentLength, listNames } from './fields.ts';
 import { hostEnd } from './host.ts';
 
@@ -20,6 +20,7 @@ const CHUNKED = bytes('chunked');
 const CONTINUE = bytes('100-continue');
 const TRAILERS = bytes('trailers');
 const CONNECT = bytes('connect');
+const OPTIONS = bytes('OPTIONS');
 const HTTP = bytes('http');
 const HTTPS = bytes('https');
 const DOT = 0x2e;
@@ -44,7 +45,7 @@ export class RequestHead {
   fault: Fault | null = null;
   start = 0;
   methodEnd = 0;
-  /** Target as it goes upstream: origin-form or `*`. An absolute-form without a path is '' here, which means `/`. */
+  /** Target as it goes upstream: origin-form or `*`. An absolute-form without a path is '' here, which means `/`, or `*` for a `serverWide` one. */
   targetStart = 0;
   targetEnd = 0;
   end = 0;
@@ -56,6 +57,8 @@ export class RequestHead {
   /** End of the host inside the authority. */
   hostEnd = -1;
   absolute = false;
+  /** An OPTIONS request for the whole server, in absolute-form: it goes on as `*` (RFC 9112 §3.2.4). */
+  serverWide = false;
   body: Body = BODY.none;
   length = 0;
   /** CONNECTION bits of all Connection fields. */
@@ -64,6 +67,8 @@ export class RequestHead {
   /** Index of the Upgrade field, when Connection names it too and it may go on; −1 = none. */
   upgrade = -1;
   expectContinue = false;
+  /** Max-Forwards of an OPTIONS request (RFC 9110 §7.6.2); −1 = not said, or another method. */
+  maxForwards = -1;
   /** The client takes trailers (`TE: trailers`). */
   trailers = false;
   private stage: number = STAGE.line;
@@ -123,7 +128,7 @@ export class RequestHead {
     if (buf[at] === TLS_HANDSHAKE) return this.refuse(REJECT.tls);
     const start = at;
     while (at < to && TOKEN[buf[at]] === 1) at++;
-    if (at - start > LONGEST_METHOD) return this.refuse(REJECT.badMethod);
+    if (at - start > LONGEST_METHOD) return this.refuse(REJECT.notImplemented);
     if (at === to) return false;
     if (at === start || buf[at] !== SP) return this.refuse(REJECT.badMethod);
     const methodEnd = at++;
@@ -155,6 +160,7 @@ export class RequestHead {
 
   private target(buf: Buffer, from: number, to: number): boolean {
     this.absolute = false;
+    this.serverWide = false;
     this.authorityStart = -1;
     this.targetStart = from;
     this.targetEnd = to;
@@ -180,8 +186,7 @@ export class RequestHead {
     this.authorityStart = authority;
     this.authorityEnd = at;
     this.hostEnd = host;
-    // RFC 9112 §3.2.4: OPTIONS for a whole server goes on as `*`, which an empty path cannot say here.
-    if (at === to && method === 'OPTIONS') return this.refuse(REJECT.badTarget);
+    this.serverWide = at === to && method === 'OPTIONS';
     this.targetStart = at;
     this.targetEnd = to;
     return true;
@@ -199,6 +204,7 @@ export class RequestHead {
     this.connection = 0;
     this.upgrade = -1;
     this.expectContinue = false;
+    this.maxForwards = -1;
     this.trailers = false;
     this.hosts = 0;
     let lengths = 0;
@@ -224,6 +230,10 @@ export class RequestHead {
       else if (id === FIELD.expect) {
         if (!isWord(buf, from, to, CONTINUE)) return REJECT.expectation;
         this.expectContinue = true;
+      } else if (id === FIELD.maxForwards && isExactly(buf, this.start, this.methodEnd, OPTIONS)) {
+        if (this.maxForwards !== -1) return REJECT.badField;
+        this.maxForwards = contentLength(buf, from, to);
+        if (this.maxForwards === -1) return REJECT.badField;
       }
     }
     if (codings > 0) {

@@ -26,6 +26,11 @@ export class HeadWriter {
     this.buf = larger;
   }
 
+  /** Forgets all that was written from offset `at` on. */
+  cut(at: number): void {
+    this.at = at;
+  }
+
   copy(source: Buffer, from: number, to: number): void {
     const size = to - from;
     this.room(size);

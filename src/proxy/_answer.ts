@@ -1,5 +1,5 @@
 import { CHUNK, ChunkedReader } from '../http/chunked.ts';
-import type { FieldBlock } from '../http/fields.ts';
+import { CONNECTION, type FieldBlock } from '../http/fields.ts';
 import { BODY } from '../http/request-head.ts';
 import type { Body } from '../http/request-head.ts';
 import { ResponseHead } from '../http/response-head.ts';
@@ -22,6 +22,8 @@ export class Answer {
   /** Framing of the body, once its head was read. */
   framing: Body = BODY.none;
   private remaining = 0;
+  /** Connection names further fields, trailers perhaps: none of them pass then (RFC 9110 §7.6.1). */
+  private trailersStay = false;
   private chunks: ChunkedReader | null = null;
   private partial: Accumulator<ResponseHead> | null = null;
   /** Scratch of the thread, for heads that come in one piece. */
@@ -70,6 +72,7 @@ export class Answer {
       this.at = this.head.end;
       this.framing = this.head.body;
       this.remaining = this.head.length;
+      this.trailersStay = (this.head.connection & CONNECTION.other) !== 0;
       if (this.framing === BODY.chunked) (this.chunks ??= new ChunkedReader()).reset();
       return READ.data;
     }
@@ -108,7 +111,7 @@ export class Answer {
   }
 
   get trailers(): FieldBlock | null {
-    return this.framing === BODY.chunked ? this.chunks!.trailers : null;
+    return this.framing === BODY.chunked && !this.trailersStay ? this.chunks!.trailers : null;
   }
 
   get trailerBytes(): Buffer | null {

@@ -34,6 +34,8 @@ export class Delivery {
   framing: Body = BODY.none;
   private gathering = false;
   private unsent = 0;
+  /** Where the answer under way begins in the scratch buffer; −1 once some of it was sent. */
+  private begun = -1;
   private readonly ctx: Context;
   private readonly socket: Socket;
 
@@ -51,6 +53,7 @@ export class Delivery {
   head(head: ResponseHead, src: Buffer, { minor, body, close, extra, turn }: HeadStyle): void {
     this.framing = body;
     this.gather();
+    this.begun = this.ctx.responseWriter.length;
     writeResponse(this.ctx.responseWriter, head, src, { minor, body, close, date: this.ctx.date(), extra, turn });
   }
 
@@ -96,6 +99,7 @@ export class Delivery {
   flush(): boolean {
     if (!this.gathering) return false;
     this.gathering = false;
+    this.begun = -1;
     const writer = this.ctx.responseWriter;
     this.socket.write(writer.view());
     // Nearly always the kernel has taken it all by now, and nothing was copied.
@@ -117,6 +121,14 @@ export class Delivery {
     const before = this.unsent;
     this.unsent = queued(this.socket);
     return this.unsent !== before && this.unsent > 0;
+  }
+
+  /** Takes back the answer under way, if nothing of it was sent yet. @returns whether so. */
+  retract(): boolean {
+    if (!this.gathering || this.begun === -1) return false;
+    this.ctx.responseWriter.cut(this.begun);
+    this.begun = -1;
+    return true;
   }
 
   private gather(): void {

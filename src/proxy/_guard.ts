@@ -21,6 +21,7 @@ export function guard(ctx: Context, exchange: ExchangeRecord, head: RequestHead,
   const { rate } = ctx.table.edge.limits;
   if (rate !== null && !ctx.callers.admit(exchange.down.address, ANY_UPSTREAM, rate)) return tooMany(exchange, ctx.callers.retryAfter);
   if ((exchange.traits & TRAIT.trace) !== 0) return REJECT.methodRefused;
+  if (head.maxForwards === 0) return REJECT.maxForwards;
   const route = ctx.table.routes.find(head, buf);
   if (!(route instanceof CompiledRoute)) return route;
   const upstream = ctx.table.upstreams.get(route.upstream)!;
@@ -90,7 +91,7 @@ function placeOf(head: RequestHead, buf: Buffer, localHost: string, scheme: stri
     scheme,
     host: named ? buf.toString('latin1', head.authorityStart, head.hostEnd) : localHost.slice(0, colon),
     port: named ? buf.toString('latin1', head.hostEnd + 1, Math.max(head.hostEnd + 1, head.authorityEnd)) : localHost.slice(colon + 1),
-    path: head.targetStart === end ? '/' : buf.toString('latin1', head.targetStart, end),
+    path: head.serverWide ? '*' : head.targetStart === end ? '/' : buf.toString('latin1', head.targetStart, end),
     query: buf.toString('latin1', end, head.targetEnd),
   };
 }

@@ -1,7 +1,7 @@
 import type { FieldEdits } from '../http/edit-fields.ts';
-import type { FieldBlock } from '../http/fields.ts';
+import { CONNECTION, type FieldBlock } from '../http/fields.ts';
 import { BODY } from '../http/request-head.ts';
-import type { Body } from '../http/request-head.ts';
+import type { RequestHead } from '../http/request-head.ts';
 import { writeTrailers } from '../http/trailers.ts';
 import { CHUNK_END, HeadWriter, LAST_CHUNK, chunkSize } from '../http/writer.ts';
 import type { Context } from './context.ts';
@@ -23,10 +23,14 @@ export class Upload {
   bytes = 0;
   /** All that was sent is still here. */
   replayable = false;
+  /** The client waits for a 100 (Continue) before it sends (RFC 9110 §10.1.1). */
+  uninvited = false;
   private message: Buffer | null = null;
   private pieces: Buffer[] = [];
   private kept = 0;
   private chunked = false;
+  /** Connection names further fields, trailers perhaps: none of them pass then (RFC 9110 §7.6.1). */
+  private trailersStay = false;
   private limit = Infinity;
   private sealed = false;
   /** What its route changes of its fields; trailers too. */
@@ -41,9 +45,11 @@ export class Upload {
     this.down = down;
   }
 
-  begin(body: Body, limit: number | null, turn: { readonly edits: FieldEdits | null } | null): void {
+  begin({ body, connection, expectContinue }: RequestHead, limit: number | null, turn: { readonly edits: FieldEdits | null } | null): void {
     this.complete = body === BODY.none;
+    this.uninvited = expectContinue;
     this.chunked = body === BODY.chunked;
+    this.trailersStay = (connection & CONNECTION.other) !== 0;
     this.bytes = 0;
     this.limit = limit ?? Infinity;
     this.sealed = false;
@@ -58,6 +64,7 @@ export class Upload {
   /** Body bytes from the client. @returns false when the body is larger than the upstream accepts. */
   add(chunk: Buffer, from: number, to: number): boolean {
     const size = to - from;
+    this.uninvited = false;
     this.bytes += size;
     if (this.bytes > this.limit) return false;
     if (!this.sealed) {
@@ -73,9 +80,10 @@ export class Upload {
   }
 
   /** The body is complete. */
-  finish(trailers: FieldBlock | null, source: Buffer | null): void {
+  finish(received: FieldBlock | null, source: Buffer | null): void {
     this.complete = true;
     if (!this.chunked) return;
+    const trailers = this.trailersStay ? null : received;
     if (!this.sealed) {
       if (trailers === null || source === null) this.ctx.requestWriter.bytes(LAST_CHUNK);
       else writeTrailers(this.ctx.requestWriter, trailers, source, this.edits);

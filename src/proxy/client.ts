@@ -213,14 +213,16 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   }
 
   private awaitBody(): void {
-    if (this.state === STATE.busy && !this.uploadPaused && !this.exchange.upload.complete)
-      this.ctx.timers.arm(this.deadline, bodyTime(this.ctx.table.edge, this.exchange.upload.bytes, this.bodySince, this.ctx.timers.now));
+    const { upload } = this.exchange;
+    if (this.state === STATE.busy && !this.uploadPaused && !upload.complete && !upload.uninvited)
+      this.ctx.timers.arm(this.deadline, bodyTime(this.ctx.table.edge, upload.bytes, this.bodySince, this.ctx.timers.now));
   }
 
   // ── answering ───────────────────────────────────────────────────────────────────────────────────
 
   informational(head: ResponseHead, src: Buffer): void {
     if (this.minor === 1) this.delivery.head(head, src, NO_BODY);
+    this.awaitBody();
   }
 
   respond(head: ResponseHead, src: Buffer, extra: string, turn: AnswerTurn | null): void {
@@ -280,9 +282,13 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   private answer(fault: Fault, bodyLeft: boolean): void {
     this.flush();
     this.last = false;
-    this.closeAfter = !this.keepAlive || this.ctx.closing || bodyLeft || endsConnection(fault);
+    this.closeAfter = !this.keepAlive || this.minor === 0 || this.ctx.closing || bodyLeft || endsConnection(fault);
     this.socket.write(ownAnswer(fault, this.exchange.answerStyle(fault, this.json, this.closeAfter)));
     this.finished(true);
+  }
+
+  retract(): boolean {
+    return this.delivery.retract();
   }
 
   cut(): void {

@@ -25,6 +25,8 @@ export interface Downstream {
   switchProtocols(head: ResponseHead, src: Buffer): void;
   /** An answer of the proxy itself; nothing of another was sent. */
   refuse(fault: Fault): void;
+  /** Takes back the answer under way. @returns false when some of it was sent, and nothing can be taken back. */
+  retract(): boolean;
   /** The answer cannot be completed, and must not look as if it were. */
   cut(): void;
   /** Bytes of a tunnel; the client's end of it was closed by `endTunnel`. */

@@ -61,7 +61,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     if (ctx.log.mode !== 'off' || ctx.table.usesIds) this.identify(head, buf, id);
     const fault = guard(ctx, this, head, buf);
     if (fault !== null) return fault;
-    this.upload.begin(head.body, this.bodyLimit, this.turn);
+    this.upload.begin(head, this.bodyLimit, this.turn);
     writeRequest(ctx.requestWriter, head, buf, this.down.forwarder, ctx.ids.pool, id, this.turn);
     this.state = STATE.open;
     this.enter(this.upstream!);
@@ -118,9 +118,9 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     this.upstreamDrained();
   }
 
-  /** While the client still sends, the clock that runs is the client's. */
+  /** While the client still sends, the clock that runs is the client's; while it waits for a 100, the backend's. */
   private awaitHead(): void {
-    if (this.upload.complete || this.upload.blocked) this.ctx.timers.arm(this.deadline, this.upstream!.policy.timeouts.head);
+    if (this.upload.complete || this.upload.blocked || this.upload.uninvited) this.ctx.timers.arm(this.deadline, this.upstream!.policy.timeouts.head);
     else this.ctx.timers.disarm(this.deadline);
   }
 
@@ -154,6 +154,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
       if (head.status === 101) return this.switchProtocols(head, buf);
       if (head.status >= 200) return this.respond(head, buf);
       if (++this.informational > MOST_INFORMATIONAL) return this.lose(FAILURE.badResponse);
+      if (head.status === 100) this.upload.uninvited = false;
       this.down.informational(head, buf);
       this.awaitHead();
     }
@@ -181,7 +182,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     for (;;) {
       const found = answer.nextBody();
       if (found === READ.end) return this.complete();
-      if (found === READ.bad) return this.lose(FAILURE.truncated);
+      if (found === READ.bad) return this.lose(FAILURE.badResponse);
       if (found === READ.more) break;
       this.deliver(answer.buf, answer.dataStart, answer.dataEnd);
       if (this.state !== STATE.body) return;
@@ -280,7 +281,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     this.upload.detach();
     this.ctx.timers.disarm(this.deadline);
     this.ctx.countFailed(this.backend!.slot, fault);
-    if (this.state === STATE.body) return this.cutShort(OUTCOME.upstreamFailed, fault);
+    if (this.state === STATE.body && !this.down.retract()) return this.cutShort(OUTCOME.upstreamFailed, fault);
     // Nothing is lost by it: the connection was never made; or a used one was closed under it before any answer (RFC 9110 §9.2.2).
     const stale = fault === FAILURE.reset && this.reused && !this.touched;
     if (!this.mayRetry(fresh, stale)) return this.refuse(fault);
@@ -312,6 +313,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
   private answerItself(outcome: Outcome, fault: Fault): void {
     this.status = fault.status;
     this.fault = fault;
+    this.bytesOut = 0;
     this.release(outcome);
     this.down.refuse(fault);
   }

@@ -43,10 +43,10 @@ t.test('the whole head of a stranger’s request, byte for byte', async (t) => {
     'b: 1',
     'A:2 ',
     'Cookie: c',
+    'Via: 1.1 switchyard',
     'X-Forwarded-For: 192.0.2.1',
     'X-Forwarded-Proto: http',
     'X-Forwarded-Port: 8080',
-    'Via: 1.1 switchyard',
     'Forwarded: for=192.0.2.1;proto=http;host="example.com:81"',
     'X-Forwarded-Host: example.com:81',
     `X-Request-Id: ${ID}`,
@@ -137,8 +137,8 @@ t.test('a trusted proxy is believed, and added to', async (t) => {
     'X-Request-ID: mine',
     'traceparent: 00-1-2-01',
     'tracestate: t',
-    'X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 192.0.2.1',
     'Via: 1.1 switchyard',
+    'X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 192.0.2.1',
     'Forwarded: for=1.1.1.1, for=2.2.2.2, for=192.0.2.1;proto=http;host="a"',
   ]);
   t.strictSame(forwarded(get(), by(true)).sort(), forwarded(get()).sort(), 'what it does not say, we say');

@@ -25,7 +25,7 @@ const limits: readonly (readonly [string, (measure: number) => string, number, s
   ['bytes of the head', headOf, LIMITS.head, 'head-too-large'],
   ['fields', fieldsOf, LIMITS.headers, 'head-too-large'],
   ['bytes of the target', targetOf, LIMITS.target, 'target-too-long'],
-  ['bytes of the method', methodOf, 32, 'bad-method'],
+  ['bytes of the method', methodOf, 32, 'not-implemented'],
 ];
 
 t.test('at the limit and one past it', async (t) => {
@@ -43,7 +43,7 @@ t.test('what will be too large is refused before it is all there', async (t) => 
   t.equal(readRequest(headOf(LIMITS.head + 1000).slice(0, LIMITS.head - 1)), 'more', 'it might still end');
   t.equal(readRequest(`GET /${'a'.repeat(LIMITS.target)}`), 'target-too-long');
   t.equal(readRequest(`GET /${'a'.repeat(LIMITS.target - 1)}`), 'more');
-  t.equal(readRequest('A'.repeat(33)), 'bad-method');
+  t.equal(readRequest('A'.repeat(33)), 'not-implemented');
   t.equal(readRequest('A'.repeat(32)), 'more');
   t.equal(readRequest(`${LINE}${'X: y\r\n'.repeat(LIMITS.headers - 1)}X`), 'head-too-large', 'the first byte of one field too many');
 });

@@ -28,7 +28,7 @@ t.test('forms of the target', async (t) => {
     ['GET http://b:8080/', { target: '/', authority: 'b:8080', host: 'b' }],
     ['GET http://[::1]:8080/', { target: '/', authority: '[::1]:8080', host: '[::1]' }],
     ['OPTIONS http://b/', { target: '/', absolute: true }],
-    ['OPTIONS http://b', 'bad-target'],
+    ['OPTIONS http://b', { target: '', absolute: true }],
     ['GET http:/b/', 'bad-target'],
     ['GET http:b/', 'bad-target'],
     ['GET http://', 'bad-target'],
