@@ -1,7 +1,7 @@
 import { REJECT } from '../errors/catalogue.ts';
 import type { Fault } from '../errors/catalogue.ts';
 import { routeHost } from '../http/host.ts';
-import { isPlainPath, normalisePath, pathEnd } from '../http/path.ts';
+import { furtherReadings, isPlainPath, normalisePath, pathEnd } from '../http/path.ts';
 import type { RequestHead } from '../http/request-head.ts';
 import type { TableRoute } from '../pool/table.ts';
 import { CompiledRoute, CompiledRules } from './rules.ts';
@@ -84,6 +84,8 @@ export class RouteMap {
     if (strict === null || eager === null) return REJECT.badTarget;
     const route = search(candidates, strict);
     if (!isSame(route, search(candidates, eager)) || !isSame(route, search(candidates, path))) return REJECT.ambiguousPath;
+    const further = furtherReadings(path);
+    if (further === null || further.some((reading) => !isSame(route, search(candidates, reading)))) return REJECT.ambiguousPath;
     return route ?? REJECT.noRoute;
   }
 }

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { isPlainPath, normalisePath, pathEnd } from '../../src/http/path.ts';
+import { furtherReadings, isPlainPath, normalisePath, pathEnd } from '../../src/http/path.ts';
 import { latin1 } from './parsed.ts';
 
 t.test('where a path ends', async (t) => {
@@ -99,4 +99,10 @@ t.test('a reading is read as itself', async (t) => {
       if (once !== null && !once.includes('%')) t.equal(normalisePath(once, slashes), once, `${path} → ${once}`);
     }
   }
+});
+
+t.test('further readings only where there are tricks, and never of a long path with them', async (t) => {
+  for (const path of ['/a%20b', '/caf%c3%a9/x', '/a%2fb', `/${'%e4'.repeat(2_000)}`]) t.strictSame(furtherReadings(path), [], path.slice(0, 20));
+  for (const path of ['/a;b', '/a%3bb', '/a//b', '/a/./b', '/a%5cb', '/a%2f..']) t.equal(furtherReadings(path)?.length, 8, path);
+  t.equal(furtherReadings(`/a;${'b'.repeat(2_000)}`), null);
 });
