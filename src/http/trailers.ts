@@ -2,7 +2,7 @@ import { FIELD } from './fields.ts';
 import type { FieldBlock } from './fields.ts';
 import type { HeadWriter } from './writer.ts';
 
-/** Names that may not come as trailers besides those the proxy knows (RFC 9110 §6.5.1): framing, routing, authentication, controls. */
+/** Names that may not come as trailers, with `-` or `_`, besides those the proxy knows (RFC 9110 §6.5.1): framing, routing, authentication, controls. */
 const FORBIDDEN =
   /^(?:authorization|proxy-.*|www-authenticate|set-cookie|content-(?:encoding|type|range|length)|range|if-.*|cache-control|age|expires|location|retry-after|vary|warning|pragma|x-forwarded-.*)$/i;
 
@@ -18,7 +18,7 @@ export function writeTrailers(out: HeadWriter, trailers: FieldBlock, src: Buffer
     if (trailers.ids[i] !== FIELD.other) continue;
     const from = trailers.spans[i * 4];
     const nameEnd = trailers.spans[i * 4 + 1];
-    if (FORBIDDEN.test(src.toString('latin1', from, nameEnd)) || rules?.drops(src, from, nameEnd) === true) continue;
+    if (FORBIDDEN.test(src.toString('latin1', from, nameEnd).replaceAll('_', '-')) || rules?.drops(src, from, nameEnd) === true) continue;
     out.copy(src, from, trailers.lineEnd(i));
   }
   out.text('\r\n');

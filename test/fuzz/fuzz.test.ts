@@ -18,8 +18,8 @@ function told({ problems }: Report): string[] {
 
 t.test('hostile bytes through the codec, and hostile peers around the data path', async (t) => {
   for (const [target, inputs, least] of [
-    ['codec', 200_000, 40_000],
-    ['proxy', 30_000, 30_000],
+    ['codec', 120_000, 25_000],
+    ['proxy', 20_000, 20_000],
   ] as [Target, number, number][]) {
     const report = await fuzz({ target, seed: SEED, workers: 1, inputs, seconds: 60 });
     t.strictSame(told(report), [], target);

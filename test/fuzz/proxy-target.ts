@@ -187,6 +187,11 @@ export class Scenario {
       else socket.connect();
       return;
     }
+    // A next request is on its way, and what the backend says now is taken for its answer.
+    if (backend.script.length > 0 && current?.message.complete === true && socket.sent.length < socket.written.length) {
+      socket.open(Infinity);
+      this.look();
+    }
     const packet = backend.script.shift();
     if (packet !== undefined) {
       this.note(`backend ${name} sends ${JSON.stringify(packet)}`);

@@ -65,25 +65,36 @@ export function seedOf(seeds: Seeds, kind: 'request' | 'response', rng: Prng): s
   return rng.pick(own ? RESPONSES : seeds.responses);
 }
 
-interface Case {
+interface Line {
+  readonly id: string;
   readonly kind?: string;
-  readonly raw_b64?: unknown;
+  readonly raw_b64: string;
 }
 
-/** Our own messages, and every case of the corpus files (JSONL; `raw_b64`, `kind`). */
-export function loadSeeds(files: readonly string[] = corpusFiles()): Seeds {
-  const requests = [...REQUESTS];
-  const responses = [...RESPONSES];
+export interface CorpusCase {
+  readonly id: string;
+  readonly text: string;
+}
+
+/** Every case of the corpus files (JSONL; `id`, `raw_b64`, `kind`), but for very large ones. */
+export function loadCases(files: readonly string[] = corpusFiles()): { requests: CorpusCase[]; responses: CorpusCase[] } {
+  const requests: CorpusCase[] = [];
+  const responses: CorpusCase[] = [];
   for (const file of files) {
     for (const line of readFileSync(file, 'utf8').split('\n')) {
       if (line.trim() === '') continue;
-      const found = JSON.parse(line) as Case;
-      if (typeof found.raw_b64 !== 'string') continue;
-      const text = Buffer.from(found.raw_b64, 'base64').toString('latin1');
-      if (text.length > 0 && text.length <= LARGEST) (found.kind === 'response' ? responses : requests).push(text);
+      const { id, kind, raw_b64 } = JSON.parse(line) as Line;
+      const text = Buffer.from(raw_b64, 'base64').toString('latin1');
+      if (text.length > 0 && text.length <= LARGEST) (kind === 'response' ? responses : requests).push({ id, text });
     }
   }
   return { requests, responses };
+}
+
+/** Our own messages, and those of the corpus files. */
+export function loadSeeds(files?: readonly string[]): Seeds {
+  const { requests, responses } = loadCases(files);
+  return { requests: [...REQUESTS, ...requests.map(({ text }) => text)], responses: [...RESPONSES, ...responses.map(({ text }) => text)] };
 }
 
 function corpusFiles(): string[] {

@@ -77,7 +77,7 @@ export class World {
       dial: (_host, _port, reads) => this.dial(reads) as never,
       table,
       threads: 1,
-      onTable: () => queueMicrotask(() => undefined),
+      onTable: () => undefined,
     });
     this.control.commit(table.generation);
   }

@@ -54,6 +54,8 @@ t.test('trailers that do not', async (t) => {
     'Max-Forwards',
     'X-Forwarded-For',
     'X-Forwarded-Anything',
+    'X_Forwarded_User',
+    'set_cookie',
     'Forwarded',
     'Via',
     'X-Real-IP',
