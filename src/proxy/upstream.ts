@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net';
-import { Duplex } from 'node:stream';
 import type { Context } from './context.ts';
 import { Deadline } from './deadline.ts';
 import type { Expiring } from './deadline.ts';
@@ -201,5 +200,5 @@ export class UpstreamConnection implements Expiring, SocketOwner {
 /** Stands in for `destroy` of a socket over which a body is sent. */
 function destroyOnceRead(this: Socket & { owner?: SocketOwner }, error?: NodeJS.ErrnoException): Socket {
   if (error?.syscall === 'write' && this.owner instanceof UpstreamConnection && this.owner.listenOn(error)) return this;
-  return Duplex.prototype.destroy.call(this, error) as Socket;
+  return (Object.getPrototypeOf(this) as Socket).destroy.call(this, error);
 }

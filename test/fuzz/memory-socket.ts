@@ -103,7 +103,7 @@ export class MemorySocket extends EventEmitter {
     if (!ample) this.needDrain = true;
     this.waiting.push({ chunk, done: 0 });
     this.push();
-    if (this.broken !== null) this.ticks.later(() => this.fail('EPIPE'));
+    if (this.broken !== null) this.ticks.later(() => this.fail('EPIPE', 'write'));
     return ample;
   }
 
@@ -168,8 +168,8 @@ export class MemorySocket extends EventEmitter {
     if (this.writableFinished && this.readableEnded) this.ticks.later(() => void this.destroy());
   }
 
-  private fail(code: string): void {
-    this.destroy(Object.assign(new Error(code), { code }));
+  private fail(code: string, syscall = 'read'): void {
+    this.destroy(Object.assign(new Error(code), { code, syscall }));
   }
 
   private read(): void {

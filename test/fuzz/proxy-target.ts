@@ -114,6 +114,7 @@ export class Scenario {
   private step(): void {
     const { rng, world } = this;
     const kind = rng.below(100);
+    world.batch++;
     if (kind < 45) this.clientStep(rng.pick([...this.clients.values()]));
     else if (kind < 90 && this.backends.length > 0) this.backendStep(rng.pick(this.backends));
     else if (kind < 95) {
@@ -195,12 +196,28 @@ export class Scenario {
     const packet = backend.script.shift();
     if (packet !== undefined) {
       this.note(`backend ${name} sends ${JSON.stringify(packet)}`);
-      backend.send(packet);
-      this.look();
+      this.sendNext(backend, packet);
       if (backend.script.length === 0 && backend.after !== 'keep') this.hangUp(backend, name);
     } else if (rng.chance(10)) socket.open(rng.chance(70) ? Infinity : rng.below(1_000));
     else if (current !== undefined && current.answer === '' && (current.message.complete || rng.chance(30))) this.plan(backend);
     else this.surprise(backend, name);
+  }
+
+  /** The next packet, and at times more in the same turn: if the connection has a new user by then, that is not for him. */
+  private sendNext(backend: Backend, packet: string): void {
+    const { rng } = this;
+    const { socket, current } = backend;
+    const before = socket.written.length;
+    backend.send(packet);
+    const reused = current?.message.complete === true && socket.written.length > before && !current.client.question(current.index).upgrade;
+    this.look();
+    if (current === undefined || backend.script.length > 0 || !rng.chance(5)) return;
+    const more = marked(seedOf(this.seeds, 'response', rng), current.client.tag);
+    this.note(`and more: ${JSON.stringify(more)}`);
+    if (reused) socket.deliver(more);
+    else backend.send(more);
+    this.look();
+    if (reused) backend.surprised = true;
   }
 
   private surprise(backend: Backend, name: number): void {

@@ -53,6 +53,8 @@ export class World {
   readonly control = new ControlLedger(1, 32);
   /** Sockets of connections to backends since `begin`, in the order of their dials. */
   dialled: MemorySocket[] = [];
+  /** Counts what happens one after another: equal numbers, same turn of the event loop. */
+  batch = 0;
   private readonly wheel = new Wheel(0, EPOCH);
   private readonly intake = new Intake();
   private readonly upstreamSlots = new Map<Name, number>();
@@ -75,6 +77,7 @@ export class World {
       timers: this.wheel,
       log,
       dial: (_host, _port, reads) => this.dial(reads) as never,
+      batch: () => this.batch,
       table,
       threads: 1,
       onTable: () => undefined,
