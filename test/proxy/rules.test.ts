@@ -223,7 +223,26 @@ t.test('fields of the answer', async (t) => {
   t.strictSame([values(seen!, 'accept-encoding'), values(got, 'content-encoding')], [['gzip, br'], ['gzip']], 'compression is not touched');
 });
 
+t.test('an upgrade goes by the rules of the request, and its 101 and 1xx answers go as they are', async (t) => {
+  backend.use(({ fields }, connection) => {
+    connection.write(
+      'HTTP/1.1 103 Early Hints\r\nServer: x\r\n\r\nHTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nServer: x\r\n\r\n',
+    );
+    connection.write(values({ fields }, 'x-auth-user').join());
+    return 'taken';
+  });
+  using client = await RawClient.connect(proxy.port);
+  client.write('GET /ws HTTP/1.1\r\nHost: fields.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Auth-User: root\r\n\r\n');
+  t.equal(await client.takeUntil('\r\n\r\n'), 'HTTP/1.1 103 Early Hints\r\nServer: x\r\n\r\n');
+  const switched = await client.takeUntil('\r\n\r\n');
+  t.match(switched, /^HTTP\/1\.1 101 /);
+  t.match(switched, /\r\nServer: x\r\n/);
+  t.notMatch(switched, /X-Id|edge/);
+  t.equal((await client.take(4)).toString(), 'none');
+});
+
 t.test('methods', async (t) => {
+  backend.use(answer('ok'));
   t.equal((await through('read')).got.status, 200);
   for (const method of ['POST', 'OPTIONS', 'get', 'TRACE']) {
     const { got } = await through('read', { method });
