@@ -1,4 +1,4 @@
-import { isPlainPath, normalisePath } from './path.ts';
+import { furtherReadings, isPlainPath, normalisePath } from './path.ts';
 
 /** Puts another path in the place of a route's path. */
 export class PathRule {
@@ -31,7 +31,9 @@ export class PathRule {
     const bytes = Buffer.from(path, 'latin1');
     if (isPlainPath(bytes, 0, bytes.length)) return true;
     // Whatever way a backend reads it, it must not climb out of where it was put.
-    return [normalisePath(path, false), normalisePath(path, true)].every((reading) => reading !== null && isUnder(reading, this.replacement));
+    const [strict, eager, further] = [normalisePath(path, false), normalisePath(path, true), furtherReadings(path)];
+    if (strict === null || eager === null || further === null) return false;
+    return [strict, eager, ...further].every((reading) => isUnder(reading, this.replacement));
   }
 
   /** Whether a path is one that this rule has led to already, inside its own prefix: `/` → `/app`, and the path is `/app/x`. */
