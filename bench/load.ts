@@ -35,8 +35,11 @@ export interface LoadResult {
 /** Puts load on a subject from a process of its own. */
 export interface Load {
   readonly name: string;
-  /** What came of it, and the CPU time of the load in µs. */
-  run(order: LoadOrder): Promise<LoadResult & { readonly cpu: number }>;
+  /**
+   * What came of it, and the CPU time of the load in µs.
+   * @param onBegun called when counting begins: with the built-in load that is when all connections are open.
+   */
+  run(order: LoadOrder, onBegun?: () => void): Promise<LoadResult & { readonly cpu: number }>;
 }
 
 const GRACE_MS = 20_000;
@@ -46,6 +49,7 @@ class Driver {
   readonly pid: number;
   readonly child: ChildProcess;
   private complaint = '';
+  private begun: (() => void) | null = null;
   private answer: ((line: string) => void) | null = null;
   private fail: ((error: Error) => void) | null = null;
 
@@ -54,15 +58,17 @@ class Driver {
     this.child = processes.start(process.execPath, [script], 'load', { asked: true });
     this.pid = this.child.pid ?? 0;
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.complaint = (this.complaint + text).slice(-500)));
-    if (this.child.stdout !== null) createInterface({ input: this.child.stdout }).on('line', (line) => this.answer?.(line));
+    if (this.child.stdout !== null)
+      createInterface({ input: this.child.stdout }).on('line', (line) => (line === 'begun' ? this.begun?.() : this.answer?.(line)));
     this.child.stdin?.on('error', (error) => this.fail?.(error));
     this.child.on('exit', () => this.fail?.(new Error(`the load has ended: ${this.complaint}`)));
   }
 
-  async ask(order: LoadOrder): Promise<string> {
+  async ask(order: LoadOrder, begun: () => void): Promise<string> {
     let timer: NodeJS.Timeout | undefined;
     try {
       return await new Promise<string>((resolve, reject) => {
+        this.begun = begun;
         this.answer = resolve;
         this.fail = reject;
         timer = setTimeout(() => reject(new Error('the load did not end')), order.seconds * 1000 + GRACE_MS);
@@ -70,6 +76,7 @@ class Driver {
       });
     } finally {
       clearTimeout(timer);
+      this.begun = null;
       this.answer = null;
       this.fail = null;
     }
@@ -86,11 +93,15 @@ class BuiltInLoad implements Load {
     this.processes = processes;
   }
 
-  async run(order: LoadOrder): Promise<LoadResult & { cpu: number }> {
+  async run(order: LoadOrder, onBegun?: () => void): Promise<LoadResult & { cpu: number }> {
     const driver = (this.driver ??= new Driver(this.processes));
     try {
-      const before = usage(driver.pid).cpu;
-      const answer = JSON.parse(await driver.ask(order)) as LoadResult | { error: string };
+      let before = 0;
+      const begun = (): void => {
+        before = usage(driver.pid).cpu;
+        onBegun?.();
+      };
+      const answer = JSON.parse(await driver.ask(order, begun)) as LoadResult | { error: string };
       if ('error' in answer) throw new Error(answer.error);
       return { ...answer, cpu: usage(driver.pid).cpu - before };
     } catch (error) {
@@ -128,7 +139,8 @@ function wholeSeconds(seconds: number): number {
 }
 
 function wrkLoad(processes: Processes, wrk: string, dir: string): Load['run'] {
-  return async (order) => {
+  return async (order, onBegun) => {
+    onBegun?.();
     const file = join(dir, `${order.scenario.name}.lua`);
     writeFileSync(file, wrkScript(order));
     const seconds = wholeSeconds(order.seconds);
@@ -156,7 +168,8 @@ function fromLog(text: string): LoadResult {
 }
 
 function h2loadLoad(processes: Processes, h2load: string, dir: string): Load['run'] {
-  return async (order) => {
+  return async (order, onBegun) => {
+    onBegun?.();
     const { scenario } = order;
     const log = join(dir, 'h2load.log');
     const seconds = wholeSeconds(order.seconds);
@@ -188,5 +201,5 @@ export function loadOf(name: LoadName, processes: Processes, dir: string): Load 
     if (order.trace || order.amount !== undefined || scenario.kind !== 'requests' || scenario.chunked) return false;
     return name === 'wrk' || !scenario.reconnect;
   };
-  return { name, run: (order) => (can(order) ? outside(order) : builtIn.run(order)) };
+  return { name, run: (order, onBegun) => (can(order) ? outside(order, onBegun) : builtIn.run(order, onBegun)) };
 }

@@ -124,11 +124,14 @@ async function sampleOnce(running: Running, backend: Running, scenario: Scenario
   const pid = running.child.pid ?? 0;
   const backendPid = backend.child.pid ?? 0;
   const disturbance = running.subject.disturb?.(running.place);
-  const before = usage(pid);
-  const backendBefore = usage(backendPid).cpu;
   const order = { url: `http://127.0.0.1:${running.place.port}`, seconds, scenario, trace: disturbance !== undefined };
-  const began = performance.now();
-  const result = await load.run(order).catch(async (error: unknown) => {
+  let [before, backendBefore, began] = [0, 0, 0];
+  const begun = (): void => {
+    before = usage(pid).cpu;
+    backendBefore = usage(backendPid).cpu;
+    began = performance.now();
+  };
+  const result = await load.run(order, begun).catch(async (error: unknown) => {
     await disturbance?.end().catch(() => undefined);
     throw error;
   });
@@ -138,7 +141,7 @@ async function sampleOnce(running: Running, backend: Running, scenario: Scenario
   const spans = (await disturbance?.end()) ?? [];
   if (result.requests === 0) return null;
   return {
-    cpuPerRequest: (after.cpu - before.cpu) / result.requests,
+    cpuPerRequest: (after.cpu - before) / result.requests,
     requestsPerSecond: result.requests / result.seconds,
     p50: result.p50,
     p99: result.p99,

@@ -9,7 +9,7 @@ import { SUBJECTS, VARIANTS } from './subjects/all.ts';
 import type { Subject } from './subjects/subject.ts';
 
 export const HELP = `npm run bench -- [options]
-  --quick            everything in under two minutes: 2 short rounds, as long as the time allows
+  --quick            everything in under two minutes: 2 short rounds, or 1 where the time does not allow more
   --rounds N         rounds of each subject in each scenario, 1 to 50; default 5
   --seconds N        length of a round, 0.1 to 60; default 1
   --scenario NAME    only this one; may be repeated: ${SCENARIOS.map(({ name }) => name).join(', ')}
@@ -21,6 +21,8 @@ export const HELP = `npm run bench -- [options]
 
 export interface Plan {
   readonly pace: Pace;
+  /** Seconds from the start after which no further round of each scenario is begun; null = all rounds are made. */
+  readonly ends: readonly number[] | null;
   readonly scenarios: readonly Scenario[];
   /** Names of the proxies, variants of which come with them. */
   readonly bases: readonly string[];
@@ -42,23 +44,32 @@ export function subjectsOf(scenario: Scenario, bases: readonly string[]): readon
   return named.filter(({ name, base }) => bases.includes(base) && except?.subjects.includes(name) !== true);
 }
 
-const QUICK_SECONDS = 84;
+const QUICK_SECONDS = 100;
 const QUICK_ROUNDS = 2;
-/** What a round costs besides its length: starting the load, reading the counts, ending. */
-const ROUND_OVERHEAD = 0.07;
-const IDLE_SECONDS = 2.2;
+/** What a round costs besides its length: starting the load, opening connections, reading the counts, ending. */
+const ROUND_OVERHEAD = 0.08;
+/** Of a subject in the scenario idle. */
+const IDLE_SECONDS = 2;
+const LEAST_SECONDS = 0.1;
 
-/** Rounds as long as all of them fit into the time. A warm-up counts as a round. */
+/** Seconds that a scenario takes when its rounds are so long. A warm-up is as long as a round of the others. */
+function takes(scenario: Scenario, bases: readonly string[], seconds: number): number {
+  const subjects = subjectsOf(scenario, bases).filter(({ program }) => program !== null).length;
+  if (scenario.kind === 'idle') return subjects * IDLE_SECONDS;
+  return subjects * (seconds + ROUND_OVERHEAD + QUICK_ROUNDS * (Math.max(seconds, scenario.leastSeconds ?? 0) + ROUND_OVERHEAD));
+}
+
+/** Rounds as long as all of them fit into the time. */
 function quickPace(scenarios: readonly Scenario[], bases: readonly string[]): Pace {
-  let rounds = 0;
-  let left = QUICK_SECONDS;
-  for (const scenario of scenarios) {
-    const subjects = subjectsOf(scenario, bases).filter(({ program }) => program !== null).length;
-    if (scenario.kind === 'idle') left -= subjects * IDLE_SECONDS;
-    else rounds += subjects * (QUICK_ROUNDS + 1);
-  }
-  const seconds = Math.min(1, Math.max(0.1, left / Math.max(1, rounds) - ROUND_OVERHEAD));
+  let seconds = 1;
+  while (seconds > LEAST_SECONDS && scenarios.reduce((sum, one) => sum + takes(one, bases, seconds), 0) > QUICK_SECONDS) seconds -= 0.01;
   return { rounds: QUICK_ROUNDS, seconds, warmUp: seconds };
+}
+
+/** When each scenario should have ended, in seconds from the start: on a machine that is slower than planned, second rounds are left out. */
+function quickEnds(scenarios: readonly Scenario[], bases: readonly string[], { seconds }: Pace): number[] {
+  let end = 0;
+  return scenarios.map((scenario) => (end += takes(scenario, bases, seconds)));
 }
 
 function withConnections(scenario: Scenario, connections: number): Scenario {
@@ -94,5 +105,6 @@ export function planOf(args: string[]): Plan | null {
     seconds: values.seconds === undefined ? base.seconds : number('seconds', values.seconds, 0.1, 60, false),
     warmUp: base.warmUp,
   };
-  return { pace, scenarios, bases, load, json: values.json ?? null, svg: values.svg ?? null };
+  const ends = values.quick ? quickEnds(scenarios, bases, pace) : null;
+  return { pace, ends, scenarios, bases, load, json: values.json ?? null, svg: values.svg ?? null };
 }

@@ -13,6 +13,8 @@ export interface Pace {
   readonly rounds: number;
   readonly seconds: number;
   readonly warmUp: number;
+  /** On the clock of `performance.now()`: past it, no round but the first is begun. */
+  readonly until?: number;
 }
 
 export type Samples<T> = Map<string, T[]>;
@@ -92,7 +94,7 @@ export async function measure(stage: Stage, scenario: Scenario, subjects: readon
         return;
       }
       const one = running;
-      const taken = await valid(() => sample(one, behind, scenario, load, pace.seconds));
+      const taken = await valid(() => sample(one, behind, scenario, load, Math.max(pace.seconds, scenario.leastSeconds ?? 0)));
       samples.get(subject.name)?.push(taken);
     } catch (error) {
       samples.delete(subject.name);
@@ -101,6 +103,7 @@ export async function measure(stage: Stage, scenario: Scenario, subjects: readon
     }
   };
   for (let round = 0; round <= pace.rounds; round++) {
+    if (round > 1 && performance.now() > (pace.until ?? Infinity)) break;
     for (let i = 0; i < subjects.length; i++) {
       const subject = subjects[(i + round) % subjects.length];
       if (!absent.has(subject.name)) await attempt(subject, round);
