@@ -1,5 +1,5 @@
 import { CHUNK, ChunkedReader } from '../../src/http/chunked.ts';
-import { forwardingFields, writeRequest } from '../../src/http/forward-request.ts';
+import { forwarderOf, writeRequest } from '../../src/http/forward-request.ts';
 import { writeResponse } from '../../src/http/forward-response.ts';
 import { RequestHead } from '../../src/http/request-head.ts';
 import { ResponseHead } from '../../src/http/response-head.ts';
@@ -43,14 +43,7 @@ function writing(scenario: string): Case {
   const bytes = requestBytes(scenario);
   const head = parsed(bytes);
   const out = new HeadWriter();
-  const by = {
-    trusted: false,
-    address: '127.0.0.1',
-    scheme: 'http',
-    port: 8080,
-    localHost: '127.0.0.1:8080',
-    fixed: forwardingFields('127.0.0.1', 'http', 8080),
-  };
+  const by = forwarderOf({ address: '127.0.0.1', port: 40_000, localAddress: '127.0.0.1', localPort: 8080, secure: false }, false);
   const random = Buffer.alloc(40, 7);
   return repeated(`write request head, ${scenario}`, () => {
     out.begin();

@@ -119,6 +119,11 @@ export interface UpstreamInput {
   balance?: Balance;
   /** What a client is recognised by during a canary: a cookie or a header; default: its address. */
   sticky?: { cookie?: string | null; header?: string | null };
+  /**
+   * Each connection to a backend begins with a PROXY protocol header that names the client's address and port, and carries
+   * requests of that client's connection only. Default `false`.
+   */
+  proxyProtocol?: false | 'v1' | 'v2';
   /** Further attempts per request (1), within `budget` percent of the active requests (20). */
   retries?: { attempts?: number; budget?: number };
   /** Default: dial 3s, head 30s, idle 60s, tunnel 1h. */

@@ -106,7 +106,7 @@ function resolveUpstream(name: string, parsed: ParsedUpstream, pages: PageReader
     }),
     errorPages: pages.errorPages(errorPages, [...under, 'errorPages']),
     maintenance: maintenance === false ? null : pages.maintenance(maintenance, [...under, 'maintenance']),
-    health: { ...health, admitInterval: health.admitInterval ?? Math.min(1000, health.interval) },
+    health: { ...health, admitInterval: health.admitInterval ?? Math.min(1000, health.interval), proxyProtocol: parsed.proxyProtocol },
     outlier: outlier === false ? { failures: 0, base: 30_000, max: 300_000, maxEjected: 10 } : outlier,
     slowStart: slowStart === false ? { window: 0, aggression: 1, minWeight: 10 } : slowStart,
   };

@@ -71,6 +71,7 @@ export const upstreamSchema = z.strictObject({
   rollback: z.strictObject({ keep: duration(0).default(0) }).prefault({}),
   balance: oneOf(['least-in-flight', 'round-robin', 'random', 'maglev']).default('least-in-flight'),
   sticky: z.strictObject({ cookie: fieldName.nullable().default(null), header: fieldName.nullable().default(null) }).prefault({}),
+  proxyProtocol: z.union([z.literal(false), oneOf(['v1', 'v2'])], { error: "'v1', 'v2' or false" }).default(false),
   retries: z.strictObject({ attempts: whole(0, 10).default(1), budget: percent.default(20) }).prefault({}),
   timeouts: z
     .strictObject({

@@ -40,7 +40,9 @@ export class Intake {
       this.retire(upstream.name, new Set(slots), retired);
       this.slotsOf.set(upstream.name, slots);
       upstreams.set(upstream.name, this.upstream(upstream));
-      for (const version of upstream.versions) if (version.phase === 'standby') warm.push(...this.targets(version));
+      // A connection that has to name its client cannot be opened ahead of it.
+      const ahead = upstream.policy.proxyProtocol === false;
+      for (const version of upstream.versions) if (ahead && version.phase === 'standby') warm.push(...this.targets(version));
     }
     const edge = delta.edge ?? this.last?.edge;
     if (edge === undefined) throw new Error('the first table has no edge policy');

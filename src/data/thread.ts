@@ -95,6 +95,7 @@ class DataThread {
     for (const backend of next.retired) {
       backend.retired = true;
       for (const connection of backend.idle.splice(0)) connection.destroy();
+      for (const connection of backend.bound) connection.expired();
     }
     for (const backend of next.warm) if (backend.idle.length === 0) UpstreamConnection.warm(this.ctx, backend);
     // Not now: a request may be in the middle of its pick, and its head in the scratch that another would use.

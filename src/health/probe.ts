@@ -1,6 +1,7 @@
 import net from 'node:net';
-import { Client } from 'undici';
+import { Client, buildConnector } from 'undici';
 import type { Dispatcher } from 'undici';
+import { proxyHeader } from '../http/proxy-protocol.ts';
 import type { Address } from '../pool/address.ts';
 import type { HealthPolicy } from '../pool/policy.ts';
 import type { Probe } from './evidence.ts';
@@ -27,7 +28,9 @@ export async function probeOnce(target: Address, policy: HealthPolicy, signal: A
   let finding: Finding;
   try {
     const address = { host: target.host, port: policy.port ?? target.port };
-    finding = policy.kind === 'http' ? await probeHttp(address, target, policy, deadline.signal) : await probeTcp(address, deadline.signal);
+    // What listens on another port than the backend's own is asked as an operator would ask it.
+    const header = policy.proxyProtocol === false || address.port !== target.port ? null : proxyHeader(policy.proxyProtocol, null);
+    finding = policy.kind === 'http' ? await probeHttp(address, target, policy, header, deadline.signal) : await probeTcp(address, header, deadline.signal);
   } catch (error) {
     const cut = signal.aborted ? 'the probe was stopped' : `no answer within ${policy.timeout} ms`;
     finding = { ok: false, status: null, error: deadline.signal.aborted ? cut : describe(error) };
@@ -38,9 +41,9 @@ export async function probeOnce(target: Address, policy: HealthPolicy, signal: A
   return { at, ms: Math.round((performance.now() - began) * 10) / 10, ...finding };
 }
 
-async function probeHttp({ host, port }: Address, target: Address, policy: HealthPolicy, signal: AbortSignal): Promise<Finding> {
+async function probeHttp({ host, port }: Address, target: Address, policy: HealthPolicy, header: Buffer | null, signal: AbortSignal): Promise<Finding> {
   const client = new Client(`http://${authority(host, port)}`, {
-    connect: { timeout: policy.timeout },
+    connect: connector(policy.timeout, header),
     headersTimeout: policy.timeout,
     bodyTimeout: policy.timeout,
     maxHeaderSize: HEAD_LIMIT,
@@ -54,6 +57,18 @@ async function probeHttp({ host, port }: Address, target: Address, policy: Healt
   } finally {
     await client.destroy();
   }
+}
+
+/** Connects within `timeout` ms, and begins the connection with the header, if there is one. */
+function connector(timeout: number, header: Buffer | null): buildConnector.connector {
+  const connect = buildConnector({ timeout });
+  if (header === null) return connect;
+  return (options, callback) =>
+    connect(options, (...[error, socket]) => {
+      if (error !== null) return callback(error, null);
+      socket.write(header);
+      callback(null, socket);
+    });
 }
 
 async function drain({ body }: Dispatcher.ResponseData): Promise<void> {
@@ -80,13 +95,13 @@ function complaint({ statusCode, headers }: Dispatcher.ResponseData, { expectSta
   return null;
 }
 
-async function probeTcp({ host, port }: Address, signal: AbortSignal): Promise<Finding> {
+async function probeTcp({ host, port }: Address, header: Buffer | null, signal: AbortSignal): Promise<Finding> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   signal.throwIfAborted();
   const socket = net.connect({ host, port });
   const stop = (): void => reject(signal.reason);
   signal.addEventListener('abort', stop);
-  socket.once('connect', resolve);
+  socket.once('connect', () => (header === null ? resolve() : socket.write(header, () => resolve())));
   socket.on('error', reject);
   try {
     await promise;

@@ -8,6 +8,7 @@ import type { HeadWriter } from './writer.ts';
 
 /** What the proxy says about a client in the forwarding fields; one a connection. */
 export interface Forwarder {
+  readonly ends: Endpoints;
   /** The peer is a trusted proxy: what it said in forwarding fields is kept and added to. */
   readonly trusted: boolean;
   /** Address of the peer, as in X-Forwarded-For. */
@@ -16,19 +17,20 @@ export interface Forwarder {
   readonly port: number;
   /** Host value for an HTTP/1.0 request that has none. */
   readonly localHost: string;
-  /** `forwardingFields` of this connection. */
+  /** Field lines that are the same for every request of an untrusted peer, up to the host in Forwarded. */
   readonly fixed: Buffer;
 }
 
 /** What is said about the client of a connection with these ends. */
-export function forwarderOf({ address, localAddress, localPort: port, secure }: Endpoints, trusted: boolean): Forwarder {
+export function forwarderOf(ends: Endpoints, trusted: boolean): Forwarder {
+  const { address, localAddress, localPort: port, secure } = ends;
   const scheme = secure ? 'https' : 'http';
   const localHost = `${localAddress.includes(':') ? `[${localAddress}]` : localAddress}:${port}`;
-  return { trusted, address, scheme, port, localHost, fixed: forwardingFields(address, scheme, port) };
+  return { ends, trusted, address, scheme, port, localHost, fixed: forwardingFields(address, scheme, port) };
 }
 
 /** Fields that are the same for every request of an untrusted peer, up to the host in Forwarded. */
-export function forwardingFields(address: string, scheme: string, port: number): Buffer {
+function forwardingFields(address: string, scheme: string, port: number): Buffer {
   return Buffer.from(
     `X-Forwarded-For: ${address}\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Port: ${port}\r\nForwarded: for=${forwardedNode(address)};proto=${scheme};host="`,
     'latin1',

@@ -79,6 +79,15 @@ function longestZeros(groups: readonly number[]): { at: number; length: number }
   return longest;
 }
 
+/** The same address in 16 bytes: an IPv4 address as IPv4-mapped IPv6. */
+export function mapped(bytes: Uint8Array): Uint8Array {
+  if (bytes.length === IPV6_BYTES) return bytes;
+  const long = new Uint8Array(IPV6_BYTES);
+  long[10] = long[11] = 0xff;
+  long.set(bytes, MAPPED_AT);
+  return long;
+}
+
 /**
  * The one text of an address, so that equal addresses are equal texts.
  * @returns null for what is not an address.

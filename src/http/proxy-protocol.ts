@@ -1,6 +1,7 @@
+import type { ProxyProtocol } from '../pool/policy.ts';
 import { CR, LF, bytes } from './chars.ts';
 import { crc32c } from './crc32c.ts';
-import { ipBytes, ipText } from './ip.ts';
+import { ipBytes, ipText, mapped } from './ip.ts';
 
 /** The two ends of a client's connection: who it comes from, and where it was accepted. */
 export interface Endpoints {
@@ -38,6 +39,8 @@ const TCP6 = 0x21;
 const ADDRESS_BYTES: Readonly<Record<number, number>> = { 0x00: 0, 0x11: 12, 0x12: 12, 0x21: 36, 0x22: 36, 0x31: 216, 0x32: 216 };
 const TLV = { crc32c: 0x03, ssl: 0x20 } as const;
 const CLIENT_SSL = 0x01;
+/** The client has shown no certificate that was verified. */
+const NOT_VERIFIED = 1;
 
 /** The most bytes a header can have; with so many at hand, `readProxyHeader` does not say `more`. */
 export const PROXY_HEADER_MOST = V2_FIXED + V2_MOST;
@@ -130,4 +133,37 @@ function readTlvs(buf: Buffer, from: number, end: number): boolean | null {
     at = value + length;
   }
   return secure;
+}
+
+// ── writing ───────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * The header that names these ends; null, or ends that are not known, is a connection of the proxy's own (version 2: LOCAL,
+ * version 1, which has no word for it: UNKNOWN). Version 1 cannot say that the client speaks TLS.
+ */
+export function proxyHeader(version: ProxyProtocol, ends: Endpoints | null): Buffer {
+  const source = ends === null ? null : ipBytes(ends.address);
+  const destination = ends === null ? null : ipBytes(ends.localAddress);
+  if (ends === null || source === null || destination === null)
+    return version === 'v1' ? Buffer.from('PROXY UNKNOWN\r\n', 'latin1') : headV2(VERSION_LOCAL, 0, 0);
+  const long = source.length === 16 || destination.length === 16;
+  return version === 'v1' ? writeV1(ends, long) : writeV2(ends, long, [source, destination]);
+}
+
+function writeV1({ address, port, localAddress, localPort }: Endpoints, long: boolean): Buffer {
+  const text = (ip: string): string => (long && !ip.includes(':') ? `::ffff:${ip}` : ip);
+  return Buffer.from(`PROXY ${long ? 'TCP6' : 'TCP4'} ${text(address)} ${text(localAddress)} ${port} ${localPort}\r\n`, 'latin1');
+}
+
+function writeV2({ port, localPort, secure }: Endpoints, long: boolean, addresses: readonly Uint8Array[]): Buffer {
+  const ports = Buffer.alloc(4);
+  ports.writeUInt16BE(port, 0);
+  ports.writeUInt16BE(localPort, 2);
+  const tlvs = secure ? Buffer.from([TLV.ssl, 0, 5, CLIENT_SSL, 0, 0, 0, NOT_VERIFIED]) : Buffer.alloc(0);
+  const block = Buffer.concat([...(long ? addresses.map(mapped) : addresses), ports, tlvs]);
+  return Buffer.concat([headV2(VERSION_PROXY, long ? TCP6 : TCP4, block.length), block]);
+}
+
+function headV2(version: number, family: number, length: number): Buffer {
+  return Buffer.from([...V2_SIGNATURE, version, family, length >> 8, length & 0xff]);
 }

@@ -10,6 +10,9 @@ export interface Route {
   readonly rules: RouteRules | null;
 }
 
+/** Versions of HAProxy's PROXY protocol. */
+export type ProxyProtocol = 'v1' | 'v2';
+
 export interface HealthPolicy {
   readonly kind: 'http' | 'tcp' | 'none';
   readonly path: string;
@@ -29,6 +32,8 @@ export interface HealthPolicy {
   readonly expectHeader: Readonly<Record<string, string>>;
   /** Share of healthy backends (percent) under which all admitted ones are used; 0 = never. */
   readonly failOpen: number;
+  /** As the upstream's: a probe of the backend's own port begins with a header that names nobody. */
+  readonly proxyProtocol: ProxyProtocol | false;
 }
 
 export interface OutlierPolicy {
@@ -65,6 +70,8 @@ export interface UpstreamPolicy {
   readonly balance: Balance;
   /** Source of the split key; both null = the client address. */
   readonly sticky: { readonly cookie: string | null; readonly header: string | null };
+  /** Each connection to a backend begins with a header that names the client. */
+  readonly proxyProtocol: ProxyProtocol | false;
   readonly retries: { readonly attempts: number; readonly budget: number };
   readonly timeouts: { readonly dial: number; readonly head: number; readonly idle: number; readonly tunnel: number };
   /** `body` in bytes, `connections` = requests in flight per backend, `rate` of each client; null = no limit. */

@@ -12,6 +12,8 @@ import { Upload } from './_upload.ts';
 import type { LogEntry } from './access-log.ts';
 import type { Context } from './context.ts';
 import type { Downstream } from './downstream.ts';
+import { prefaceOf } from './preface.ts';
+import type { Preface } from './preface.ts';
 import type { BackendTarget, UpstreamLoad, UpstreamTarget, VersionTarget } from './targets.ts';
 
 const LEAST_RETRY_BUDGET = 3;
@@ -63,6 +65,11 @@ export abstract class ExchangeRecord {
     this.ctx = ctx;
     this.down = down;
     this.upload = new Upload(ctx, down);
+  }
+
+  /** What connections of this client to the upstream begin with; null = nothing. */
+  protected get preface(): Preface | null {
+    return prefaceOf(this.upstream!, this.down);
   }
 
   get isHead(): boolean {

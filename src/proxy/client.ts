@@ -16,6 +16,7 @@ import type { Context } from './context.ts';
 import { Deadline, type Expiring } from './deadline.ts';
 import type { Downstream } from './downstream.ts';
 import { bodyTime } from './_body-time.ts';
+import { NO_PREFACES } from './preface.ts';
 import { Exchange } from './request.ts';
 import { own, type SocketOwner } from './sockets.ts';
 
@@ -31,6 +32,7 @@ const LINGER_MS = 2_000;
 export class ClientConnection implements Downstream, Expiring, SocketOwner {
   readonly socket: Socket;
   readonly forwarder: Forwarder;
+  prefaces = NO_PREFACES;
   readonly exchange: Exchange;
   address: string;
   /** In the client table, or NO_ROW. */
@@ -272,8 +274,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   private refuseHead(fault: Fault): void {
     this.state = STATE.busy;
     this.minor = 1;
-    this.keepAlive = false;
-    this.json = false;
+    this.keepAlive = this.json = false;
     this.exchange.refusedUnread(fault);
     this.answer(fault, true);
   }
@@ -358,13 +359,13 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   private closed(): void {
     if (this.state === STATE.closed) return;
     this.state = STATE.closed;
-    this.pending = null;
-    this.partial = null;
+    this.pending = this.partial = null;
     this.ctx.timers.drop(this.deadline);
     this.ctx.clients.delete(this);
     this.ctx.ledger.count(EDGE.connections, -1);
     this.ctx.callers.disconnect(this.row);
     this.exchange.clientGone();
+    for (const preface of this.prefaces) preface.close();
   }
 
   onEnd(): void {

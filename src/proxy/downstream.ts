@@ -1,17 +1,16 @@
 import type { Fault } from '../errors/catalogue.ts';
 import type { AnswerTurn } from '../http/answer-rules.ts';
 import type { FieldBlock } from '../http/fields.ts';
-import type { Forwarder } from '../http/forward-request.ts';
 import type { ResponseHead } from '../http/response-head.ts';
+import type { Prefaced } from './preface.ts';
 
 /**
  * The client's side of an exchange. It knows how its protocol frames an answer; the life of a request
  * (request.ts) does not. All calls are made in one tick until `flush`, which sends what they have gathered.
  */
-export interface Downstream {
+export interface Downstream extends Prefaced {
   /** Address of the client: the peer, or who a trusted proxy says it is. */
   readonly address: string;
-  readonly forwarder: Forwarder;
   /** The client reads slower than the backend writes. */
   readonly congested: boolean;
   /** A 1xx answer; not for clients of HTTP/1.0. */

@@ -104,7 +104,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
 
   private dispatch(): void {
     this.claimed = true;
-    const connection = UpstreamConnection.take(this.ctx, this.backend!, this, this.retries > 0);
+    const connection = UpstreamConnection.take(this.ctx, this.backend!, this, this.retries > 0, this.preface);
     this.connection = connection;
     this.answer.reset();
     this.reused = connection.connected;

@@ -13,6 +13,8 @@ export class BackendTarget {
   readonly port: number;
   /** Idle connections, the most recently used last. */
   readonly idle: UpstreamConnection[] = [];
+  /** Idle connections that carry requests of one client connection only. */
+  readonly bound = new Set<UpstreamConnection>();
   /** No table names it any more: its connections are closed as they come back. */
   retired = false;
 

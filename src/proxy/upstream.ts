@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Context } from './context.ts';
 import { Deadline } from './deadline.ts';
 import type { Expiring } from './deadline.ts';
+import type { Preface } from './preface.ts';
 import { own, type SocketOwner } from './sockets.ts';
 import type { BackendTarget } from './targets.ts';
 
@@ -37,6 +38,8 @@ export class UpstreamConnection implements Expiring, SocketOwner {
   connected = false;
   user: UpstreamUser | null;
   readonly ctx: Context;
+  /** What it began with; null = it may carry requests of any client. */
+  private readonly preface: Preface | null;
   private readonly deadline: Deadline;
   private open = true;
   private error: Error | null = null;
@@ -44,25 +47,35 @@ export class UpstreamConnection implements Expiring, SocketOwner {
   private takenIn = Number.NaN;
 
   /** Dials at once; the user hears `connected` or `upstreamClosed`. */
-  constructor(ctx: Context, backend: BackendTarget, user: UpstreamUser | null) {
+  constructor(ctx: Context, backend: BackendTarget, user: UpstreamUser | null, preface: Preface | null) {
     this.ctx = ctx;
     this.backend = backend;
     this.user = user;
+    this.preface = preface;
     this.deadline = new Deadline(this);
     const socket = ctx.dial(backend.host, backend.port, ctx.reads);
     own(socket, this);
     socket.on('connect', () => this.onConnect());
     this.socket = socket;
     ctx.ledger.sockets(backend.slot, 1);
+    if (preface !== null) this.introduce(preface);
+  }
+
+  /** The header goes out in one packet with the first bytes of the request. */
+  private introduce({ bytes }: Preface): void {
+    this.socket.cork();
+    this.socket.write(bytes);
+    process.nextTick(uncork, this.socket);
   }
 
   /**
    * Takes an idle connection that is clean now, or dials a new one.
    * @param user hears of everything from now on. @param fresh dial in any case: where one idle connection was stale, others may be.
+   * @param preface what the connection begins with, and whose it is; null = it may have been anybody's.
    */
-  static take(ctx: Context, backend: BackendTarget, user: UpstreamUser, fresh: boolean): UpstreamConnection {
-    if (fresh) return new UpstreamConnection(ctx, backend, user);
-    for (let idle = backend.idle.pop(); idle !== undefined; idle = backend.idle.pop()) {
+  static take(ctx: Context, backend: BackendTarget, user: UpstreamUser, fresh: boolean, preface: Preface | null): UpstreamConnection {
+    if (fresh) return new UpstreamConnection(ctx, backend, user, preface);
+    for (let idle = idleOne(backend, preface); idle !== undefined; idle = idleOne(backend, preface)) {
       ctx.timers.disarm(idle.deadline);
       // Checked here, in the tick that uses it: one that has ended is not used.
       if (idle.open && !idle.socket.destroyed && !idle.socket.readableEnded) {
@@ -72,7 +85,7 @@ export class UpstreamConnection implements Expiring, SocketOwner {
       }
       idle.destroy();
     }
-    return new UpstreamConnection(ctx, backend, user);
+    return new UpstreamConnection(ctx, backend, user, preface);
   }
 
   /**
@@ -94,7 +107,7 @@ export class UpstreamConnection implements Expiring, SocketOwner {
 
   /** Opens a connection ahead of its first request. */
   static warm(ctx: Context, backend: BackendTarget): void {
-    const connection = new UpstreamConnection(ctx, backend, null);
+    const connection = new UpstreamConnection(ctx, backend, null, null);
     backend.idle.push(connection);
     ctx.timers.arm(connection.deadline, IDLE_MS);
   }
@@ -106,13 +119,18 @@ export class UpstreamConnection implements Expiring, SocketOwner {
   giveBack(keepAliveSeconds: number): void {
     this.user = null;
     const idle = keepAliveSeconds < 0 ? IDLE_MS : Math.min(keepAliveSeconds * 1000 - IDLE_MARGIN_MS, MOST_IDLE_MS);
-    if (this.error !== null || this.backend.retired || this.backend.idle.length >= MOST_IDLE || idle <= 0 || this.socket.writableLength > 0) {
+    if (this.error !== null || this.backend.retired || idle <= 0 || this.socket.writableLength > 0 || !this.keep()) {
       this.destroy();
       return;
     }
     if (this.socket.isPaused()) this.socket.resume();
-    this.backend.idle.push(this);
     this.ctx.timers.arm(this.deadline, idle);
+  }
+
+  /** Puts it where the next request finds it. @returns false when there is no room. */
+  private keep(): boolean {
+    if (this.preface !== null) return this.preface.keep(this);
+    return this.backend.idle.length < MOST_IDLE && this.backend.idle.push(this) > 0;
   }
 
   /** Ends it when all that was written has gone out. The user hears nothing more. */
@@ -141,6 +159,7 @@ export class UpstreamConnection implements Expiring, SocketOwner {
   }
 
   private dropIdle(): void {
+    this.preface?.forget(this);
     const { idle } = this.backend;
     const at = idle.lastIndexOf(this);
     if (at !== -1) idle.splice(at, 1);
@@ -201,4 +220,12 @@ export class UpstreamConnection implements Expiring, SocketOwner {
 function destroyOnceRead(this: Socket & { owner?: SocketOwner }, error?: NodeJS.ErrnoException): Socket {
   if (error?.syscall === 'write' && this.owner instanceof UpstreamConnection && this.owner.listenOn(error)) return this;
   return (Object.getPrototypeOf(this) as Socket).destroy.call(this, error);
+}
+
+function idleOne(backend: BackendTarget, preface: Preface | null): UpstreamConnection | undefined {
+  return preface === null ? backend.idle.pop() : preface.take(backend);
+}
+
+function uncork(socket: Socket): void {
+  socket.uncork();
 }

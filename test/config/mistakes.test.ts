@@ -63,6 +63,7 @@ const BAD: readonly (readonly [string, unknown, string, string])[] = [
     "expected a header value without line breaks, got 'b??c: d'",
   ],
   ['balance', web({ balance: 'fastest' }), 'upstreams.web.balance', "expected 'least-in-flight' or 'round-robin' or 'random' or 'maglev', got 'fastest'"],
+  ['PROXY protocol to backends', web({ proxyProtocol: true }), 'upstreams.web.proxyProtocol', "expected 'v1', 'v2' or false, got true"],
   ['sticky by two things', web({ sticky: { cookie: 'a', header: 'b' } }), 'upstreams.web.sticky', 'expected a cookie or a header, got both'],
   ['retry budget', web({ retries: { budget: '20%' } }), 'upstreams.web.retries.budget', "expected a percentage from 0 to 100, got '20%'"],
   [

@@ -1,5 +1,5 @@
 import { CHUNK, ChunkedReader } from '../../src/http/chunked.ts';
-import { forwardingFields, writeRequest } from '../../src/http/forward-request.ts';
+import { forwarderOf, writeRequest } from '../../src/http/forward-request.ts';
 import type { Forwarder } from '../../src/http/forward-request.ts';
 import { writeResponse } from '../../src/http/forward-response.ts';
 import { BODY, RequestHead } from '../../src/http/request-head.ts';
@@ -36,7 +36,7 @@ const RANDOM = Buffer.alloc(40, 0xf1);
 const USED = 0x51;
 
 export function forwarder(trusted: boolean): Forwarder {
-  return { trusted, address: '192.0.2.1', scheme: 'http', port: 80, localHost: '10.0.0.1:80', fixed: forwardingFields('192.0.2.1', 'http', 80) };
+  return forwarderOf({ address: '192.0.2.1', port: 40_000, localAddress: '10.0.0.1', localPort: 80, secure: false }, trusted);
 }
 
 /** Bytes that arrive in pieces in the middle of a buffer, misleading bytes around what is there. */

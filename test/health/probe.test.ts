@@ -22,8 +22,8 @@ function raw(
   });
 }
 
-function probe(port: number, health: HealthInput = {}, signal = new AbortController().signal): Promise<Probe> {
-  const { policy } = parseUpstream('web', { routes: [{}], health: { timeout: '2s', ...health } });
+function probe(port: number, health: HealthInput = {}, signal = new AbortController().signal, proxyProtocol: false | 'v1' | 'v2' = false): Promise<Probe> {
+  const { policy } = parseUpstream('web', { routes: [{}], proxyProtocol, health: { timeout: '2s', ...health } });
   return probeOnce({ host: '127.0.0.1', port }, policy.health, signal);
 }
 
@@ -156,4 +156,28 @@ t.test('stopped from outside', async (t) => {
   await eventually('the probe has connected', () => server.connections.length > 0);
   controller.abort();
   t.match(await running, { ok: false, error: 'the probe was stopped' });
+});
+
+t.test('a backend that wants a PROXY protocol header gets one that names nobody', async (t) => {
+  const headers = { v1: 'PROXY UNKNOWN\r\n', v2: '\r\n\r\n\0\r\nQUIT\n\x20\0\0\0' };
+  for (const version of ['v1', 'v2'] as const) {
+    const server = await RawUpstream.start(t, undefined, {
+      async onConnection(connection) {
+        connection.socket.on('end', () => connection.end());
+        const first = (await connection.take(headers[version].length)).toString('latin1');
+        if (first !== headers[version]) throw new Error(`begins with ${JSON.stringify(first)}`);
+        await connection.until(() => connection.pending.length > 0 || connection.ending !== 'open', 'a request', 5_000, true);
+        if (connection.pending.length > 0) connection.respond(200, 'x');
+      },
+    });
+    const signal = new AbortController().signal;
+    t.match(await probe(server.port, {}, signal, version), { ok: true, status: 200 });
+    t.match(await probe(server.port, { kind: 'tcp' }, signal, version), { ok: true, status: null });
+    await eventually('both have come', () => server.connections.length === 2 && server.open === 0);
+    t.equal(server.connections[1].total, headers[version].length, 'a TCP probe sends all of it');
+    const other = await answered(t, 200);
+    t.match(await probe(server.port, { port: other.port }, signal, version), { ok: true, status: 200 }, 'another port is asked without one');
+    const nobody = await freePort();
+    t.match(await probe(nobody, {}, signal, version), { ok: false, error: 'connection refused' });
+  }
 });

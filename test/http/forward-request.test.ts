@@ -1,5 +1,5 @@
 import t from 'tap';
-import { forwardingFields, writeRequest } from '../../src/http/forward-request.ts';
+import { forwarderOf, writeRequest } from '../../src/http/forward-request.ts';
 import type { Forwarder } from '../../src/http/forward-request.ts';
 import { HeadWriter } from '../../src/http/writer.ts';
 import { parsedRequest } from './parsed.ts';
@@ -9,7 +9,7 @@ const TRACE = 'a'.repeat(32) + 'b'.repeat(16);
 const RANDOM = Buffer.from(`ffff${ID}${TRACE}ffff`, 'hex');
 
 function by(trusted: boolean, address = '192.0.2.1', scheme = 'http', port = 8080): Forwarder {
-  return { trusted, address, scheme, port, localHost: '10.0.0.1:8080', fixed: forwardingFields(address, scheme, port) };
+  return forwarderOf({ address, port: 40_000, localAddress: '10.0.0.1', localPort: port, secure: scheme === 'https' }, trusted);
 }
 
 const writer = new HeadWriter(16);

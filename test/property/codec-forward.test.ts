@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import t from 'tap';
-import { forwardingFields, writeRequest } from '../../src/http/forward-request.ts';
+import { forwarderOf, writeRequest } from '../../src/http/forward-request.ts';
 import type { Forwarder } from '../../src/http/forward-request.ts';
 import { writeResponse } from '../../src/http/forward-response.ts';
 import { BODY, RequestHead } from '../../src/http/request-head.ts';
@@ -15,7 +15,7 @@ const LOOSE = { head: 1e6, headers: 200, target: 1e5 };
 const writer = new HeadWriter(8);
 
 function forwarder(trusted: boolean): Forwarder {
-  return { trusted, address: '192.0.2.1', scheme: 'http', port: 80, localHost: '10.0.0.1:80', fixed: forwardingFields('192.0.2.1', 'http', 80) };
+  return forwarderOf({ address: '192.0.2.1', port: 40_000, localAddress: '10.0.0.1', localPort: 80, secure: false }, trusted);
 }
 
 const HOP_BY_HOP = ['keep-alive', 'proxy-connection', 'http2-settings'];

@@ -3,7 +3,7 @@ import t from 'tap';
 import { parseUpstream } from '../../src/config/parse.ts';
 import { REDIRECT, REJECT_LIST } from '../../src/errors/catalogue.ts';
 import { foldedName } from '../../src/http/edit-fields.ts';
-import { forwardingFields, writeRequest } from '../../src/http/forward-request.ts';
+import { forwarderOf, writeRequest } from '../../src/http/forward-request.ts';
 import { writeResponse } from '../../src/http/forward-response.ts';
 import { ownAnswer } from '../../src/http/own-answer.ts';
 import { BODY, RequestHead } from '../../src/http/request-head.ts';
@@ -106,7 +106,7 @@ t.test('no rule can break the head that goes to a backend', async (t) => {
       head.begin(0);
       if (!head.parse(buf, buf.length)) return;
       const { rules, request } = compiled(operator);
-      const forwarder = { trusted, address: '192.0.2.1', scheme: 'http', port: 80, localHost: 'a:80', fixed: forwardingFields('192.0.2.1', 'http', 80) };
+      const forwarder = forwarderOf({ address: '192.0.2.1', port: 40_000, localAddress: '10.0.0.1', localPort: 80, secure: false }, trusted);
       const path = buf.toString('latin1', head.targetStart, head.targetEnd).split('?')[0] || '/';
       const turn = { edits: rules.request, words: said, path: rules.rewrite!.apply(path), pathEnd: head.targetEnd, prefix: '/p' };
       writer.begin();
