@@ -56,6 +56,7 @@ export class MemorySocket extends EventEmitter {
   private readonly inbox: Buffer[] = [];
   private peerEnded = false;
   private broken: string | null = null;
+  private severed = false;
   private readonly ticks: Ticks;
   private readonly reads: SharedRead;
 
@@ -101,9 +102,9 @@ export class MemorySocket extends EventEmitter {
     this.writableLength += chunk.length;
     const ample = this.writableLength < HIGH_WATER;
     if (!ample) this.needDrain = true;
-    this.waiting.push({ chunk, done: 0 });
+    if (!this.severed) this.waiting.push({ chunk, done: 0 });
     this.push();
-    if (this.broken !== null) this.ticks.later(() => this.fail('EPIPE', 'write'));
+    if (this.broken !== null || this.severed) this.ticks.later(() => this.fail('EPIPE', 'write'));
     return ample;
   }
 
@@ -225,6 +226,11 @@ export class MemorySocket extends EventEmitter {
     this.broken = code;
     this.inbox.length = 0;
     this.read();
+  }
+
+  /** The next write fails; what was sent to this side can still be read. */
+  sever(): void {
+    if (!this.connecting) this.severed = true;
   }
 
   /** The peer takes so many bytes more; Infinity = whatever comes. */

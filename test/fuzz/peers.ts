@@ -11,6 +11,8 @@ const TAG = /~[a-z]{10}~/g;
 export class Client {
   readonly tag: string;
   readonly address: string;
+  /** It is a trusted proxy. */
+  readonly trusted: boolean;
   readonly socket: MemorySocket;
   /** What is still to be sent, packet by packet. */
   readonly packets: string[];
@@ -22,9 +24,10 @@ export class Client {
   private at = 0;
   private stopped = false;
 
-  constructor(tag: string, address: string, socket: MemorySocket, packets: string[]) {
+  constructor(tag: string, address: string, trusted: boolean, socket: MemorySocket, packets: string[]) {
     this.tag = tag;
     this.address = address;
+    this.trusted = trusted;
     this.socket = socket;
     this.packets = packets;
   }
@@ -157,9 +160,9 @@ export class Backend {
       const whole = last !== null && last.message.complete && last.message.end === current.answer.length;
       expect(whole, () => `a request follows the answer ${shown(current.answer)}`);
     }
-    const [address] = valuesOf(message.fields, 'x-forwarded-for');
-    const client = clients.get(address);
-    if (client === undefined) throw new Failure(`a request of ${address}, who is nobody`);
+    const chain = valuesOf(message.fields, 'x-forwarded-for').join();
+    const client = clients.get(chain.slice(chain.lastIndexOf(' ') + 1));
+    if (client === undefined) throw new Failure(`a request of ${chain}, who is nobody`);
     this.script = [];
     this.attempts.push({ client, index: indexOf(client, message), at: this.at, message, answer: '', tunnel: false });
   }
@@ -168,7 +171,7 @@ export class Backend {
   private belongs({ client, index, message }: Attempt, text: string, clients: ReadonlyMap<string, Client>): void {
     const sent = client.requests[index].message;
     expect(sent.body.startsWith(message.body), () => `the body ${shown(sent.body)} went on as ${shown(message.body)}`);
-    if (message.complete) sameRequest(sent, message, false);
+    if (message.complete) sameRequest(sent, message, client.trusted);
     assertOnly(text, client, clients);
   }
 
@@ -190,7 +193,7 @@ function indexOf(client: Client, message: Message): number {
     const sent = client.requests[index]?.message;
     if (sent === undefined || (message.complete && !sent.complete)) continue;
     try {
-      sameRequest({ ...sent, complete: message.complete }, message, false);
+      sameRequest({ ...sent, complete: message.complete }, message, client.trusted);
       return index;
     } catch (error) {
       if (!(error instanceof Failure)) throw error;

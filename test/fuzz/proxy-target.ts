@@ -4,10 +4,12 @@ import { Backend, Client, checkAnswers } from './peers.ts';
 import type { Prng } from './prng.ts';
 import { seedOf } from './seeds.ts';
 import type { Seeds } from './seeds.ts';
-import { LONGEST_MS, type World } from './world.ts';
+import { LONGEST_MS, TRUSTED, type World } from './world.ts';
 
 const MOST_STEPS = 400;
 const PAUSES = [50, 100, 1_000, 2_100, 3_100, 4_100, 10_100, 30_100, 60_100, LONGEST_MS];
+/** Kind of answer that switches protocols. */
+const SWITCH = 3;
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
 
 /** One scenario: some clients, some backends, hostile by turns, and the clock, in an order that follows from the seed. */
@@ -71,7 +73,7 @@ export class Scenario {
       packets.push(stream.slice(from, cut));
       from = cut;
     }
-    const client = new Client(tag, address, this.world.accept(address), packets);
+    const client = new Client(tag, address, address === TRUSTED, this.world.accept(address), packets);
     if (rng.chance(10)) client.socket.open(rng.below(300));
     this.clients.set(address, client);
     this.note(`client ${address} ${tag}: ${JSON.stringify(packets)}`);
@@ -91,9 +93,10 @@ export class Scenario {
 
   private request(tag: string, i: number): string {
     const { rng } = this;
-    const target = rng.pick(['/', '/a', '/a/', '/small']);
+    const target = rng.pick(['/', '/a', '/a/', '/r', '/r/x']);
     const head = `${target}?${tag}${i} HTTP/1.1\r\nHost: ${rng.pick(['a.example', 'b.example'])}\r\nX-Tag: ${tag}\r\n`;
-    const body = tag.repeat(rng.below(rng.chance(3) ? 2_000 : 6));
+    const large = rng.chance(2);
+    const body = tag.repeat(rng.below(large ? 20_000 : 6));
     const close = rng.chance(10) ? 'Connection: close\r\n' : '';
     switch (rng.below(5)) {
       case 0:
@@ -225,8 +228,12 @@ export class Scenario {
     const { socket, current } = backend;
     const kind = rng.below(100);
     if (kind < 5) this.hangUp(backend, name);
+    else if (kind < 7) {
+      this.note(`backend ${name} takes no more`);
+      socket.sever();
+    }
     // Late, or while it is idle. Before the head has come it could not be told from an early answer.
-    else if (kind < 12 && current !== undefined && socket.sent.length === socket.written.length) {
+    else if (kind < 14 && current !== undefined && socket.sent.length === socket.written.length) {
       this.note(`backend ${name} speaks unasked`);
       backend.send(marked(seedOf(this.seeds, 'response', rng), current.client.tag));
     }
@@ -245,7 +252,8 @@ export class Scenario {
     const { rng } = this;
     const { client } = backend.current!;
     const other = (): string => seedOf(this.seeds, 'response', rng);
-    let text = rng.chance(70) ? this.answer(client.tag) : marked(other(), client.tag);
+    const { upgrade } = client.question(backend.current!.index);
+    let text = rng.chance(70) ? this.answer(client.tag, upgrade && rng.chance(60) ? SWITCH : rng.below(8)) : marked(other(), client.tag);
     if (rng.chance(35)) text = mutate(text, rng, other, 3);
     if (rng.chance(5)) text += marked(other(), client.tag);
     let from = 0;
@@ -256,21 +264,21 @@ export class Scenario {
     backend.after = rng.pick(['keep', 'keep', 'keep', 'keep', 'end', 'reset']);
   }
 
-  private answer(tag: string): string {
+  private answer(tag: string, kind: number): string {
     const { rng } = this;
     const large = rng.chance(3);
     const body = tag.repeat(rng.below(large ? 9_000 : 8));
     const type = rng.chance(10) ? 'Content-Type: text/event-stream\r\n' : '';
     const before = rng.chance(10) ? `HTTP/1.1 103 Early Hints\r\nX-Tag: ${tag}\r\n\r\n` : '';
     const head = `${before}HTTP/1.1 ${rng.pick(['200 OK', '200 OK', '201 Created', '404 Not Found', '500 Oh'])}\r\nX-Tag: ${tag}\r\n${type}`;
-    switch (rng.below(8)) {
+    switch (kind) {
       case 0:
         return `${head}Transfer-Encoding: chunked\r\n\r\n${chunked(body, rng)}`;
       case 1:
         return `${head}\r\n${body}`;
       case 2:
         return `HTTP/1.1 ${rng.pick(['204 No Content', '304 Not Modified'])}\r\nX-Tag: ${tag}\r\n\r\n`;
-      case 3:
+      case SWITCH:
         return `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${rng.pick(['websocket', 'other'])}\r\nX-Tag: ${tag}\r\n\r\n${body}`;
       case 4:
         return `${head}Connection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
@@ -294,7 +302,7 @@ function marked(text: string, tag: string): string {
 function chunked(body: string, rng: Prng): string {
   let text = '';
   for (let at = 0; at < body.length;) {
-    const size = Math.min(body.length - at, 1 + rng.below(40));
+    const size = Math.min(body.length - at, 1 + rng.below(40 + body.length / 8));
     text += `${size.toString(16)}${rng.chance(10) ? ';a=b' : ''}\r\n${body.slice(at, at + size)}\r\n`;
     at += size;
   }

@@ -21,9 +21,13 @@ const TICK_MS = 50;
 /** Longer than any deadline of the table below. */
 export const LONGEST_MS = 125_000;
 
+/** This client is a trusted proxy: what it says in forwarding fields goes on. */
+export const TRUSTED = '10.2.0.3';
+
 const config = parseConfig({
   listeners: [{ port: 8080 }],
   accessLog: 'full',
+  trustedProxies: [TRUSTED],
   upstreams: { web: { routes: [{ host: '*', path: '/' }] } },
 });
 
@@ -38,9 +42,25 @@ const UPSTREAMS = {
   },
   /** Two versions, told apart by a cookie. */
   split: { routes: [{ host: '*', path: '/a' }], sticky: { cookie: 'side' }, timeouts: { tunnel: '2m' } },
+  /** Changes fields on both ways. */
+  ruled: {
+    routes: [
+      {
+        host: '*',
+        path: '/r',
+        methods: ['GET', 'HEAD', 'POST', 'PUT'],
+        security: true,
+        headers: {
+          request: { set: { 'X-Auth-User': 'none', 'X-From': '{client} {scheme}://{host}' }, add: { 'X-More': 'a' }, remove: ['X-Debug', 'Cookie'] },
+          response: { set: { Server: 'edge', 'X-Id': '{request_id}' }, add: { 'Set-Cookie': 'a=1' }, remove: ['X-Powered-By'] },
+        },
+      },
+    ],
+    timeouts: { tunnel: '2m' },
+  },
 };
 type Name = keyof typeof UPSTREAMS;
-const NAMES: readonly Name[] = ['web', 'small', 'split'];
+const NAMES: readonly Name[] = ['web', 'small', 'split', 'ruled'];
 const POLICIES = new Map(NAMES.map((name) => [name, parseUpstream(name, UPSTREAMS[name]).policy]));
 const ROUTES = NAMES.flatMap((name) => POLICIES.get(name)!.routes.map(({ host, path, rules }) => ({ host, path, rules, upstream: name })));
 
