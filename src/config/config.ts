@@ -43,6 +43,8 @@ export interface ListenerConfig {
   readonly proxyProtocol: boolean | readonly string[];
   /** null = plain HTTP. */
   readonly tls: TlsPolicy | null;
+  /** Without TLS: clients that know that HTTP/2 is spoken here may begin with it. */
+  readonly http2: boolean;
 }
 
 /** The configuration, valid as a whole, with all defaults filled in. Durations are milliseconds. */

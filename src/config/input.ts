@@ -175,6 +175,8 @@ export interface ListenerInput {
    * for those of `trustedProxies`. All others speak plain HTTP. Default `false`: nobody.
    */
   proxyProtocol?: boolean | readonly string[];
+  /** Takes HTTP/2 without TLS from clients that begin with it (prior knowledge), beside HTTP/1.1; default false. */
+  http2?: boolean;
 }
 
 /** The configuration file. */
@@ -206,6 +208,8 @@ export interface ConfigInput {
     target?: number;
     connections?: number;
     handshakes?: number;
+    /** Requests under way on one HTTP/2 connection; default 100. */
+    streams?: number;
     /** Connections of one client address (IPv6: of one /64) over all threads; default: no limit. Peers in `trustedProxies` are exempt. */
     connectionsPerClient?: number | null;
     /** Requests of one client address over all threads and upstreams; default: no limit. */

@@ -40,7 +40,7 @@ export function parseConfig(raw: unknown, { cores = os.availableParallelism(), f
   const resolved = new Map(upstreams.map(([name, upstream]) => [name, resolveUpstream(name, upstream, pages, ['upstreams', name])]));
   refuseIf(pages.issues);
   return {
-    listeners: parsed.listeners.map(({ host, port, proxyProtocol }) => ({ host, port, proxyProtocol, tls: null })),
+    listeners: parsed.listeners.map(({ host, port, proxyProtocol, http2 }) => ({ host, port, proxyProtocol, tls: null, http2 })),
     admin: { host: parsed.admin.host, port: parsed.admin.port, tokens: tokensOf(parsed.admin), allowedHosts: parsed.admin.allowedHosts },
     dataThreads: parsed.dataThreads === 'auto' ? Math.max(1, cores) : parsed.dataThreads,
     stateDir: resolve(folder ?? process.cwd(), parsed.stateDir),

@@ -117,10 +117,10 @@ const proxyProtocolPeers = z.union([z.boolean(), z.array(cidr).min(1).max(10_000
 
 export const configSchema = z.strictObject({
   listeners: z
-    .array(z.strictObject({ host: bindHost.default('0.0.0.0'), port, proxyProtocol: proxyProtocolPeers.default(false) }))
+    .array(z.strictObject({ host: bindHost.default('0.0.0.0'), port, proxyProtocol: proxyProtocolPeers.default(false), http2: z.boolean().default(false) }))
     .min(1)
     .max(64)
-    .default([{ host: '0.0.0.0', port: 8080, proxyProtocol: false }]),
+    .default([{ host: '0.0.0.0', port: 8080, proxyProtocol: false, http2: false }]),
   admin: admin.prefault({}),
   dataThreads: z.union([z.literal('auto'), whole(1, 256)], { error: "'auto' or a whole number from 1 to 256" }).default('auto'),
   stateDir: z
@@ -142,6 +142,7 @@ export const configSchema = z.strictObject({
       target: whole(64, GIB / 1024, ' (bytes)').default(8192),
       connections: whole(1, 10_000_000).default(10_000),
       handshakes: whole(1, 1_000_000).default(1000),
+      streams: whole(1, 10_000).default(100),
       connectionsPerClient: whole(1, 10_000_000).nullable().default(null),
       rate: rateOrNone,
       clients: whole(64, 2 ** 20).default(65_536),

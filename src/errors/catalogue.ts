@@ -52,6 +52,8 @@ export const REJECT = {
   clientConnections: fault('client-connections', 429, 'client', 'Too many connections from this address.'),
   rateLimited: fault('rate-limited', 429, 'client', 'Too many requests from this address.'),
   maxForwards: fault('max-forwards', 200, 'client', 'This is as far as Max-Forwards lets the request go.'),
+  h2Malformed: fault('h2-malformed', 400, 'client', 'The head of an HTTP/2 stream is no request.'),
+  h2Flood: fault('h2-flood', 429, 'client', 'An HTTP/2 client costs more than it asks for.'),
 } as const;
 
 /** The answer of a route that leads elsewhere: no fault, and counted as none. The route says the status. */

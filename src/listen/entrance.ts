@@ -6,7 +6,10 @@ import { NO_ROW } from '../proxy/callers.ts';
 import { ClientConnection } from '../proxy/client.ts';
 import type { Context } from '../proxy/context.ts';
 import { AddressList, endpointsOf } from '../proxy/trust.ts';
+import type { SocketOwner } from '../proxy/sockets.ts';
+import { H2Connection } from './h2.ts';
 import { Handshake, refuseHandshake, type Secured } from './_handshake.ts';
+import { Preface } from './_preface.ts';
 import { ProxiedConnection } from './_proxied.ts';
 import { TurnedAway } from './_turned-away.ts';
 import { TlsContexts } from './tls-contexts.ts';
@@ -16,16 +19,27 @@ const NOTHING = Buffer.alloc(0);
 /** Whose connections begin with a PROXY protocol header: nobody's, those of `trustedProxies`, or of these addresses and networks. */
 export type ProxyProtocolPeers = boolean | readonly string[];
 
+/** What a listener asks of its connections. */
+export interface EntrancePolicy {
+  readonly proxyProtocol: ProxyProtocolPeers;
+  /** null = plain HTTP. */
+  readonly tls: TlsPolicy | null;
+  /** Without TLS: clients that know that HTTP/2 is spoken here may begin with it. */
+  readonly http2: boolean;
+}
+
 /** The way of a new connection from the accept to its first request: is there room, who is the client, may it come in. */
 export class Entrance {
   private readonly ctx: Context;
   private readonly everyTrusted: boolean;
   private readonly listed: AddressList | null;
+  private readonly http2: boolean;
   /** null = plain HTTP. Replaced by a reload: connections that come from then on are shown the new certificates. */
   private contexts: TlsContexts | null;
 
-  constructor(ctx: Context, peers: ProxyProtocolPeers, tls: TlsPolicy | null) {
+  constructor(ctx: Context, { proxyProtocol: peers, tls, http2 }: EntrancePolicy) {
     this.ctx = ctx;
+    this.http2 = http2;
     this.contexts = tls === null ? null : new TlsContexts(tls);
     this.everyTrusted = peers === true;
     this.listed = typeof peers === 'boolean' ? null : new AddressList(peers);
@@ -56,7 +70,7 @@ export class Entrance {
     const { ctx, contexts } = this;
     const row = this.rowOf(ends.address);
     if (contexts === null) {
-      const owner = row === null ? new TurnedAway(ctx, socket, ends.address, REJECT.clientConnections) : this.enter(socket, ends, trusted, row);
+      const owner = row === null ? new TurnedAway(ctx, socket, ends.address, REJECT.clientConnections) : this.plain(socket, ends, trusted, row);
       if (rest.length > 0) owner.onData(rest);
     } else if (row === null) {
       ctx.countRejected(REJECT.clientConnections);
@@ -77,8 +91,22 @@ export class Entrance {
   }
 
   /** The handshake is over, and the client may come in. */
-  secured({ socket, ends, trusted, row }: Secured): void {
-    this.enter(socket, ends, trusted, row);
+  secured({ socket, ends, trusted, row, http2 }: Secured): void {
+    if (http2) new H2Connection(this.ctx, socket, { ends, trusted, row });
+    else this.enter(socket, ends, trusted, row);
+  }
+
+  private plain(socket: Socket, ends: Endpoints, trusted: boolean, row: number): SocketOwner {
+    if (!this.http2) return this.enter(socket, ends, trusted, row);
+    return new Preface(this.ctx, socket, {
+      spoken: (http2, read) => {
+        if (!http2) return this.enter(socket, ends, trusted, row).onData(read);
+        // A session takes what its socket has read as the first bytes.
+        socket.unshift(read);
+        new H2Connection(this.ctx, socket, { ends, trusted, row });
+      },
+      gone: () => this.ctx.callers.disconnect(row),
+    });
   }
 
   private enter(socket: Socket, ends: Endpoints, trusted: boolean, row: number): ClientConnection {

@@ -1,23 +1,19 @@
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { REJECT } from '../errors/catalogue.ts';
-import type { TlsPolicy } from '../pool/tls.ts';
 import type { Context } from '../proxy/context.ts';
 import { acceptFrom } from './_accept.ts';
 import { Entrance } from './entrance.ts';
-import type { ProxyProtocolPeers } from './entrance.ts';
+import type { EntrancePolicy } from './entrance.ts';
 
 const BACKLOG = 4096;
 const SHORT_TURN_MS = 0.03;
 const CLOSE_MS = 500;
 
-export interface ListenerSpec {
+export interface ListenerSpec extends EntrancePolicy {
   readonly host: string;
   /** 0 = any free one. */
   readonly port: number;
-  readonly proxyProtocol: ProxyProtocolPeers;
-  /** null = plain HTTP. */
-  readonly tls: TlsPolicy | null;
 }
 
 /**
@@ -32,10 +28,10 @@ export class TcpListener {
   private readonly ctx: Context;
   readonly entrance: Entrance;
 
-  constructor(ctx: Context, { proxyProtocol, tls }: ListenerSpec) {
+  constructor(ctx: Context, policy: EntrancePolicy) {
     this.ctx = ctx;
     this.server = createServer();
-    this.entrance = new Entrance(ctx, proxyProtocol, tls);
+    this.entrance = new Entrance(ctx, policy);
   }
 
   private take(socket: Socket): void {

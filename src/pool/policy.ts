@@ -96,6 +96,8 @@ export interface EdgeLimits {
   readonly connections: number;
   /** TLS handshakes under way, a thread. */
   readonly handshakes: number;
+  /** Open at a time, an HTTP/2 connection. */
+  readonly streams: number;
   /** Of one client address, over all threads; null = no limit. */
   readonly connectionsPerClient: number | null;
   /** Of one client address, over all threads; null = no limit. */

@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net';
 import type { AnswerTurn } from '../http/answer-rules.ts';
 import type { FieldBlock } from '../http/fields.ts';
 import { writeResponse } from '../http/forward-response.ts';
@@ -8,7 +7,7 @@ import type { ResponseHead } from '../http/response-head.ts';
 import { writeTrailers } from '../http/trailers.ts';
 import { CHUNK_END, LAST_CHUNK, chunkSize } from '../http/writer.ts';
 import type { Context } from './context.ts';
-import { copyOf } from './sockets.ts';
+import { copyOf, type ClientSocket } from './sockets.ts';
 
 /** Body pieces up to this size are copied into one write with what is around them. */
 const COPY_LIMIT = 16_384;
@@ -37,9 +36,9 @@ export class Delivery {
   /** Where the answer under way begins in the scratch buffer; −1 once some of it was sent. */
   private begun = -1;
   private readonly ctx: Context;
-  private readonly socket: Socket;
+  private readonly socket: ClientSocket;
 
-  constructor(ctx: Context, socket: Socket) {
+  constructor(ctx: Context, socket: ClientSocket) {
     this.ctx = ctx;
     this.socket = socket;
   }
@@ -139,7 +138,7 @@ export class Delivery {
 }
 
 /** Bytes that the kernel has not taken yet. Node's own figure does not change while a large piece is on its way. */
-function queued(socket: Socket): number {
+function queued(socket: ClientSocket): number {
   const handle = Reflect.get(socket, '_handle') as { readonly writeQueueSize?: number } | null;
   return handle?.writeQueueSize ?? 0;
 }

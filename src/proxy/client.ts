@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net';
 import { REJECT, type Fault } from '../errors/catalogue.ts';
 import { CHUNK, ChunkedReader } from '../http/chunked.ts';
 import type { AnswerTurn } from '../http/answer-rules.ts';
@@ -18,7 +17,7 @@ import type { Downstream } from './downstream.ts';
 import { bodyTime } from './_body-time.ts';
 import { NO_PREFACES } from './preface.ts';
 import { Exchange } from './request.ts';
-import { own, type SocketOwner } from './sockets.ts';
+import { own, type ClientSocket, type SocketOwner } from './sockets.ts';
 
 const STATE = { head: 0, busy: 1, tunnel: 2, linger: 3, closed: 4 } as const;
 
@@ -30,7 +29,7 @@ const LINGER_MS = 2_000;
 
 /** An HTTP/1.x client: reads requests one after another, frames their answers, keeps its deadlines. */
 export class ClientConnection implements Downstream, Expiring, SocketOwner {
-  readonly socket: Socket;
+  readonly socket: ClientSocket;
   readonly forwarder: Forwarder;
   prefaces = NO_PREFACES;
   readonly exchange: Exchange;
@@ -59,9 +58,10 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   /** When the request body began, without the time that the backend made it wait; while it waits, minus the time before. */
   private bodySince = 0;
   private idleSince: number;
+  private readonly alone: boolean;
 
-  /** @param trusted what the client says in forwarding fields is believed. */
-  constructor(ctx: Context, socket: Socket, ends: Endpoints, trusted: boolean) {
+  /** @param trusted what the client says in forwarding fields is believed. @param alone it has a connection of its own, and is counted as one. */
+  constructor(ctx: Context, socket: ClientSocket, ends: Endpoints, trusted: boolean, alone = true) {
     this.ctx = ctx;
     this.socket = socket;
     this.address = ends.address;
@@ -72,8 +72,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     own(socket, this);
     this.idleSince = ctx.timers.now;
     ctx.clients.add(this);
-    ctx.ledger.count(EDGE.connections, 1);
-    ctx.ledger.count(EDGE.accepted, 1);
+    this.alone = alone;
+    if (alone) for (const count of [EDGE.connections, EDGE.accepted]) ctx.ledger.count(count, 1);
     ctx.timers.arm(this.deadline, ctx.table.edge.timeouts.clientHead);
   }
 
@@ -362,7 +362,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     this.pending = this.partial = null;
     this.ctx.timers.drop(this.deadline);
     this.ctx.clients.delete(this);
-    this.ctx.ledger.count(EDGE.connections, -1);
+    if (this.alone) this.ctx.ledger.count(EDGE.connections, -1);
     this.ctx.callers.disconnect(this.row);
     this.exchange.clientGone();
     for (const preface of this.prefaces) preface.close();

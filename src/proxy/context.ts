@@ -46,6 +46,8 @@ export class Context {
   readonly arriving = new Set<Arriving>();
   /** TLS handshakes under way. */
   handshakes = 0;
+  /** Streams of HTTP/2 connections that are open: each is among `clients`. */
+  streams = 0;
   /** Scratch for a head that is complete in the bytes at hand; used within one tick only. */
   readonly requestWriter = new HeadWriter();
   readonly responseWriter = new HeadWriter();
@@ -110,7 +112,7 @@ export class Context {
 
   /** Client connections, with those on their way. */
   get connections(): number {
-    return this.clients.size + this.arriving.size;
+    return this.clients.size - this.streams + this.arriving.size;
   }
 
   /** A current `Date: …` line with CRLF. */

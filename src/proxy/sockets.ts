@@ -20,7 +20,24 @@ export interface SharedRead {
 /** Begins a connection to a backend; it says `connect`, or `error` and `close`. Half-open is allowed, reads go the shared way. */
 export type Dial = (host: string, port: number, onread: SharedRead) => Socket;
 
-type OwnedSocket = Socket & { owner?: SocketOwner };
+/** What the proxy needs of a client's connection: a socket, or a stream of an HTTP/2 connection that passes for one. */
+export interface ClientSocket {
+  readonly writableNeedDrain: boolean;
+  readonly writableLength: number;
+  readonly writableEnded: boolean;
+  /** The bytes are good for this call only when `writableLength` is 0 after it. */
+  write(bytes: Buffer): boolean;
+  end(): unknown;
+  destroy(): unknown;
+  resetAndDestroy(): unknown;
+  pause(): unknown;
+  resume(): unknown;
+  cork(): void;
+  uncork(): void;
+  on(event: string, listener: (this: OwnedSocket, error: Error) => void): unknown;
+}
+
+type OwnedSocket = { owner?: SocketOwner };
 
 const READ_BYTES = 65_536;
 
@@ -33,7 +50,7 @@ export function sharedRead(): SharedRead {
   return {
     buffer,
     callback(size) {
-      const { owner }: OwnedSocket = this;
+      const { owner } = this as OwnedSocket;
       owner?.onData(buffer.subarray(0, size));
       return true;
     },
@@ -48,8 +65,8 @@ export function copyOf(chunk: Buffer, from: number, to: number): Buffer {
 }
 
 /** Has the owner, from now on, told of all that happens to the socket; a former owner hears nothing more. */
-export function own(socket: Socket, owner: SocketOwner): void {
-  const owned: OwnedSocket = socket;
+export function own(socket: ClientSocket, owner: SocketOwner): void {
+  const owned = socket as OwnedSocket;
   const first = owned.owner === undefined;
   owned.owner = owner;
   if (!first) return;

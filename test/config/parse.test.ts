@@ -10,7 +10,7 @@ t.test('an empty configuration is one of defaults', async (t) => {
   t.strictSame(
     { ...config, upstreams: [...config.upstreams] },
     {
-      listeners: [{ host: '0.0.0.0', port: 8080, proxyProtocol: false, tls: null }],
+      listeners: [{ host: '0.0.0.0', port: 8080, proxyProtocol: false, tls: null, http2: false }],
       admin: { host: '127.0.0.1', port: 9900, tokens: [], allowedHosts: [] },
       dataThreads: 3,
       stateDir: '/srv/app/.switchyard',
@@ -23,6 +23,7 @@ t.test('an empty configuration is one of defaults', async (t) => {
           target: 8192,
           connections: 10_000,
           handshakes: 1000,
+          streams: 100,
           connectionsPerClient: null,
           rate: null,
           clients: 65_536,

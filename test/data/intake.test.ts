@@ -11,7 +11,18 @@ import type { UpstreamTarget } from '../../src/proxy/targets.ts';
 const EDGE: EdgePolicy = {
   trustedProxies: [],
   timeouts: { handshake: 1, clientHead: 1, keepAlive: 1, body: 1 },
-  limits: { head: 32_768, headers: 100, target: 8192, connections: 10, handshakes: 10, connectionsPerClient: null, rate: null, clients: 64, bodyRate: null },
+  limits: {
+    head: 32_768,
+    headers: 100,
+    target: 8192,
+    connections: 10,
+    handshakes: 10,
+    streams: 10,
+    connectionsPerClient: null,
+    rate: null,
+    clients: 64,
+    bodyRate: null,
+  },
   accessLog: 'off',
   errorPages: {},
 };

@@ -135,7 +135,7 @@ export class World {
 
   accept(address: string): MemorySocket {
     const socket = new MemorySocket(this.ticks, this.ctx.reads, address, false);
-    new ClientConnection(this.ctx, socket as never, endpointsOf(socket as never, false), this.ctx.trusted.has(address));
+    new ClientConnection(this.ctx, socket, endpointsOf(socket as never, false), this.ctx.trusted.has(address));
     return socket;
   }
 

@@ -1,0 +1,279 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { constants, type ServerHttp2Stream } from 'node:http2';
+import { CHUNK, ChunkedReader } from '../http/chunked.ts';
+import { FIELD, type FieldBlock } from '../http/fields.ts';
+import { writeAsHttp1, writeTrailerLines } from '../http/h2-request.ts';
+import { BODY, type Body } from '../http/request-head.ts';
+import { ResponseHead } from '../http/response-head.ts';
+import { CHUNK_END, HeadWriter, chunkSize } from '../http/writer.ts';
+import type { ClientSocket, SocketOwner } from '../proxy/sockets.ts';
+
+const { NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR } = constants;
+
+const STATE = { head: 0, body: 1, tunnel: 2, over: 3 } as const;
+/** Fields that HTTP/2 has no use for (RFC 9113 §8.2.2). */
+const DROP = new Uint8Array(64);
+for (const id of [FIELD.connection, FIELD.transferEncoding, FIELD.keepAlive, FIELD.proxyConnection, FIELD.upgrade]) DROP[id] = 1;
+
+/** Spans up to this size are in the writer that all answers share, and copied; larger ones are copies already (see Delivery). */
+const SHARED_LIMIT = 16_384;
+
+// Scratch of the thread, used within one call only.
+const scratch = new HeadWriter(1024);
+const answer = new ResponseHead();
+
+/**
+ * One stream of an HTTP/2 connection, to the rest of the proxy a connection of its own on which one HTTP/1.1 request comes:
+ * the head is written as HTTP/1.1 and read by the one strict reader, the body is framed by us, and what is written in answer
+ * becomes frames. So each rule, limit, deadline and count of a request is the same for both protocols.
+ */
+export class H2StreamSocket implements ClientSocket {
+  owner: SocketOwner | undefined;
+  private readonly stream: ServerHttp2Stream;
+  private readonly chunks = new ChunkedReader();
+  private readonly asked = { head: false, upgrade: false };
+  private state: number = STATE.head;
+  private framing: Body = BODY.none;
+  private remaining = 0;
+  private chunked = false;
+  private key = '';
+  /** The request has come to its end. */
+  private uploaded = false;
+  /** Trailers of the request, as they came. */
+  private received: readonly string[] = [];
+  /** Trailers of the answer. */
+  private trailers: Record<string, string | string[]> = {};
+
+  constructor(stream: ServerHttp2Stream) {
+    this.stream = stream;
+    stream.on('error', () => undefined);
+    stream.on('close', () => this.owner?.onClose());
+    stream.on('drain', () => this.owner?.onDrain());
+  }
+
+  /** The owner is told by calls, not by events. */
+  on(): void {
+    // Nothing to listen to.
+  }
+
+  // ── the request ─────────────────────────────────────────────────────────────────────────────────
+
+  /** Hands the request to the owner. @returns false when it is no request; then the stream has been reset. */
+  begin(fields: readonly string[], ended: boolean): boolean {
+    scratch.begin();
+    this.key = randomBytes(16).toString('base64');
+    const { problem, chunked, webSocket } = writeAsHttp1(scratch, { fields, ended, key: this.key });
+    if (problem !== null) {
+      this.stream.close(NGHTTP2_PROTOCOL_ERROR);
+      return false;
+    }
+    this.asked.head = fields[1] === 'HEAD' && fields[0] === ':method';
+    this.asked.upgrade = webSocket;
+    this.chunked = chunked;
+    this.uploaded = ended;
+    if (!ended) this.listen();
+    this.owner?.onData(scratch.view());
+    return true;
+  }
+
+  private listen(): void {
+    const { stream } = this;
+    stream.on('data', (chunk: Buffer) => this.onBody(chunk));
+    stream.on('trailers', (_headers: unknown, _flags: unknown, raw: string[]) => (this.received = raw));
+    stream.on('end', () => this.onBodyEnd());
+  }
+
+  private onBody(chunk: Buffer): void {
+    if (!this.chunked || this.state === STATE.tunnel) {
+      this.owner?.onData(chunk);
+      return;
+    }
+    this.owner?.onData(Buffer.from(chunkSize(chunk.length), 'latin1'));
+    this.owner?.onData(chunk);
+    this.owner?.onData(CHUNK_END);
+  }
+
+  private onBodyEnd(): void {
+    this.uploaded = true;
+    if (this.state === STATE.tunnel) this.owner?.onEnd();
+    else if (this.chunked) this.endChunks();
+  }
+
+  private endChunks(): void {
+    const lines = new HeadWriter(256);
+    lines.text('0\r\n');
+    if (writeTrailerLines(lines, this.received) !== null) this.cut();
+    else {
+      lines.text('\r\n');
+      this.owner?.onData(lines.view());
+    }
+  }
+
+  pause(): void {
+    this.stream.pause();
+  }
+
+  resume(): void {
+    this.stream.resume();
+  }
+
+  // ── the answer ──────────────────────────────────────────────────────────────────────────────────
+
+  get writableNeedDrain(): boolean {
+    return this.stream.writableNeedDrain;
+  }
+
+  get writableLength(): number {
+    return this.stream.writableLength;
+  }
+
+  get writableEnded(): boolean {
+    return this.stream.writableEnded && !this.asked.head;
+  }
+
+  /** HTTP/1.1 bytes of the answer, a head always whole; or bytes of the tunnel. */
+  write(bytes: Buffer): boolean {
+    let at = 0;
+    while (at < bytes.length && this.state !== STATE.over && this.usable) {
+      if (this.state === STATE.head) at = this.head(bytes, at);
+      else if (this.state === STATE.body) at = this.body(bytes, at);
+      else {
+        this.send(bytes, at, bytes.length, false);
+        at = bytes.length;
+      }
+    }
+    return !this.writableNeedDrain;
+  }
+
+  private get usable(): boolean {
+    return !this.stream.destroyed && !this.stream.closed;
+  }
+
+  private head(bytes: Buffer, from: number): number {
+    answer.begin(from);
+    // It is our own writing: what could not be read here would be a fault of ours, and must not look like an answer.
+    if (!answer.parse(bytes, bytes.length, this.asked)) return this.fail(bytes.length);
+    const { status, end } = answer;
+    if (status === 101) this.openTunnel(bytes);
+    else if (status < 200) this.stream.additionalHeaders({ ':status': status, ...asRecord(fieldsOf(answer.fields, bytes)) });
+    else this.respond(bytes);
+    return end;
+  }
+
+  private respond(bytes: Buffer): void {
+    const { body, length } = answer;
+    const ends = body === BODY.none || (body === BODY.length && length === 0);
+    this.framing = body;
+    this.remaining = length;
+    this.state = ends ? STATE.over : STATE.body;
+    if (body === BODY.chunked) {
+      this.chunks.reset();
+      this.stream.on('wantTrailers', () => this.stream.sendTrailers(this.trailers));
+    }
+    const fields = [':status', `${answer.status}`, ...fieldsOf(answer.fields, bytes)];
+    this.stream.respond(fields, { endStream: ends, waitForTrailers: body === BODY.chunked });
+  }
+
+  private openTunnel(bytes: Buffer): void {
+    const fields = fieldsOf(answer.fields, bytes);
+    const accept = fields.indexOf('sec-websocket-accept');
+    if (accept === -1 || fields[accept + 1] !== acceptOf(this.key)) {
+      this.fail(0);
+      return;
+    }
+    fields.splice(accept, 2);
+    this.state = STATE.tunnel;
+    this.stream.respond([':status', '200', ...fields]);
+  }
+
+  private body(bytes: Buffer, from: number): number {
+    if (this.framing !== BODY.chunked) {
+      const to = Math.min(bytes.length, from + this.remaining);
+      this.remaining -= to - from;
+      if (this.remaining === 0) this.state = STATE.over;
+      this.send(bytes, from, to, this.remaining === 0);
+      return to;
+    }
+    const { chunks } = this;
+    const found = chunks.next(bytes, from, bytes.length);
+    if (found === CHUNK.bad) return this.fail(bytes.length);
+    if (found === CHUNK.data) this.send(bytes, chunks.dataStart, chunks.dataEnd, false);
+    else if (found === CHUNK.end) {
+      if (chunks.trailers !== null && chunks.trailerBytes !== null) this.trailers = asRecord(fieldsOf(chunks.trailers, chunks.trailerBytes));
+      this.state = STATE.over;
+      this.stream.end();
+    }
+    return chunks.at;
+  }
+
+  private send(bytes: Buffer, from: number, to: number, last: boolean): void {
+    const piece = to - from > SHARED_LIMIT ? bytes.subarray(from, to) : Buffer.from(bytes.subarray(from, to));
+    if (last) this.stream.end(piece);
+    else this.stream.write(piece);
+  }
+
+  private fail(at: number): number {
+    this.state = STATE.over;
+    this.cut();
+    return at;
+  }
+
+  // ── the end ─────────────────────────────────────────────────────────────────────────────────────
+
+  /** Ends a tunnel; the end of an answer is in its framing. */
+  end(): void {
+    if (this.state === STATE.tunnel && this.usable) this.stream.end();
+  }
+
+  /** What is not complete must not look so: it is reset. After a complete answer the rest of the request is not wanted (RFC 9113 §8.1). */
+  destroy(): void {
+    const complete = this.state === STATE.over && this.stream.writableLength === 0;
+    this.state = STATE.over;
+    if (!this.usable) return;
+    if (!complete) this.cut();
+    else if (!this.uploaded) this.stream.close(NGHTTP2_NO_ERROR);
+  }
+
+  /** `close` would end the stream (END_STREAM) before it resets it: a body without a length would look complete. */
+  private cut(): void {
+    this.stream.destroy(new Error('cut short'));
+  }
+
+  resetAndDestroy(): void {
+    this.state = STATE.head;
+    this.destroy();
+  }
+
+  cork(): void {
+    // A stream gathers its frames by itself.
+  }
+
+  uncork(): void {
+    // As above.
+  }
+}
+
+/** Names in lower case and values, one after the other, without what speaks of a connection. */
+function fieldsOf(block: FieldBlock, bytes: Buffer): string[] {
+  const fields: string[] = [];
+  for (let i = 0; i < block.count; i++) {
+    if (DROP[block.ids[i]] === 1) continue;
+    fields.push(bytes.toString('latin1', block.spans[i * 4], block.spans[i * 4 + 1]).toLowerCase(), block.value(bytes, i));
+  }
+  return fields;
+}
+
+function asRecord(fields: readonly string[]): Record<string, string | string[]> {
+  const record: Record<string, string | string[]> = {};
+  for (let i = 0; i < fields.length; i += 2) {
+    const known = record[fields[i]];
+    if (known === undefined) record[fields[i]] = fields[i + 1];
+    else record[fields[i]] = [...(typeof known === 'string' ? [known] : known), fields[i + 1]];
+  }
+  return record;
+}
+
+/** What a server answers to a WebSocket key (RFC 6455 §4.2.2). */
+function acceptOf(key: string): string {
+  return createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+}
