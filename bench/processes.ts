@@ -36,6 +36,7 @@ export class Processes {
   readonly pinned: boolean;
   #taskset: string | null;
   #running = new Set<ChildProcess>();
+  #ending = false;
 
   constructor() {
     this.#taskset = availableParallelism() > 1 ? installed('taskset') : null;
@@ -43,6 +44,7 @@ export class Processes {
   }
 
   start(program: string, args: readonly string[], core: Core, options: StartOptions = {}): ChildProcess {
+    if (this.#ending) throw new Error('the bench is ending');
     const pin = this.#taskset === null ? [] : [this.#taskset, '-c', CORES[core]];
     const [command, ...rest] = [...pin, program, ...args];
     const out = options.into === undefined ? null : openSync(options.into, 'a');
@@ -76,7 +78,9 @@ export class Processes {
     clearTimeout(timer);
   }
 
+  /** Nothing can be started any more: a tool that is interrupted leaves nothing behind. */
   async stopAll(): Promise<void> {
+    this.#ending = true;
     await Promise.all([...this.#running].map((child) => this.stop(child)));
   }
 }

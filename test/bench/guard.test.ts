@@ -1,9 +1,11 @@
 import t from 'tap';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { machine } from '../../bench/machine.ts';
 import { NodeProcess, ROOT } from '../helpers/process.ts';
 import { tempDir } from '../helpers/temp.ts';
+import { eventually, sleep } from '../helpers/wait.ts';
 
 const GUARD = join(ROOT, 'bench', 'guard.ts');
 const SHORT = ['--rounds', '1', '--seconds', '0.2'];
@@ -39,4 +41,33 @@ t.test('wrong options, and no baseline', async (t) => {
   const none = new NodeProcess([GUARD, '--baseline', '/none']);
   t.equal((await none.wait()).code, 1);
   t.match(none.stderr, /there is no baseline \/none: npm run bench:guard -- --write/);
+});
+
+const LOAD = join(ROOT, 'bench', 'servers', 'load.ts');
+
+/** The load processes of the bench with this parent. */
+function loadsOf(parent: number): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      const ours = /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(LOAD);
+      return ours && readFileSync(`/proc/${pid}/status`, 'utf8').includes(`\nPPid:\t${parent}\n`);
+    } catch {
+      // It has just ended.
+      return false;
+    }
+  });
+}
+
+t.test('one that is interrupted under load leaves no process behind', async (t) => {
+  const run = new NodeProcess([GUARD, '--seconds', '0.2', '--rounds', '50']);
+  const [load] = await eventually('the load', () => (loadsOf(run.pid).length === 0 ? null : loadsOf(run.pid)), 30_000);
+  // Past the warm-up, a load that is gone is at once replaced.
+  await sleep(4_000);
+  const known = new Set(loadsOf(1));
+  t.equal((await run.stop('SIGTERM')).code, 130);
+  t.notOk(existsSync(`/proc/${load}`), 'the load has ended');
+  t.same(
+    loadsOf(1).filter((pid) => !known.has(pid)),
+    [],
+  );
 });
