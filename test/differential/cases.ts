@@ -307,6 +307,9 @@ const FAMILIES: Readonly<Record<string, readonly string[]>> = {
 
 /** What only some readers have an opinion about. */
 const ODD = [
+  host('', `${'A'.repeat(40)} / HTTP/1.1`),
+  host('', 'OPTIONS http://b.example HTTP/1.1'),
+  get('Host: a.example..\r\n'),
   post('Expect: x 100-continue\r\nContent-Length: 5\r\n', 'hello'),
   host('If-Match: a\r\nIf-Match: b\r\n'),
   host(`X-${'a'.repeat(300)}: b\r\n`),

@@ -3,9 +3,9 @@ import { METHODS } from 'node:http';
 /** A class of messages that we read and a peer does not, or the other way round, and why that is right. */
 export interface Difference {
   readonly peer: 'node:http' | 'nginx' | 'haproxy';
-  /** `ours` = only we go on with it; else the code with which we refuse what the peer goes on with. */
+  /** `ours` = only we go on with it; `other` = both do, and read it differently; else the code with which we refuse what the peer goes on with. */
   readonly side: string;
-  /** Of `ours`: the bytes from the start of the message on. */
+  /** Of `ours` and `other`: the bytes from the start of the message on. */
   readonly when?: (text: string) => boolean;
   readonly reason: string;
 }
@@ -46,6 +46,18 @@ const OURS: readonly Difference[] = [
     side: 'ours',
     when: (text) => /\r\nif-match:.*\r\nif-match:/i.test(head(text)),
     reason: 'two If-Match lines; the field is a list (RFC 9110 §5.3)',
+  },
+  {
+    peer: 'nginx',
+    side: 'ours',
+    when: (text) => /\r\nhost:.*\.\./i.test(head(text)),
+    reason: 'an empty label in Host; no DNS name, and yet a host (RFC 3986 §3.2.2)',
+  },
+  {
+    peer: 'nginx',
+    side: 'other',
+    when: (text) => /^OPTIONS https?:\/\/[^/?]* /i.test(text),
+    reason: 'OPTIONS of a whole server goes on as / and not as * (RFC 9112 §3.2.4)',
   },
   {
     peer: 'haproxy',
@@ -90,7 +102,8 @@ const THEIRS: readonly Difference[] = [
   ...refused('nginx', {
     'bad-host': 'Host is looked into for little more than slashes',
     'bad-target': 'several spaces; HTTP/0.9; any scheme',
-    'bad-method': 'empty lines before a request, ended by LF alone; methods of any length',
+    'bad-method': 'empty lines before a request, ended by LF alone',
+    'not-implemented': 'methods of any length',
     'bad-chunk': 'a bare LF ends chunk lines and trailers; extensions of any form',
     'bad-field': 'a bare LF ends a line; fields that are not valid are left out, which hides them from us both',
     'expectation-failed': 'expectations that it does not know are passed over',
@@ -101,7 +114,8 @@ const THEIRS: readonly Difference[] = [
   ...refused('haproxy', {
     'bad-host': 'Host may be missing, and is not looked into much',
     'bad-target': 'several spaces',
-    'bad-method': 'empty lines before a request; a tab behind the method; methods of any length',
+    'bad-method': 'empty lines before a request; a tab behind the method',
+    'not-implemented': 'methods of any length',
     'bad-chunk': 'a bare LF ends chunk lines and trailers; extensions of any form',
     'bad-field': 'folded lines are joined; a bare LF ends a line',
     'bad-framing': 'Content-Length beside Transfer-Encoding is taken out; lists of one length are one',

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import t from 'tap';
 import { installed } from '../../bench/subjects/subject.ts';
 import { Codec, forwarder } from '../fuzz/codec.ts';
-import { judgeRequest, valuesOf } from '../fuzz/judge.ts';
+import { forwardedTarget, judgeRequest, valuesOf } from '../fuzz/judge.ts';
 import { allCases } from './cases.ts';
 import type { Case } from './cases.ts';
 import { DIFFERENCES, MEASURED } from './differences.ts';
@@ -41,19 +41,12 @@ function read(text: string): Ours {
   return { messages: found, verdict };
 }
 
-/** The path of an absolute target: the rest of it is for Host. */
-function pathOf(target: string): string {
-  const rest = /^https?:\/\/[^/?]*(.*)$/i.exec(target)?.[1];
-  if (rest === undefined) return target;
-  return rest.startsWith('/') ? rest : `/${rest}`;
-}
-
 /** Where the two part: on our side, on theirs (with our reason), in what they read; or nowhere. */
 function compare(text: string, ours: Ours, theirs: Reading): { side: string; rest: string } | null {
   for (const [i, { method, target, body, at }] of ours.messages.entries()) {
     const their = theirs.messages[i];
     if (their === undefined) return { side: 'ours', rest: text.slice(at) };
-    if (their.method !== method || pathOf(their.target) !== target || their.body !== body) return { side: 'other', rest: JSON.stringify(their) };
+    if (their.method !== method || forwardedTarget(method, their.target) !== target || their.body !== body) return { side: 'other', rest: text.slice(at) };
   }
   if (theirs.messages.length <= ours.messages.length || ours.verdict === 'closed') return null;
   return { side: ours.verdict, rest: '' };

@@ -1,7 +1,7 @@
 import { Codec, forwarder } from './codec.ts';
 import type { Passage, Passed } from './codec.ts';
 import { Failure, expect, shown } from './failure.ts';
-import { judgeRequest, judgeResponse, valuesOf } from './judge.ts';
+import { forwardedTarget, judgeRequest, judgeResponse, valuesOf } from './judge.ts';
 import type { Message } from './judge.ts';
 import { mutate } from './mutate.ts';
 import type { Prng } from './prng.ts';
@@ -103,8 +103,8 @@ function check(input: CodecInput, from: number, passed: Passed, tamper: Tamper):
 /** Method, target, authority and framing as the client has said them (RFC 9112 §3.2.2, RFC 9110 §7.6). */
 export function sameRequest(before: Message, after: Message, trusted: boolean): void {
   const [method, target] = before.start;
-  const absolute = /^https?:\/\/([^/?]*)(.*)$/i.exec(target);
-  const path = absolute === null ? target : absolute[2].startsWith('/') ? absolute[2] : `/${absolute[2]}`;
+  const absolute = /^https?:\/\/([^/?]*)/i.exec(target);
+  const path = forwardedTarget(method, target);
   expect(after.start[0] === method && after.start[1] === path, () => `${method} ${target} became ${after.start.join(' ')}`);
   const [host] = valuesOf(after.fields, 'host');
   const wanted = absolute === null ? valuesOf(before.fields, 'host')[0] : absolute[1];

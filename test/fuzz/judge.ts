@@ -150,6 +150,13 @@ function targetFault(method: string, target: string, own: boolean): string | nul
   return !own && absolute !== null && HOST.test(absolute[1]) ? null : `target ${target.slice(0, 80)}`;
 }
 
+/** The target that goes on: of an absolute one its path and query (RFC 9112 §3.2.2, and §3.2.4 for `*`). */
+export function forwardedTarget(method: string, target: string): string {
+  const rest = ABSOLUTE.exec(target)?.[2];
+  if (rest === undefined || rest.startsWith('/')) return rest ?? target;
+  return rest === '' && method === 'OPTIONS' ? '*' : `/${rest}`;
+}
+
 /**
  * The request at `at`.
  * @param own it is one that the proxy has written.

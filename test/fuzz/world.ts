@@ -20,6 +20,8 @@ const EPOCH = 1_700_000_000_000;
 const TICK_MS = 50;
 /** Longer than any deadline of the table below. */
 export const LONGEST_MS = 125_000;
+/** A pipeline of so many requests, each of which waits for its deadline, has come to its end. */
+const MOST_LEAPS = 3_000;
 
 /** This client is a trusted proxy: what it says in forwarding fields goes on. */
 export const TRUSTED = '10.2.0.3';
@@ -162,7 +164,7 @@ export class World {
     for (const slot of this.slots) this.control.setAvailable(slot, true);
     this.hold(null);
     look();
-    for (let i = 0; i < 40 && !this.quiet; i++) {
+    for (let i = 0; i < MOST_LEAPS && !this.quiet; i++) {
       this.advance(LONGEST_MS);
       look();
     }
