@@ -64,7 +64,7 @@ const faults: readonly (readonly [string, Script, number, string])[] = [
       return 'taken';
     },
     200,
-    'truncated',
+    'bad-response',
   ],
   ['never answers', () => 'taken', 504, 'response-timeout'],
   ['stalls in its head', (_, connection) => (connection.write(HEAD.slice(0, 30)), 'taken'), 504, 'response-timeout'],
