@@ -73,8 +73,16 @@ export const SwapView = z.object({
   receipt: Receipt.nullable(),
 });
 
+const Pem = z.object({ file: z.string().nullable(), fingerprint: z.string(), expiresAt: Time });
+
+const BackendTls = z
+  .object({ verify: z.boolean(), servername: z.string().nullable(), minVersion: z.string(), ca: Pem.nullable(), certificate: Pem.nullable() })
+  .meta({ description: 'How connections to backends are encrypted; null = they are not. Keys and certificates themselves are not shown' });
+
 export const UpstreamView = z.object({
   name: z.string(),
+  protocol: z.enum(['http1', 'h2']),
+  tls: BackendTls.nullable(),
   revision: Whole,
   split: z.record(z.string(), Whole),
   held: z.boolean(),

@@ -1,4 +1,5 @@
 import { loadConfig } from '../config/load.ts';
+import { tlsWarnings } from '../config/warnings.ts';
 import { DEFAULT_CONFIG, refusalToCli } from './run.ts';
 import { EXIT } from './verb.ts';
 import type { Verb } from './verb.ts';
@@ -15,6 +16,7 @@ export const checkVerb: Verb = {
     try {
       const { upstreams, listeners } = await loadConfig(file);
       const routes = [...upstreams.values()].reduce((sum, { policy }) => sum + policy.routes.length, 0);
+      for (const upstream of upstreams.values()) for (const warning of tlsWarnings(upstream, Date.now())) call.io.stderr.write(`warning: ${warning}\n`);
       call.io.stdout.write(`${file} is valid: ${count(listeners.length, 'listener')}, ${count(upstreams.size, 'upstream')}, ${count(routes, 'route')}\n`);
       return EXIT.done;
     } catch (error) {

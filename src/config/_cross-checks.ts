@@ -64,6 +64,9 @@ export function upstreamIssues(upstream: ParsedUpstream, under: Path): Issue[] {
   if (upstream.sticky.cookie !== null && upstream.sticky.header !== null) {
     issues.push(issue([...under, 'sticky'], 'expected a cookie or a header, got both'));
   }
+  if (upstream.proxyProtocol !== false && upstream.tls !== null) {
+    issues.push(issue([...under, 'proxyProtocol'], `expected false, because connections to backends are encrypted (tls), got '${upstream.proxyProtocol}'`));
+  }
   for (const id of ids) issues.push(...versionIssues(upstream, id, [...under, 'versions', id]));
   issues.push(...liveIssues(upstream.live, ids, [...under, 'live']));
   if (upstream.outlier !== false && upstream.outlier.max < upstream.outlier.base) {

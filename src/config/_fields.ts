@@ -83,6 +83,14 @@ export const bindHost = text('an IP address or a host name', (value) => isIP(val
 
 export const hostHeader = text("a host name or address, with or without ':port'", (value) => /^[A-Za-z0-9._:[\]-]{1,255}$/.test(value));
 
+/** A host name that may be asked for in a TLS handshake (RFC 6066 §3: no address). */
+export const serverName = text('a host name (no address, no port)', (value) => isHostName(value) && isIP(value) === 0).transform((value) =>
+  value.toLowerCase(),
+);
+
+/** Full name of a gRPC service; '' = the server as a whole. */
+export const grpcService = text("a service name such as 'pkg.Service', or '' for the server as a whole", (value) => /^[A-Za-z0-9_./-]{0,255}$/.test(value));
+
 export const fieldName = text('a header or cookie name (letters, digits and - _ . among others)', (value) => TOKEN.test(value));
 
 export const fieldValue = text('a header value without line breaks', (value) => value.length <= 1024 && /^[\t\x20-\x7e\x80-\xff]*$/.test(value));

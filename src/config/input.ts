@@ -1,3 +1,4 @@
+import type { BackendProtocol } from '../pool/backend-tls.ts';
 import type { Balance } from '../pool/policy.ts';
 
 /** `'200ms'`, `'30s'`, `'5m'`, `'1h'`, or a number of milliseconds. */
@@ -74,8 +75,13 @@ export interface RouteInput {
 }
 
 export interface HealthInput {
-  /** `http` (default) asks `path` and wants a 2xx; `tcp` only connects; `none` believes. */
-  kind?: 'http' | 'tcp' | 'none';
+  /**
+   * `http` (default) asks `path` and wants a 2xx; `tcp` only connects, with `tls` up to the end of the handshake;
+   * `grpc` asks grpc.health.v1.Health/Check over HTTP/2 and wants SERVING; `none` believes.
+   */
+  kind?: 'http' | 'tcp' | 'grpc' | 'none';
+  /** Service that a `grpc` probe asks for; default '': the server as a whole. */
+  service?: string;
   /** Default `/healthz`. */
   path?: string;
   /** Host header of the probe; default: the backend's address. */
@@ -98,6 +104,21 @@ export interface HealthInput {
   expectHeader?: Readonly<Record<string, string>>;
   /** When fewer percent of the admitted backends are healthy, all of them are used; default 50, 0 = never. */
   failOpen?: number;
+}
+
+/** Names of files are relative to the configuration file; text that holds `-----BEGIN` is the content itself. */
+export interface BackendTlsInput {
+  /** Certificates of the authorities to trust, PEM; default: those of the system. */
+  ca?: string;
+  /** Name to ask for and to verify; default: the backend's host. */
+  servername?: string;
+  /** Certificate (with its chain) to show to backends, PEM; with `key`. */
+  cert?: string;
+  key?: string;
+  /** Default true. `false` takes any certificate: nobody knows then who answers. */
+  verify?: boolean;
+  /** Default `TLSv1.2`. */
+  minVersion?: 'TLSv1.2' | 'TLSv1.3';
 }
 
 export interface VersionInput {
@@ -136,6 +157,10 @@ export interface UpstreamInput {
   slowStart?: false | { window: Duration; aggression?: number; minWeight?: number };
   /** Requests that wait while the upstream is held: at most `queue` (1000), each for `timeout` (30s). */
   hold?: { queue?: number; timeout?: Duration; whenUnavailable?: boolean };
+  /** Encrypts connections to backends, probes included; `true` for the defaults. Default false. */
+  tls?: boolean | BackendTlsInput;
+  /** `http1` (default); `h2`: HTTP/2, by ALPN over TLS, with prior knowledge (h2c) without. gRPC needs it. */
+  protocol?: BackendProtocol;
   /** For answers of the proxy itself; they go before those of the top level. */
   errorPages?: ErrorPagesInput;
   /** Turns requests away; nothing that is in flight is disturbed. */

@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import type { Issue } from '../errors/catalogue.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
+import { TlsReader } from './_read-tls.ts';
 import { adminIssues, demoIssues, listenerIssues, routeIssues, upstreamIssues } from './_cross-checks.ts';
 import { name as nameField } from './_fields.ts';
 import { PageReader } from './_read-pages.ts';
@@ -17,7 +18,7 @@ import type { ParsedConfig, ParsedUpstream } from './schema.ts';
 export interface Surroundings {
   /** Data threads when the file says `'auto'`. */
   readonly cores?: number;
-  /** What a relative stateDir and the names of pages are relative to; without it no pages are read. */
+  /** What a relative stateDir and the names of files are relative to; without it no files are read. */
   readonly folder?: string;
 }
 
@@ -37,8 +38,9 @@ export function parseConfig(raw: unknown, { cores = os.availableParallelism(), f
   ]);
   const pages = new PageReader(folder ?? null);
   const errorPages = pages.errorPages(parsed.errorPages, ['errorPages']);
-  const resolved = new Map(upstreams.map(([name, upstream]) => [name, resolveUpstream(name, upstream, pages, ['upstreams', name])]));
-  refuseIf(pages.issues);
+  const tls = new TlsReader(folder ?? null);
+  const resolved = new Map(upstreams.map(([name, upstream]) => [name, resolveUpstream(name, upstream, { pages, tls }, ['upstreams', name])]));
+  refuseIf([...pages.issues, ...tls.issues]);
   return {
     listeners: parsed.listeners.map(({ host, port, proxyProtocol, http2 }) => ({ host, port, proxyProtocol, tls: null, http2 })),
     admin: { host: parsed.admin.host, port: parsed.admin.port, tokens: tokensOf(parsed.admin), allowedHosts: parsed.admin.allowedHosts },
@@ -61,8 +63,9 @@ export function parseUpstream(name: string, raw: unknown): UpstreamConfig {
   const parsed = parse(upstreamSchema, raw, []);
   refuseIf(upstreamIssues(parsed, []));
   const pages = new PageReader(null);
-  const upstream = resolveUpstream(name, parsed, pages, []);
-  refuseIf(pages.issues);
+  const tls = new TlsReader(null);
+  const upstream = resolveUpstream(name, parsed, { pages, tls }, []);
+  refuseIf([...pages.issues, ...tls.issues]);
   return upstream;
 }
 
@@ -92,8 +95,15 @@ function tokensOf(admin: ParsedConfig['admin']): AdminToken[] {
   return admin.token === undefined ? admin.tokens : [{ name: 'admin', token: admin.token, scope: 'operate' }, ...admin.tokens];
 }
 
-function resolveUpstream(name: string, parsed: ParsedUpstream, pages: PageReader, under: readonly PropertyKey[]): UpstreamConfig {
+/** What puts the content of files in the place of their names. */
+interface Readers {
+  readonly pages: PageReader;
+  readonly tls: TlsReader;
+}
+
+function resolveUpstream(name: string, parsed: ParsedUpstream, { pages, tls: reader }: Readers, under: readonly PropertyKey[]): UpstreamConfig {
   const { versions, live, routes, health, outlier, slowStart, errorPages, maintenance, ...rest } = parsed;
+  const tls = reader.read(parsed.tls, [...under, 'tls']);
   const policy: UpstreamPolicy = {
     ...rest,
     routes: routes.map((route, i) => {
@@ -106,7 +116,14 @@ function resolveUpstream(name: string, parsed: ParsedUpstream, pages: PageReader
     }),
     errorPages: pages.errorPages(errorPages, [...under, 'errorPages']),
     maintenance: maintenance === false ? null : pages.maintenance(maintenance, [...under, 'maintenance']),
-    health: { ...health, admitInterval: health.admitInterval ?? Math.min(1000, health.interval), proxyProtocol: parsed.proxyProtocol },
+    tls,
+    health: {
+      ...health,
+      admitInterval: health.admitInterval ?? Math.min(1000, health.interval),
+      proxyProtocol: parsed.proxyProtocol,
+      tls,
+      protocol: parsed.protocol,
+    },
     outlier: outlier === false ? { failures: 0, base: 30_000, max: 300_000, maxEjected: 10 } : outlier,
     slowStart: slowStart === false ? { window: 0, aggression: 1, minWeight: 10 } : slowStart,
   };

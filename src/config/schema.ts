@@ -1,7 +1,8 @@
 /** The shape of the configuration file and its defaults. Unknown fields are errors. */
 import { z } from 'zod';
+import { backendTls } from './_backend-tls.ts';
 import { errorPages, maintenance, route } from './_rules-schema.ts';
-import { address, bindHost, cidr, duration, fieldName, fieldValue, hostHeader, name, percent, probePath, secret, whole } from './_fields.ts';
+import { address, bindHost, cidr, duration, fieldName, fieldValue, grpcService, hostHeader, name, percent, probePath, secret, whole } from './_fields.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -28,6 +29,7 @@ const health = z.strictObject({
     .nullable()
     .default(null),
   expectHeader: z.record(fieldName, fieldValue).default({}),
+  service: grpcService.default(''),
   failOpen: percent.default(50),
 });
 
@@ -97,6 +99,8 @@ export const upstreamSchema = z.strictObject({
       whenUnavailable: z.boolean().default(false),
     })
     .prefault({}),
+  tls: backendTls,
+  protocol: oneOf(['http1']).default('http1'),
   errorPages,
   maintenance: maintenance.default(false),
   versions: z.record(name, version).default({}),

@@ -1,8 +1,9 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
-import type { Config } from '../config/config.ts';
+import type { Config, UpstreamConfig } from '../config/config.ts';
 import { diffConfig } from '../config/diff.ts';
 import { parseUpstream } from '../config/parse.ts';
+import { tlsWarnings } from '../config/warnings.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import { ClientTableControl } from '../ledger/clients-control.ts';
 import { ControlLedger } from '../ledger/control.ts';
@@ -97,6 +98,7 @@ export class Control {
       vitals: this.vitals,
       events: this.events,
       declared: this.declared,
+      warn: (upstream) => this.warn(upstream),
       ready: () => this.ready(),
     });
   }
@@ -132,6 +134,7 @@ export class Control {
       .entries()
       .filter(([name]) => !config.upstreams.has(name))
       .map(([name, spec]) => parseUpstream(name, spec));
+    for (const upstream of [...config.upstreams.values(), ...declared]) this.warn(upstream);
     await Promise.all([...config.upstreams.values(), ...declared].map((upstream) => fleet.add(upstream)));
     for (const name of fleet.recorded.keys()) parts.tell('warn', `upstream ${name} has state but is not configured any more; its state is kept`);
     await this.seedsLive(SEED_WAIT_MS);
@@ -140,6 +143,10 @@ export class Control {
     });
     this.standing = 'ready';
     return listeners;
+  }
+
+  private warn(upstream: UpstreamConfig): void {
+    for (const warning of tlsWarnings(upstream, Date.now())) this.parts.tell('warn', warning);
   }
 
   /** Waits a moment for fresh upstreams to become live, so that the first request finds them so. */
@@ -170,6 +177,8 @@ export class Control {
     const diff = diffConfig(this.config, config);
     for (const warning of diff.warnings) this.parts.tell('warn', warning);
     if (diff.same) return;
+    for (const upstream of config.upstreams.values())
+      if (diff.added.includes(upstream) || diff.changed.some((one) => one.upstream === upstream)) this.warn(upstream);
     const { served } = this.fleet;
     const changed = diff.changed.map(({ upstream }) => upstream);
     // What was declared or deleted by hand meanwhile is what the file says from now on. In one table, so that a route that moves is never missing.

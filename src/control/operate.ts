@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { UpstreamConfig } from '../config/config.ts';
 import { parseUpstream, refuseRouteConflicts } from '../config/parse.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import type { ControlLedger } from '../ledger/control.ts';
@@ -20,6 +21,8 @@ export interface OperatorParts {
   readonly vitals: Vitals;
   readonly events: EventLog;
   readonly declared: Declared;
+  /** Tells what is allowed but should be known. */
+  readonly warn: (upstream: UpstreamConfig) => void;
   readonly ready: () => { ready: boolean; why: string };
 }
 
@@ -44,6 +47,7 @@ export class Operator implements Operations {
     const config = parseUpstream(name, spec);
     const others = [...fleet.served.values()].map((served) => served.config).filter((other) => other.name !== name);
     refuseRouteConflicts([...others, config].map((upstream) => [upstream.name, upstream] as const));
+    this.parts.warn(config);
     const created = !fleet.served.has(name);
     if (created && ifMatch !== undefined) throw new Refusal(REFUSAL.stale, `There is no upstream ${name} yet, so it has no revision ${ifMatch}.`);
     if (created) await fleet.add(config);
@@ -255,7 +259,7 @@ export class Operator implements Operations {
       isEjected: (version, address) => vitals.isEjected(name, version.id, address),
       isStopped: (version, address) => vitals.isStopped(name, version.id, address),
       waiting: () => ledger.waiting(fleet.get(name).slot),
-      maintenance: () => fleet.get(name).config.policy.maintenance !== null,
+      policy: fleet.get(name).config.policy,
     };
   }
 }

@@ -73,8 +73,30 @@ export interface SwapView {
   receipt: Receipt | null;
 }
 
+/** A certificate that connections to backends use; its content is not shown. */
+export interface PemView {
+  /** As the configuration names it; null = given inline. */
+  file: string | null;
+  fingerprint: string;
+  expiresAt: string;
+}
+
+export interface BackendTlsView {
+  verify: boolean;
+  /** null = the host of each backend. */
+  servername: string | null;
+  minVersion: string;
+  /** null = the authorities of the system. */
+  ca: PemView | null;
+  /** What is shown to backends; null = nothing. */
+  certificate: PemView | null;
+}
+
 export interface UpstreamView {
   name: string;
+  /** How its backends are spoken to. */
+  protocol: 'http1' | 'h2';
+  tls: BackendTlsView | null;
   revision: number;
   split: Record<string, number>;
   held: boolean;

@@ -1,10 +1,12 @@
 import type { Counts } from '../ledger/control.ts';
+import type { BackendTls, PemSource } from '../pool/backend-tls.ts';
+import type { UpstreamPolicy } from '../pool/policy.ts';
 import { weightOf, splitRecord } from '../pool/split.ts';
 import { isFinished } from '../pool/upstream.ts';
 import type { PastVersion, Receipt, Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
 import type { BackendHealth, Probe } from '../swap/ports.ts';
-import type { BackendView, ProbeView, SwapView, UpstreamView, VersionView } from './operations.ts';
+import type { BackendTlsView, BackendView, PemView, ProbeView, SwapView, UpstreamView, VersionView } from './operations.ts';
 
 /** What the views are made of beside the state. */
 export interface Observed {
@@ -16,20 +18,33 @@ export interface Observed {
   isStopped(version: Version, address: string): boolean;
   /** Requests that wait at the door of the upstream. */
   waiting(): number;
-  maintenance(): boolean;
+  /** What its operator has decided. */
+  readonly policy: UpstreamPolicy;
 }
 
 export function upstreamView(state: UpstreamState, observed: Observed): UpstreamView {
   return {
     name: state.name,
+    protocol: observed.policy.protocol,
+    tls: tlsView(observed.policy.tls),
     revision: state.revision,
     split: splitRecord(state.split),
     held: state.held,
     waiting: observed.waiting(),
-    maintenance: observed.maintenance(),
+    maintenance: observed.policy.maintenance !== null,
     versions: state.versions.map((version) => versionView(state, version, observed)),
     swap: state.swap === null ? null : swapView(state, state.swap, observed),
   };
+}
+
+function tlsView(tls: BackendTls | null): BackendTlsView | null {
+  if (tls === null) return null;
+  const { verify, servername, minVersion, ca, identity } = tls;
+  return { verify, servername, minVersion, ca: pemView(ca), certificate: pemView(identity?.certificate ?? null) };
+}
+
+function pemView(source: PemSource | null): PemView | null {
+  return source === null ? null : { file: source.file, fingerprint: source.fingerprint, expiresAt: iso(source.expires) };
 }
 
 export function versionView(state: UpstreamState, version: Version, observed: Observed): VersionView {

@@ -1,5 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import { Rotation } from '../balance/rotation.ts';
 import { BUCKETS, hashText } from '../pool/split.ts';
+import type { UpstreamPolicy } from '../pool/policy.ts';
 import type { TableDelta, TableUpstream, TableVersion } from '../pool/table.ts';
 import { PageSet } from '../http/pages.ts';
 import type { ErrorPages } from '../pool/rules.ts';
@@ -7,6 +9,8 @@ import { RouteMap } from '../proxy/routes.ts';
 import { CompiledMaintenance } from '../proxy/rules.ts';
 import { BackendTarget } from '../proxy/targets.ts';
 import type { CompiledTable, UpstreamLoad, UpstreamTarget, VersionTarget } from '../proxy/targets.ts';
+import { makeWays } from './ways.ts';
+import type { CountSockets, Ways } from './ways.ts';
 
 /** A compiled table and what has to be done when the thread moves to it. */
 export interface Prepared {
@@ -17,12 +21,23 @@ export interface Prepared {
   readonly warm: readonly BackendTarget[];
 }
 
+/** How the backends of an upstream are spoken to. */
+interface Link extends Pick<UpstreamPolicy, 'tls' | 'protocol'> {
+  readonly ways: Ways | null;
+}
+
 /** Turns deltas into compiled tables. What did not change keeps its objects: balancer state, idle connections, counts. */
 export class Intake {
   private readonly backends = new Map<number, BackendTarget>();
   private readonly loads = new Map<string, UpstreamLoad>();
+  private readonly ways = new Map<string, Link>();
   private readonly slotsOf = new Map<string, readonly number[]>();
   private last: CompiledTable | null = null;
+  private readonly count: CountSockets;
+
+  constructor(count: CountSockets) {
+    this.count = count;
+  }
 
   /** The first delta holds everything. */
   compile(delta: TableDelta): Prepared {
@@ -32,6 +47,7 @@ export class Intake {
     for (const name of delta.removed) {
       upstreams.delete(name);
       this.loads.delete(name);
+      this.ways.delete(name);
       this.retire(name, new Set(), retired);
       this.slotsOf.delete(name);
     }
@@ -39,10 +55,11 @@ export class Intake {
       const slots = upstream.versions.flatMap((version) => version.backends.map((backend) => backend.slot));
       this.retire(upstream.name, new Set(slots), retired);
       this.slotsOf.set(upstream.name, slots);
+      this.relink(upstream, retired);
       upstreams.set(upstream.name, this.upstream(upstream));
       // A connection that has to name its client cannot be opened ahead of it.
       const ahead = upstream.policy.proxyProtocol === false;
-      for (const version of upstream.versions) if (ahead && version.phase === 'standby') warm.push(...this.targets(version));
+      for (const version of upstream.versions) if (ahead && version.phase === 'standby') warm.push(...this.targets(version, upstream));
     }
     const edge = delta.edge ?? this.last?.edge;
     if (edge === undefined) throw new Error('the first table has no edge policy');
@@ -79,16 +96,25 @@ export class Intake {
       id: spec.id,
       slot: spec.slot,
       weight: spec.weight,
-      backends: this.targets(spec),
+      backends: this.targets(spec, upstream),
       rotation: new Rotation(spec.backends, balance, limits.connections),
     };
   }
 
-  private targets(version: TableVersion): BackendTarget[] {
+  /** When its backends are spoken to in another way from now on, those known so far go with their connections. */
+  private relink({ name, policy: { tls, protocol } }: TableUpstream, retired: BackendTarget[]): void {
+    const known = this.ways.get(name);
+    if (known !== undefined && known.protocol === protocol && isDeepStrictEqual(known.tls, tls)) return;
+    this.ways.set(name, { tls, protocol, ways: makeWays(tls, protocol, this.count) });
+    if (known !== undefined) this.retire(name, new Set(), retired);
+  }
+
+  private targets(version: TableVersion, upstream: TableUpstream): BackendTarget[] {
+    const { ways } = this.ways.get(upstream.name)!;
     return version.backends.map(({ slot, address, host, port }) => {
       const known = this.backends.get(slot);
       if (known !== undefined) return known;
-      const target = new BackendTarget(slot, address, host, port);
+      const target = new BackendTarget(slot, address, host, port, ways?.(slot, host, port) ?? null);
       this.backends.set(slot, target);
       return target;
     });

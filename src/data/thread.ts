@@ -22,15 +22,16 @@ class DataThread {
   private readonly port = parentPort!;
   private readonly birth = workerData as ThreadBirth;
   private readonly wheel = new Wheel(performance.now(), Date.now());
-  private readonly intake = new Intake();
+  private readonly intake: Intake;
   private readonly ctx: Context;
   private readonly listeners: TcpListener[] = [];
   private next: Prepared | null = null;
   private finish: Finish | null = null;
 
   constructor() {
-    const first = this.intake.compile(this.birth.table);
     const ledger = new ThreadLedger(this.birth.ledger, this.birth.thread);
+    this.intake = new Intake((slot, change) => ledger.sockets(slot, change));
+    const first = this.intake.compile(this.birth.table);
     const log = new AccessLog(first.table.edge.accessLog, (batch) => this.say({ type: 'log', batch }));
     const callers = new Callers(new ClientTable(this.birth.clients, this.birth.thread), ledger);
     this.ctx = new Context({
@@ -96,6 +97,7 @@ class DataThread {
       backend.retired = true;
       for (const connection of backend.idle.splice(0)) connection.destroy();
       for (const connection of backend.bound) connection.expired();
+      backend.way?.retire();
     }
     for (const backend of next.warm) if (backend.idle.length === 0) UpstreamConnection.warm(this.ctx, backend);
     // Not now: a request may be in the middle of its pick, and its head in the scratch that another would use.

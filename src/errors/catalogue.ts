@@ -69,6 +69,12 @@ export const FAILURE = {
   idleTimeout: fault('body-idle', 504, 'upstream', 'The backend stopped sending in the middle of a body.'),
   truncated: fault('truncated', 502, 'upstream', 'The backend ended its answer before it was complete.'),
   killed: fault('drain-deadline', 503, 'proxy', 'The drain deadline of this version has passed.'),
+  tlsFailed: fault('tls-failed', 502, 'upstream', 'The TLS handshake with the backend failed.'),
+  tlsUntrusted: fault('tls-untrusted', 502, 'upstream', 'The certificate of the backend is not trusted.'),
+  tlsName: fault('tls-name-mismatch', 502, 'upstream', 'The certificate of the backend is of another name.'),
+  noHttp2: fault('http2-not-spoken', 502, 'upstream', 'The backend does not speak HTTP/2.'),
+  streamRefused: fault('stream-refused', 502, 'upstream', 'The backend refused the request before it looked at it.'),
+  streamReset: fault('stream-reset', 502, 'upstream', 'The backend reset the request.'),
 } as const;
 
 /** Faults of an operator's call, answered as problem+json and mapped to an exit code by the CLI. */

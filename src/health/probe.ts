@@ -1,6 +1,9 @@
 import net from 'node:net';
 import { Client, buildConnector } from 'undici';
 import type { Dispatcher } from 'undici';
+import { lossOf } from '../dial/loss.ts';
+import { tlsClientOf } from '../dial/tls.ts';
+import { FAILURE } from '../errors/catalogue.ts';
 import { proxyHeader } from '../http/proxy-protocol.ts';
 import type { Address } from '../pool/address.ts';
 import type { HealthPolicy } from '../pool/policy.ts';
@@ -30,7 +33,7 @@ export async function probeOnce(target: Address, policy: HealthPolicy, signal: A
     const address = { host: target.host, port: policy.port ?? target.port };
     // What listens on another port than the backend's own is asked as an operator would ask it.
     const header = policy.proxyProtocol === false || address.port !== target.port ? null : proxyHeader(policy.proxyProtocol, null);
-    finding = policy.kind === 'http' ? await probeHttp(address, target, policy, header, deadline.signal) : await probeTcp(address, header, deadline.signal);
+    finding = await probeBy(address, target, policy, header, deadline.signal);
   } catch (error) {
     const cut = signal.aborted ? 'the probe was stopped' : `no answer within ${policy.timeout} ms`;
     finding = { ok: false, status: null, error: deadline.signal.aborted ? cut : describe(error) };
@@ -41,9 +44,13 @@ export async function probeOnce(target: Address, policy: HealthPolicy, signal: A
   return { at, ms: Math.round((performance.now() - began) * 10) / 10, ...finding };
 }
 
-async function probeHttp({ host, port }: Address, target: Address, policy: HealthPolicy, header: Buffer | null, signal: AbortSignal): Promise<Finding> {
-  const client = new Client(`http://${authority(host, port)}`, {
-    connect: connector(policy.timeout, header),
+function probeBy(address: Address, target: Address, policy: HealthPolicy, header: Buffer | null, signal: AbortSignal): Promise<Finding> {
+  return policy.kind === 'http' ? probeHttp(address, target, policy, header, signal) : probeTcp(address, policy, header, signal);
+}
+
+async function probeHttp(address: Address, target: Address, policy: HealthPolicy, header: Buffer | null, signal: AbortSignal): Promise<Finding> {
+  const client = new Client(`${policy.tls === null ? 'http' : 'https'}://${authority(address.host, address.port)}`, {
+    connect: connector(address, policy, header),
     headersTimeout: policy.timeout,
     bodyTimeout: policy.timeout,
     maxHeaderSize: HEAD_LIMIT,
@@ -59,8 +66,15 @@ async function probeHttp({ host, port }: Address, target: Address, policy: Healt
   }
 }
 
-/** Connects within `timeout` ms, and begins the connection with the header, if there is one. */
-function connector(timeout: number, header: Buffer | null): buildConnector.connector {
+/** Makes the connection as those of requests are made: with TLS, or with the header at its begin, if there is one. */
+function connector(address: Address, { timeout, tls, protocol }: HealthPolicy, header: Buffer | null): buildConnector.connector {
+  if (tls !== null) {
+    return (_, callback) => {
+      const socket = tlsClientOf(tls, protocol).connect(address.host, address.port);
+      socket.once('secureConnect', () => callback(null, socket));
+      socket.once('error', (error) => callback(error, null));
+    };
+  }
   const connect = buildConnector({ timeout });
   if (header === null) return connect;
   return (options, callback) =>
@@ -95,13 +109,14 @@ function complaint({ statusCode, headers }: Dispatcher.ResponseData, { expectSta
   return null;
 }
 
-async function probeTcp({ host, port }: Address, header: Buffer | null, signal: AbortSignal): Promise<Finding> {
+/** With TLS it takes the handshake, too. */
+async function probeTcp({ host, port }: Address, { tls, protocol }: HealthPolicy, header: Buffer | null, signal: AbortSignal): Promise<Finding> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   signal.throwIfAborted();
-  const socket = net.connect({ host, port });
+  const socket = tls === null ? net.connect({ host, port }) : tlsClientOf(tls, protocol).connect(host, port);
   const stop = (): void => reject(signal.reason);
   signal.addEventListener('abort', stop);
-  socket.once('connect', () => (header === null ? resolve() : socket.write(header, () => resolve())));
+  socket.once(tls === null ? 'connect' : 'secureConnect', () => (header === null ? resolve() : socket.write(header, () => resolve())));
   socket.on('error', reject);
   try {
     await promise;
@@ -136,5 +151,9 @@ function describe(error: unknown): string {
   if (!(error instanceof Error)) return 'the probe failed';
   const code = (error as NodeJS.ErrnoException).code ?? '';
   if (error.name === 'HTTPParserError') return 'the answer is not valid HTTP';
+  const fault = lossOf(error, false);
+  if (fault === FAILURE.tlsUntrusted) return `the certificate is not trusted (${code})`;
+  if (fault === FAILURE.tlsName) return `the certificate is of another name (${error.message.slice(0, 200)})`;
+  if (fault === FAILURE.tlsFailed) return `the TLS handshake failed (${code})`;
   return CAUSES[code] ?? error.message.slice(0, 100);
 }

@@ -59,7 +59,7 @@ export const COUNTER = {
   /** Answers by class: 1xx … 5xx. */
   codes: 13,
   failures: 18,
-  bins: 30,
+  bins: 37,
 } as const;
 export const COUNTERS = 72;
 

@@ -1,3 +1,4 @@
+import type { BackendProtocol, BackendTls } from './backend-tls.ts';
 import type { ErrorPages, Maintenance, RouteRules } from './rules.ts';
 
 /** What an operator decides about an upstream. All durations are milliseconds; defaults are filled in by config/. */
@@ -14,7 +15,7 @@ export interface Route {
 export type ProxyProtocol = 'v1' | 'v2';
 
 export interface HealthPolicy {
-  readonly kind: 'http' | 'tcp' | 'none';
+  readonly kind: 'http' | 'tcp' | 'grpc' | 'none';
   readonly path: string;
   /** Host header of the probe; null = the backend's address. */
   readonly host: string | null;
@@ -30,6 +31,11 @@ export interface HealthPolicy {
   /** null = any 2xx. */
   readonly expectStatus: readonly number[] | null;
   readonly expectHeader: Readonly<Record<string, string>>;
+  /** Service that a gRPC probe asks for; '' = the server as a whole. */
+  readonly service: string;
+  /** Probes speak as requests do: these are the upstream's. */
+  readonly tls: BackendTls | null;
+  readonly protocol: BackendProtocol;
   /** Share of healthy backends (percent) under which all admitted ones are used; 0 = never. */
   readonly failOpen: number;
   /** As the upstream's: a probe of the backend's own port begins with a header that names nobody. */
@@ -82,6 +88,9 @@ export interface UpstreamPolicy {
   readonly hold: { readonly queue: number; readonly timeout: number; readonly whenUnavailable: boolean };
   /** For answers of the proxy itself; they go before those of the edge. */
   readonly errorPages: ErrorPages;
+  /** null = connections to backends are not encrypted. */
+  readonly tls: BackendTls | null;
+  readonly protocol: BackendProtocol;
   /** null = it is open. */
   readonly maintenance: Maintenance | null;
 }

@@ -1,3 +1,4 @@
+import { lossOf } from '../dial/loss.ts';
 import { FAILURE, REJECT, type Fault } from '../errors/catalogue.ts';
 import { writeRequest } from '../http/forward-request.ts';
 import { BODY, type RequestHead } from '../http/request-head.ts';
@@ -255,13 +256,12 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
 
   upstreamEnded(): void {
     if (this.state === STATE.body && this.answer.framing === BODY.close) this.complete();
-    else this.upstreamClosed();
+    else this.upstreamClosed(this.connection?.error ?? null);
   }
 
-  upstreamClosed(): void {
+  upstreamClosed(error: Error | null): void {
     if (this.connection === null) return;
-    if (this.state === STATE.body) this.lose(FAILURE.truncated);
-    else this.lose(this.connection.connected ? FAILURE.reset : FAILURE.dialFailed);
+    this.lose(this.state === STATE.body ? FAILURE.truncated : lossOf(error, this.connection.connected));
   }
 
   expired(): void {

@@ -4,6 +4,7 @@ import type { EdgePolicy, UpstreamPolicy } from '../pool/policy.ts';
 import type { RouteMap } from './routes.ts';
 import type { CompiledMaintenance } from './rules.ts';
 import type { UpstreamConnection } from './upstream.ts';
+import type { Way } from './way.ts';
 
 /** A backend as a data thread knows it; lives as long as its slot, across tables. */
 export class BackendTarget {
@@ -11,6 +12,8 @@ export class BackendTarget {
   readonly address: string;
   readonly host: string;
   readonly port: number;
+  /** null = plain TCP, and HTTP/1.1 over it. */
+  readonly way: Way | null;
   /** Idle connections, the most recently used last. */
   readonly idle: UpstreamConnection[] = [];
   /** Idle connections that carry requests of one client connection only. */
@@ -18,11 +21,12 @@ export class BackendTarget {
   /** No table names it any more: its connections are closed as they come back. */
   retired = false;
 
-  constructor(slot: number, address: string, host: string, port: number) {
+  constructor(slot: number, address: string, host: string, port: number, way: Way | null = null) {
     this.slot = slot;
     this.address = address;
     this.host = host;
     this.port = port;
+    this.way = way;
   }
 }
 

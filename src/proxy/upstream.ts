@@ -1,10 +1,12 @@
 import type { Socket } from 'node:net';
+import { LossError } from '../dial/loss.ts';
 import type { Context } from './context.ts';
 import { Deadline } from './deadline.ts';
 import type { Expiring } from './deadline.ts';
 import type { Preface } from './preface.ts';
 import { own, type SocketOwner } from './sockets.ts';
 import type { BackendTarget } from './targets.ts';
+import type { BackendSocket, DialOwner } from './way.ts';
 
 /** What a connection tells the exchange that uses it. */
 export interface UpstreamUser {
@@ -32,17 +34,18 @@ const LAST_WORDS_MS = 250;
  * A connection to a backend. Used by one exchange at a time, or idle; bytes or an end while it is idle
  * are a surprise, and a connection that was ever surprised is destroyed, never used again.
  */
-export class UpstreamConnection implements Expiring, SocketOwner {
-  readonly socket: Socket;
+export class UpstreamConnection implements Expiring, DialOwner {
+  readonly socket: BackendSocket;
   readonly backend: BackendTarget;
   connected = false;
+  /** What broke it. */
+  error: Error | null = null;
   user: UpstreamUser | null;
   readonly ctx: Context;
   /** What it began with; null = it may carry requests of any client. */
   private readonly preface: Preface | null;
   private readonly deadline: Deadline;
   private open = true;
-  private error: Error | null = null;
   /** Batch of events in which it was taken from the idle ones; NaN = since then it has been read. */
   private takenIn = Number.NaN;
 
@@ -53,19 +56,18 @@ export class UpstreamConnection implements Expiring, SocketOwner {
     this.user = user;
     this.preface = preface;
     this.deadline = new Deadline(this);
-    const socket = ctx.dial(backend.host, backend.port, ctx.reads);
-    own(socket, this);
-    socket.on('connect', () => this.onConnect());
-    this.socket = socket;
-    ctx.ledger.sockets(backend.slot, 1);
-    if (preface !== null) this.introduce(preface);
-  }
-
-  /** The header goes out in one packet with the first bytes of the request. */
-  private introduce({ bytes }: Preface): void {
-    this.socket.cork();
-    this.socket.write(bytes);
-    process.nextTick(uncork, this.socket);
+    const { way } = backend;
+    if (way === null) {
+      const socket = ctx.dial(backend.host, backend.port, ctx.reads);
+      own(socket, this);
+      socket.on('connect', () => this.onConnect());
+      this.socket = socket;
+      if (preface !== null) introduce(socket, preface);
+    } else {
+      this.socket = way.dial(this, ctx.reads);
+      this.connected = !this.socket.connecting;
+    }
+    if (way?.shared !== true) ctx.ledger.sockets(backend.slot, 1);
   }
 
   /**
@@ -93,7 +95,7 @@ export class UpstreamConnection implements Expiring, SocketOwner {
    * would take the socket and the answer in it with it. What was received is read first (RFC 9112 §9.3).
    */
   sendMore(piece: Buffer): void {
-    this.socket.destroy = destroyOnceRead;
+    if (this.backend.way?.shared !== true) (this.socket as Socket).destroy = destroyOnceRead;
     this.socket.write(piece);
   }
 
@@ -107,6 +109,7 @@ export class UpstreamConnection implements Expiring, SocketOwner {
 
   /** Opens a connection ahead of its first request. */
   static warm(ctx: Context, backend: BackendTarget): void {
+    if (backend.way?.shared === true) return backend.way.warm();
     const connection = new UpstreamConnection(ctx, backend, null, null);
     backend.idle.push(connection);
     ctx.timers.arm(connection.deadline, IDLE_MS);
@@ -170,7 +173,7 @@ export class UpstreamConnection implements Expiring, SocketOwner {
     if (!this.open) return;
     this.open = false;
     this.ctx.timers.drop(this.deadline);
-    this.ctx.ledger.sockets(this.backend.slot, -1);
+    if (this.backend.way?.shared !== true) this.ctx.ledger.sockets(this.backend.slot, -1);
   }
 
   onConnect(): void {
@@ -201,6 +204,8 @@ export class UpstreamConnection implements Expiring, SocketOwner {
 
   onError(error: Error): void {
     this.error = error;
+    // As if it had never been made: the request may go elsewhere.
+    if (error instanceof LossError && error.untouched) this.connected = false;
   }
 
   onClose(): void {
@@ -228,4 +233,11 @@ function idleOne(backend: BackendTarget, preface: Preface | null): UpstreamConne
 
 function uncork(socket: Socket): void {
   socket.uncork();
+}
+
+/** The header goes out in one packet with the first bytes of the request. */
+function introduce(socket: Socket, { bytes }: Preface): void {
+  socket.cork();
+  socket.write(bytes);
+  process.nextTick(uncork, socket);
 }

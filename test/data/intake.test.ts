@@ -46,7 +46,7 @@ const ROUTES = [{ host: '*', path: '/', upstream: 'web', rules: null }];
 
 /** An intake that has taken the first table, of `web` on slots 1 and 2 and `api` on slot 3. */
 function begun(): { intake: Intake; first: Prepared } {
-  const intake = new Intake();
+  const intake = new Intake(() => undefined);
   const first = intake.compile(delta([upstream('web', version('v1', [1, 2])), upstream('api', version('a1', [3]))], { routes: ROUTES, edge: EDGE }));
   return { intake, first };
 }
@@ -75,7 +75,7 @@ t.test('the first table', async (t) => {
   t.match(web.live[0].rotation, { balance: 'round-robin', limit: 7 });
   t.strictSame([...web.live[0].rotation.slots], [1, 2]);
   t.strictSame([retired, warm], [[], []]);
-  t.throws(() => new Intake().compile(delta([], { routes: [] })), /no edge policy/, 'a first table is whole');
+  t.throws(() => new Intake(() => undefined).compile(delta([], { routes: [] })), /no edge policy/, 'a first table is whole');
 });
 
 t.test('what did not change keeps its objects', async (t) => {

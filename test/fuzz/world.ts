@@ -78,7 +78,7 @@ export class World {
   /** Counts what happens one after another: equal numbers, same turn of the event loop. */
   batch = 0;
   private readonly wheel = new Wheel(0, EPOCH);
-  private readonly intake = new Intake();
+  private readonly intake = new Intake(() => undefined);
   private readonly upstreamSlots = new Map<Name, number>();
   private readonly versions = new Map<Name, TableVersion[]>();
   private generation = 0;

@@ -20,6 +20,7 @@ export const ROOMS = [
   'ledger',
   'config',
   'demo',
+  'dial',
   'proxy',
   'listen',
   'data',
@@ -49,7 +50,7 @@ const IMPURE: Readonly<Record<string, string>> = {
   'src/swap/_lock.ts': 'it keeps a second proxy off that disk',
 };
 
-const DATA_PLANE = ['pool', 'http', 'balance', 'ledger', 'proxy', 'listen', 'data'];
+const DATA_PLANE = ['pool', 'http', 'balance', 'ledger', 'dial', 'proxy', 'listen', 'data'];
 const CONTROL_PACKAGES = ['zod', 'undici', 'ws', 'prom-client'];
 
 const BANNED_CALLS: Readonly<Record<string, string>> = {

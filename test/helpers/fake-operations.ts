@@ -62,6 +62,8 @@ export class FakeOperations implements Operations {
   readonly calls: { name: string; args: readonly unknown[] }[] = [];
   web: UpstreamView = {
     name: 'web',
+    protocol: 'http1',
+    tls: null,
     revision: 7,
     split: { v1: 100 },
     held: false,

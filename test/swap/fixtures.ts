@@ -45,6 +45,9 @@ export function policy(change: Partial<UpstreamPolicy> = {}): UpstreamPolicy {
       fall: FALL,
       expectStatus: null,
       expectHeader: {},
+      service: '',
+      tls: null,
+      protocol: 'http1',
       failOpen: 50,
       proxyProtocol: false,
     },
@@ -61,6 +64,8 @@ export function policy(change: Partial<UpstreamPolicy> = {}): UpstreamPolicy {
     slowStart: { window: 0, aggression: 1, minWeight: 10 },
     hold: { queue: 1_000, timeout: 30_000, whenUnavailable: false },
     errorPages: {},
+    tls: null,
+    protocol: 'http1',
     maintenance: null,
     ...change,
   };
