@@ -65,7 +65,8 @@ export function checkCodec(input: CodecInput, tamper: Tamper = (written) => writ
   return whole.messages.length;
 }
 
-function sameReading(whole: Passage, cut: Passage): void {
+/** How the bytes were cut makes no difference. @throws Failure */
+export function sameReading(whole: Passage, cut: Passage): void {
   expect(whole.verdict === cut.verdict, () => `whole it is ${whole.verdict}, in pieces ${cut.verdict}`);
   expect(whole.messages.length === cut.messages.length, () => `whole there are ${whole.messages.length} messages, in pieces ${cut.messages.length}`);
   for (const [i, one] of whole.messages.entries()) {

@@ -1,0 +1,94 @@
+import t from 'tap';
+import { field } from '../helpers/message.ts';
+import { catchAll, Proxy } from '../helpers/proxy.ts';
+import { RawClient } from '../helpers/raw_client.ts';
+import { RawUpstream } from '../helpers/raw_upstream.ts';
+import type { Script } from '../helpers/raw_upstream.ts';
+import { sleep } from '../helpers/wait.ts';
+
+const BODY_MS = 400;
+const HEAD_MS = 1_500;
+const backend = await RawUpstream.start(t);
+const proxy = await Proxy.start(t, {
+  dataThreads: 1,
+  timeouts: { body: BODY_MS },
+  upstreams: { web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' }, outlier: false, timeouts: { head: HEAD_MS } }) },
+});
+
+const EXPECTING = 'POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n';
+const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n';
+
+async function asked(script: Script, run: (client: RawClient) => Promise<void>): Promise<void> {
+  backend.use(script);
+  using client = await RawClient.connect(proxy.port);
+  client.write(EXPECTING);
+  await run(client);
+}
+
+async function failsWith(client: RawClient, status: number, reason: string): Promise<void> {
+  const response = await client.response();
+  t.equal(response.status, status, `RFC 9110 §10.1.1: ${reason}`);
+  t.match(field(response, 'proxy-status'), new RegExp(`details="${reason}"`));
+}
+
+t.test('a client that waits for a 100 may wait longer than a body may: the backend is slow, not the client', async (t) => {
+  await asked(
+    async (request, connection) => {
+      await sleep(BODY_MS * 2.5);
+      connection.write(CONTINUE);
+      await request.body;
+      connection.respond(200, 'ok');
+    },
+    async (client) => {
+      t.equal(await client.takeUntil('\r\n\r\n'), CONTINUE);
+      client.write('body');
+      t.equal((await client.response()).status, 200);
+      t.equal((await client.request({ target: '/' })).status, 200, 'and the connection stays');
+    },
+  );
+});
+
+t.test('a backend that never says it is too slow', async () => {
+  await asked(
+    () => sleep(HEAD_MS * 3),
+    (client) => failsWith(client, 504, 'response-timeout'),
+  );
+});
+
+t.test('other interim answers do not let the client begin', async (t) => {
+  await asked(
+    async (_, connection) => {
+      connection.write('HTTP/1.1 102 Processing\r\n\r\n');
+      await sleep(BODY_MS * 2.5);
+      connection.respond(200, 'ok');
+    },
+    async (client) => {
+      const response = await client.response();
+      t.equal(response.status, 200, 'the answer came without the body');
+      t.equal(field(response, 'connection'), 'close', 'so the connection ends');
+    },
+  );
+});
+
+t.test('once it was let, the clock is the client’s', async () => {
+  await asked(
+    (request, connection) => {
+      connection.write(CONTINUE);
+      return request.body;
+    },
+    async (client) => {
+      await client.takeUntil('\r\n\r\n');
+      await failsWith(client, 408, 'body-timeout');
+    },
+  );
+});
+
+t.test('and when it has not waited', async () => {
+  await asked(
+    (request) => request.body,
+    async (client) => {
+      client.write('bo');
+      await failsWith(client, 408, 'body-timeout');
+    },
+  );
+});
