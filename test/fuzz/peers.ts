@@ -106,6 +106,7 @@ export class Backend {
   after: 'keep' | 'end' | 'reset' = 'keep';
   /** It sent what nobody had asked for. */
   surprised = false;
+  /** It has ended or reset the connection. */
   closed = false;
   private at = 0;
   private seen = -1;

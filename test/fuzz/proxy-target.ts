@@ -163,7 +163,7 @@ export class Scenario {
     else if (kind === 1) world.hold(rng.pick(['web', 'small', null]));
     else if (world.ctx.clients.size > 0) {
       const one = rng.pick([...world.ctx.clients]);
-      for (const client of this.clients.values()) if (client.address === one.address) client.disturbed = true;
+      for (const client of this.clients.values()) if (Object.is(client.socket, one.socket)) client.disturbed = true;
       if (one.exchange.inFlight) end(one, kind === 2);
     }
   }
@@ -181,7 +181,7 @@ export class Scenario {
   private backendStep(backend: Backend): void {
     const { rng } = this;
     const { socket, current } = backend;
-    if (socket.destroyed) return;
+    if (socket.destroyed || backend.closed) return;
     const name = this.backends.indexOf(backend);
     if (socket.connecting) {
       const refused = rng.chance(12);
@@ -245,6 +245,7 @@ export class Scenario {
     if (reset) backend.socket.reset();
     else backend.socket.finish();
     backend.script = [];
+    backend.closed = true;
   }
 
   /** Decides what to answer, in which pieces, and what comes after. */
