@@ -32,7 +32,6 @@ export class Delivery {
   /** Framing of the answer under way. */
   framing: Body = BODY.none;
   private gathering = false;
-  private unsent = 0;
   /** Where the answer under way begins in the scratch buffer; −1 once some of it was sent. */
   private begun = -1;
   private readonly ctx: Context;
@@ -77,7 +76,6 @@ export class Delivery {
     this.socket.write(copyOf(chunk, from, to));
     if (chunked) this.socket.write(CHUNK_END);
     this.socket.uncork();
-    if (this.socket.writableLength > 0) this.unsent = queued(this.socket);
   }
 
   end(trailers: FieldBlock | null, src: Buffer | null, turn: AnswerTurn | null): void {
@@ -102,10 +100,7 @@ export class Delivery {
     const writer = this.ctx.responseWriter;
     this.socket.write(writer.view());
     // Nearly always the kernel has taken it all by now, and nothing was copied.
-    if (this.socket.writableLength > 0) {
-      writer.giveAway();
-      this.unsent = queued(this.socket);
-    }
+    if (this.socket.writableLength > 0) writer.giveAway();
     return true;
   }
 
@@ -113,13 +108,6 @@ export class Delivery {
   hangUp(cut: boolean): void {
     if (cut && this.framing === BODY.close) this.socket.resetAndDestroy();
     else this.socket.destroy();
-  }
-
-  /** Whether a slow reader has taken some of what waits for it since it was asked last; not when it has taken all. */
-  progressed(): boolean {
-    const before = this.unsent;
-    this.unsent = queued(this.socket);
-    return this.unsent !== before && this.unsent > 0;
   }
 
   /** Takes back the answer under way, if nothing of it was sent yet. @returns whether so. */
@@ -135,10 +123,4 @@ export class Delivery {
     this.gathering = true;
     this.ctx.responseWriter.begin();
   }
-}
-
-/** Bytes that the kernel has not taken yet. Node's own figure does not change while a large piece is on its way. */
-function queued(socket: ClientSocket): number {
-  const handle = Reflect.get(socket, '_handle') as { readonly writeQueueSize?: number } | null;
-  return handle?.writeQueueSize ?? 0;
 }

@@ -17,12 +17,14 @@ import type { Downstream } from './downstream.ts';
 import { bodyTime } from './_body-time.ts';
 import { NO_PREFACES } from './preface.ts';
 import { Exchange } from './request.ts';
-import { own, type ClientSocket, type SocketOwner } from './sockets.ts';
+import { kept, own, type ClientSocket, type SocketOwner } from './sockets.ts';
 
 const STATE = { head: 0, busy: 1, tunnel: 2, linger: 3, closed: 4 } as const;
 
 /** Pipelined bytes kept while a request is under way; past it the client waits. */
 const PIPELINE_LIMIT = 65_536;
+/** Pipelined requests that the proxy answers by itself in one turn of the event loop; then it is the turn of the others. */
+const MOST_A_TURN = 16;
 /** After the last answer: what the client may still send, and how long, before the socket is closed. */
 const LINGER_BYTES = 4_194_304;
 const LINGER_MS = 2_000;
@@ -90,7 +92,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   onData(chunk: Buffer): void {
     if (this.state === STATE.head) {
-      if (this.congested) return this.stash(chunk);
+      if (this.congested || this.pending !== null) return this.stash(chunk);
       this.read(chunk, 0);
     } else if (this.state === STATE.busy) {
       const at = this.feed(chunk, 0);
@@ -105,7 +107,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     let buf = chunk;
     let at = from;
     this.reading = true;
-    while (this.state === STATE.head && at < buf.length && !this.congested) {
+    for (let turns = 0; this.state === STATE.head && at < buf.length && !this.congested && turns < MOST_A_TURN; turns++) {
       const { partial } = this;
       let head = this.ctx.requestHead;
       let to = buf.length;
@@ -118,13 +120,11 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
       if (head.parse(buf, to)) {
         this.partial = null;
         at = this.begin(head, buf);
-      } else if (head.fault !== null) {
-        at = to;
-        this.refuseHead(head.fault);
-      } else {
-        if (partial === null) this.keepPartial(buf.subarray(at));
-        at = to;
+        continue;
       }
+      if (head.fault !== null) this.refuseHead(head.fault);
+      else if (partial === null) this.keepPartial(buf.subarray(at));
+      at = to;
     }
     this.reading = false;
     if (at < buf.length && this.state < STATE.linger) this.afterRead(buf.subarray(at));
@@ -133,6 +133,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   private afterRead(rest: Buffer): void {
     if (this.state === STATE.tunnel) this.exchange.tunnel?.up(rest, 0, rest.length);
     else this.stash(rest);
+    if (this.state === STATE.head && !this.congested) this.ctx.later(() => this.readPending());
   }
 
   private keepPartial(bytes: Buffer): void {
@@ -141,7 +142,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   }
 
   private stash(rest: Buffer): void {
-    this.pending = Buffer.concat(this.pending === null ? [rest] : [this.pending, rest]);
+    this.pending = kept(this.pending, rest, this.ctx.reads);
     if (this.pending.length > PIPELINE_LIMIT) this.socket.pause();
   }
 
@@ -324,7 +325,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   private readPending(): void {
     const rest = this.pending;
-    if (rest === null || this.congested) return;
+    if (rest === null || this.congested || this.state !== STATE.head) return;
     this.pending = null;
     if (rest.length > PIPELINE_LIMIT) this.socket.resume();
     this.onData(rest);
@@ -391,8 +392,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   }
 
   expired(): void {
-    if (this.delivery.progressed()) this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.body);
-    else if (this.state === STATE.head && this.partial !== null) this.refuseHead(REJECT.headTimeout);
+    if (this.state === STATE.head && this.partial !== null) this.refuseHead(REJECT.headTimeout);
     else if (this.state === STATE.busy && !this.congested && !this.exchange.upload.complete && this.exchange.inFlight)
       this.exchange.badUpload(REJECT.bodyTimeout);
     else this.close();

@@ -37,6 +37,8 @@ export class Context {
   readonly log: AccessLog;
   /** How backends are connected to. */
   readonly dial: Dial;
+  /** Runs something once the sockets have had their turn. */
+  readonly later: (run: () => void) => void;
   /** Names the batch of socket events that is worked off now: equal numbers, same batch. */
   readonly batch: () => number;
   readonly ids = new Ids();
@@ -71,6 +73,7 @@ export class Context {
     timers: Timers;
     log: AccessLog;
     dial: Dial;
+    later?: (run: () => void) => void;
     batch?: () => number;
     table: CompiledTable;
     threads: number;
@@ -81,6 +84,7 @@ export class Context {
     this.timers = parts.timers;
     this.log = parts.log;
     this.dial = parts.dial;
+    this.later = parts.later ?? setImmediate;
     this.batch = parts.batch ?? noBatch;
     this.table = parts.table;
     this.onTable = parts.onTable;

@@ -64,6 +64,12 @@ export function copyOf(chunk: Buffer, from: number, to: number): Buffer {
   return copy;
 }
 
+/** `more` behind what was kept before, to keep; what does not lie in the read buffer has been copied already. */
+export function kept(before: Buffer | null, more: Buffer, { buffer }: SharedRead): Buffer {
+  if (before !== null) return Buffer.concat([before, more]);
+  return more.buffer === buffer.buffer ? copyOf(more, 0, more.length) : more;
+}
+
 /** Has the owner, from now on, told of all that happens to the socket; a former owner hears nothing more. */
 export function own(socket: ClientSocket, owner: SocketOwner): void {
   const owned = socket as OwnedSocket;

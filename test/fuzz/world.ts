@@ -102,6 +102,7 @@ export class World {
       batch: () => this.batch,
       table,
       threads: 1,
+      later: (run) => this.ticks.later(run),
       onTable: () => undefined,
     });
     this.control.commit(table.generation);
