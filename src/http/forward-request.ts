@@ -1,5 +1,7 @@
 import type { FieldEdits } from './edit-fields.ts';
+import { CLAIM, CLAIM_OF, accountOf, believed, schemeSaid } from './claims.ts';
 import { CONNECTION, FIELD } from './fields.ts';
+import { forwardedNode } from './forwarded.ts';
 import type { Endpoints } from './proxy-protocol.ts';
 import { BODY } from './request-head.ts';
 import type { RequestHead } from './request-head.ts';
@@ -35,10 +37,6 @@ function forwardingFields(address: string, scheme: string, port: number): Buffer
     `X-Forwarded-For: ${address}\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Port: ${port}\r\nForwarded: for=${forwardedNode(address)};proto=${scheme};host="`,
     'latin1',
   );
-}
-
-function forwardedNode(address: string): string {
-  return address.includes(':') ? `"[${address}]"` : address;
 }
 
 /** By the version of the request as it came (RFC 9110 §7.6.3). */
@@ -114,13 +112,14 @@ export function writeRequest(
     writeHost(out, head, src, by);
     out.text('\r\n');
   }
-  const seen = copyFields(out, head, src, by.trusted, turn);
+  const kept = by.trusted ? believed(head.fields, src) : 0;
+  const sized = copyFields(out, head, src, kept, turn);
   if (head.body === BODY.chunked) out.text('Transfer-Encoding: chunked\r\n');
-  else if (head.body === BODY.length && (seen & SEEN.length) === 0) out.text(`Content-Length: ${head.length}\r\n`);
+  else if (head.body === BODY.length && !sized) out.text(`Content-Length: ${head.length}\r\n`);
   if (head.maxForwards > 0) out.text(`Max-Forwards: ${head.maxForwards - 1}\r\n`);
   writeConnection(out, head, src);
   out.text(VIA[head.minor]);
-  if (by.trusted) writeTrusted(out, head, src, by, seen);
+  if (by.trusted) writeTrusted(out, head, src, by, kept);
   else {
     out.bytes(by.fixed);
     writeHost(out, head, src, by);
@@ -128,13 +127,13 @@ export function writeRequest(
     writeHost(out, head, src, by);
     out.text('\r\n');
   }
-  if (turn !== null) writeTurn(out, head, src, by, turn);
-  if ((seen & SEEN.requestId) === 0) {
+  if (turn !== null) writeTurn(out, head, src, kept, turn);
+  if ((kept & CLAIM.requestId) === 0) {
     out.text('X-Request-Id: ');
     out.hex(random, at, at + 16);
     out.text('\r\n');
   }
-  if ((seen & SEEN.trace) === 0) {
+  if ((kept & CLAIM.trace) === 0) {
     out.text('traceparent: 00-');
     out.hex(random, at + 16, at + 32);
     out.text('-');
@@ -153,8 +152,8 @@ function writeTarget(out: HeadWriter, head: RequestHead, src: Buffer, turn: Requ
   out.copy(src, from, head.targetEnd);
 }
 
-function writeTurn(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwarder, { edits, words, prefix }: RequestTurn): void {
-  if (prefix !== '') out.text(`X-Forwarded-Prefix: ${by.trusted ? prefixBefore(head, src) : ''}${prefix}\r\n`);
+function writeTurn(out: HeadWriter, head: RequestHead, src: Buffer, kept: number, { edits, words, prefix }: RequestTurn): void {
+  if (prefix !== '') out.text(`X-Forwarded-Prefix: ${(kept & CLAIM.prefix) === 0 ? '' : prefixBefore(head, src)}${prefix}\r\n`);
   if (edits !== null) out.text(edits.written(words));
 }
 
@@ -170,18 +169,19 @@ function writeHost(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwarde
   else out.copy(src, head.authorityStart, head.authorityEnd);
 }
 
-const SEEN = { requestId: 1, trace: 2, proto: 4, host: 8, port: 16, length: 32 } as const;
-
-/** Copies the fields that go on, in runs. @returns SEEN bits of what was kept. */
-function copyFields(out: HeadWriter, head: RequestHead, src: Buffer, trusted: boolean, turn: RequestTurn | null): number {
+/**
+ * Copies the fields that go on, in runs.
+ * @param kept CLAIM bits of what a trusted proxy is believed. @returns whether Content-Length was among them.
+ */
+function copyFields(out: HeadWriter, head: RequestHead, src: Buffer, kept: number, turn: RequestTurn | null): boolean {
   const { fields } = head;
   const { ids, spans, count } = fields;
   const nominated = (head.connection & CONNECTION.other) !== 0;
-  let seen = 0;
+  let sized = false;
   let run = -1;
   for (let i = 0; i < count; i++) {
     const id = ids[i];
-    let drop = RULE[id] === DROP || (RULE[id] === TRUSTED && !trusted);
+    let drop = RULE[id] === DROP || (RULE[id] === TRUSTED && (kept & CLAIM_OF[id]) === 0);
     // Only names the proxy does not know can be removed by naming them: never Host, Content-Length, credentials or our own fields.
     if (id === FIELD.other) drop = nominated && fields.nominates(src, spans[i * 4], spans[i * 4 + 1]);
     else if (id === FIELD.host) drop = head.absolute;
@@ -196,29 +196,10 @@ function copyFields(out: HeadWriter, head: RequestHead, src: Buffer, trusted: bo
       continue;
     }
     if (run === -1) run = spans[i * 4];
-    if (RULE[id] === TRUSTED || id === FIELD.contentLength) seen |= seenBit(id);
+    if (id === FIELD.contentLength) sized = true;
   }
   if (run !== -1) out.copy(src, run, fields.end - 2);
-  return seen;
-}
-
-function seenBit(id: number): number {
-  switch (id) {
-    case FIELD.xRequestId:
-      return SEEN.requestId;
-    case FIELD.traceparent:
-      return SEEN.trace;
-    case FIELD.xForwardedProto:
-      return SEEN.proto;
-    case FIELD.xForwardedHost:
-      return SEEN.host;
-    case FIELD.xForwardedPort:
-      return SEEN.port;
-    case FIELD.contentLength:
-      return SEEN.length;
-    default:
-      return 0;
-  }
+  return sized;
 }
 
 function writeConnection(out: HeadWriter, head: RequestHead, src: Buffer): void {
@@ -226,33 +207,24 @@ function writeConnection(out: HeadWriter, head: RequestHead, src: Buffer): void 
   else if (head.trailers) out.text('Connection: TE\r\nTE: trailers\r\n');
 }
 
-/** Behind a trusted proxy: its lists go on with its own address at the end; what it did not say, we say. */
-function writeTrusted(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwarder, seen: number): void {
-  const host = head.authorityStart === -1 ? by.localHost : src.toString('latin1', head.authorityStart, head.authorityEnd);
-  const before = joined(head, src, FIELD.xForwardedFor);
-  const forwarded = joined(head, src, FIELD.forwarded);
-  let text = `X-Forwarded-For: ${before}${by.address}\r\n`;
-  if ((seen & SEEN.proto) === 0) text += `X-Forwarded-Proto: ${by.scheme}\r\n`;
-  if ((seen & SEEN.port) === 0) text += `X-Forwarded-Port: ${by.port}\r\n`;
-  if ((seen & SEEN.host) === 0) text += `X-Forwarded-Host: ${host}\r\n`;
-  out.text(`${text}Forwarded: ${forwarded}for=${forwardedNode(by.address)};proto=${by.scheme};host="${host}"\r\n`);
+/** Behind a trusted proxy: its account goes on with its own address at the end; what it did not say, we say. */
+function writeTrusted(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwarder, kept: number): void {
+  const own = head.authorityStart === -1 ? by.localHost : src.toString('latin1', head.authorityStart, head.authorityEnd);
+  const { chain, forwarded, scheme, host } = accountOf(head.fields, src, kept, { scheme: by.scheme, host: own });
+  let text = `X-Forwarded-For: ${[...chain, by.address].join(', ')}\r\n`;
+  if ((kept & CLAIM.proto) === 0) text += `X-Forwarded-Proto: ${scheme}\r\n`;
+  if ((kept & CLAIM.port) === 0) text += `X-Forwarded-Port: ${scheme === by.scheme ? by.port : portOf(host, scheme)}\r\n`;
+  if ((kept & CLAIM.host) === 0) text += `X-Forwarded-Host: ${host}\r\n`;
+  const hop = `for=${forwardedNode(by.address)};proto=${by.scheme};host="${own}"`;
+  out.text(`${text}Forwarded: ${[...forwarded, hop].join(', ')}\r\n`);
 }
 
-/** The scheme the client used: as a trusted proxy says in one X-Forwarded-Proto, else the connection's own. */
+/** The port that a client of another scheme than ours has used. */
+function portOf(host: string, scheme: string): string {
+  return /:(\d+)$/.exec(host)?.[1] ?? (scheme === 'https' ? '443' : '80');
+}
+
+/** The scheme the client used: as a trusted proxy says, else the connection's own. */
 export function requestScheme({ fields }: RequestHead, src: Buffer, by: Forwarder): string {
-  const at = by.trusted ? fields.find(FIELD.xForwardedProto) : -1;
-  if (at === -1) return by.scheme;
-  const said = fields.value(src, at).toLowerCase();
-  for (let i = at + 1; i < fields.count; i++) if (fields.ids[i] === FIELD.xForwardedProto) return by.scheme;
-  return said === 'http' || said === 'https' ? said : by.scheme;
-}
-
-function joined(head: RequestHead, src: Buffer, id: number): string {
-  let list = '';
-  for (let i = 0; i < head.fields.count; i++) {
-    if (head.fields.ids[i] !== id) continue;
-    const value = head.fields.value(src, i);
-    if (value !== '') list += `${value}, `;
-  }
-  return list;
+  return by.trusted ? schemeSaid(fields, src, by.scheme) : by.scheme;
 }

@@ -1,5 +1,6 @@
 import { REDIRECT, REJECT } from '../errors/catalogue.ts';
 import type { Fault } from '../errors/catalogue.ts';
+import { CLAIM, believed } from '../http/claims.ts';
 import { FIELD } from '../http/fields.ts';
 import type { AnswerDetails, AnswerStyle } from '../http/own-answer.ts';
 import type { RequestHead } from '../http/request-head.ts';
@@ -108,9 +109,9 @@ export abstract class ExchangeRecord {
 
   /** Keeps the id it goes by: what a trusted proxy sent, or ours, 16 random bytes at `at`. */
   protected identify(head: RequestHead | null, buf: Buffer, at: number): void {
-    const sent = head !== null && this.down.forwarder.trusted ? head.fields.find(FIELD.xRequestId) : -1;
-    this.requestId = sent === -1 ? '' : head!.fields.value(buf, sent);
-    if (this.requestId === '') this.requestId = this.ctx.ids.pool.toString('hex', at, at + 16);
+    const sent = head !== null && this.down.forwarder.trusted && (believed(head.fields, buf) & CLAIM.requestId) !== 0;
+    if (sent) this.requestId = head.fields.value(buf, head.fields.find(FIELD.xRequestId));
+    else this.requestId = this.ctx.ids.pool.toString('hex', at, at + 16);
   }
 
   /** How the proxy's own answer to it looks: the rules and pages of its route. */

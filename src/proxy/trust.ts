@@ -1,8 +1,8 @@
 import { BlockList, isIP } from 'node:net';
 import type { Socket } from 'node:net';
-import { FIELD } from '../http/fields.ts';
+import { chainOf } from '../http/claims.ts';
 import type { FieldBlock } from '../http/fields.ts';
-import { plainIp } from '../http/ip.ts';
+import { nodeAddress } from '../http/forwarded.ts';
 import type { Endpoints } from '../http/proxy-protocol.ts';
 
 const MAPPED = '::ffff:';
@@ -31,16 +31,12 @@ export class AddressList {
 
 /** The peers whose forwarding fields are believed (`trustedProxies`). */
 export class TrustedProxies extends AddressList {
-  /** The client behind the chain of X-Forwarded-For: the last address that is not a trusted proxy's. */
+  /** The client behind the chain that a trusted peer tells of: the last address in it that is not a trusted proxy's. */
   clientOf(peer: string, fields: FieldBlock, buf: Buffer): string {
-    const chain: string[] = [];
-    for (let i = 0; i < fields.count; i++) {
-      if (fields.ids[i] !== FIELD.xForwardedFor) continue;
-      for (const part of fields.value(buf, i).split(',')) chain.push(part.trim());
-    }
+    const chain = chainOf(fields, buf);
     let client = peer;
-    while (this.has(client)) {
-      const before = plainIp(chain.pop() ?? '');
+    for (let i = chain.length - 1; i >= 0 && this.has(client); i--) {
+      const before = nodeAddress(chain[i], false);
       if (before === null) break;
       client = before;
     }

@@ -118,7 +118,7 @@ const CLAIMS = [
   'X-Forwarded-Port: 1',
   'X-Real-IP: 1.1.1.1',
   'X-Request-ID: mine',
-  'traceparent: 00-1-2-01',
+  'traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
   'tracestate: t',
   'Forwarded: for=1.1.1.1',
 ];
@@ -135,11 +135,11 @@ t.test('a trusted proxy is believed, and added to', async (t) => {
     'X-Forwarded-Port: 1',
     'X-Real-IP: 1.1.1.1',
     'X-Request-ID: mine',
-    'traceparent: 00-1-2-01',
+    'traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
     'tracestate: t',
     'Via: 1.1 switchyard',
     'X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 192.0.2.1',
-    'Forwarded: for=1.1.1.1, for=2.2.2.2, for=192.0.2.1;proto=http;host="a"',
+    'Forwarded: for=1.1.1.1;proto=https;host="evil", for=2.2.2.2, for=3.3.3.3, for=192.0.2.1;proto=http;host="a"',
   ]);
   t.strictSame(forwarded(get(), by(true)).sort(), forwarded(get()).sort(), 'what it does not say, we say');
   t.strictSame(said(forwarded(get('X-Forwarded-For:'), by(true)), 'x-forwarded-for'), ['X-Forwarded-For: 192.0.2.1'], 'an empty list adds nothing');
