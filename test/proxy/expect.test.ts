@@ -1,4 +1,4 @@
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { field } from '../helpers/message.ts';
 import { catchAll, Proxy } from '../helpers/proxy.ts';
 import { RawClient } from '../helpers/raw_client.ts';
@@ -25,7 +25,7 @@ async function asked(script: Script, run: (client: RawClient) => Promise<void>):
   await run(client);
 }
 
-async function failsWith(client: RawClient, status: number, reason: string): Promise<void> {
+async function failsWith(t: Test, client: RawClient, status: number, reason: string): Promise<void> {
   const response = await client.response();
   t.equal(response.status, status, `RFC 9110 §10.1.1: ${reason}`);
   t.match(field(response, 'proxy-status'), new RegExp(`details="${reason}"`));
@@ -48,10 +48,10 @@ t.test('a client that waits for a 100 may wait longer than a body may: the backe
   );
 });
 
-t.test('a backend that never says it is too slow', async () => {
+t.test('a backend that never says it is too slow', async (t) => {
   await asked(
     () => sleep(HEAD_MS * 3),
-    (client) => failsWith(client, 504, 'response-timeout'),
+    (client) => failsWith(t, client, 504, 'response-timeout'),
   );
 });
 
@@ -70,7 +70,7 @@ t.test('other interim answers do not let the client begin', async (t) => {
   );
 });
 
-t.test('once it was let, the clock is the client’s', async () => {
+t.test('once it was let, the clock is the client’s', async (t) => {
   await asked(
     (request, connection) => {
       connection.write(CONTINUE);
@@ -78,17 +78,17 @@ t.test('once it was let, the clock is the client’s', async () => {
     },
     async (client) => {
       await client.takeUntil('\r\n\r\n');
-      await failsWith(client, 408, 'body-timeout');
+      await failsWith(t, client, 408, 'body-timeout');
     },
   );
 });
 
-t.test('and when it has not waited', async () => {
+t.test('and when it has not waited', async (t) => {
   await asked(
     (request) => request.body,
     async (client) => {
       client.write('bo');
-      await failsWith(client, 408, 'body-timeout');
+      await failsWith(t, client, 408, 'body-timeout');
     },
   );
 });
