@@ -64,7 +64,14 @@ export function upstreamIssues(upstream: ParsedUpstream, under: Path): Issue[] {
   if (upstream.sticky.cookie !== null && upstream.sticky.header !== null) {
     issues.push(issue([...under, 'sticky'], 'expected a cookie or a header, got both'));
   }
-  if (upstream.proxyProtocol !== false && upstream.tls !== null) {
+  if (upstream.health.kind === 'grpc' && upstream.protocol !== 'h2') {
+    issues.push(issue([...under, 'health', 'kind'], "expected another kind, because gRPC goes over HTTP/2 only (protocol: 'h2'), got 'grpc'"));
+  }
+  if (upstream.proxyProtocol !== false && upstream.protocol === 'h2') {
+    issues.push(
+      issue([...under, 'proxyProtocol'], `expected false, because connections to backends are shared (protocol: 'h2'), got '${upstream.proxyProtocol}'`),
+    );
+  } else if (upstream.proxyProtocol !== false && upstream.tls !== null) {
     issues.push(issue([...under, 'proxyProtocol'], `expected false, because connections to backends are encrypted (tls), got '${upstream.proxyProtocol}'`));
   }
   for (const id of ids) issues.push(...versionIssues(upstream, id, [...under, 'versions', id]));

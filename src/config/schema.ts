@@ -15,7 +15,7 @@ const port = whole(1, 65_535);
 const status = whole(100, 599);
 
 const health = z.strictObject({
-  kind: oneOf(['http', 'tcp', 'none']).default('http'),
+  kind: oneOf(['http', 'tcp', 'grpc', 'none']).default('http'),
   path: probePath.default('/healthz'),
   host: hostHeader.nullable().default(null),
   port: port.nullable().default(null),
@@ -100,7 +100,7 @@ export const upstreamSchema = z.strictObject({
     })
     .prefault({}),
   tls: backendTls,
-  protocol: oneOf(['http1']).default('http1'),
+  protocol: oneOf(['http1', 'h2']).default('http1'),
   errorPages,
   maintenance: maintenance.default(false),
   versions: z.record(name, version).default({}),

@@ -7,11 +7,15 @@ import { FAILURE } from '../errors/catalogue.ts';
 import { proxyHeader } from '../http/proxy-protocol.ts';
 import type { Address } from '../pool/address.ts';
 import type { HealthPolicy } from '../pool/policy.ts';
+import { checkComplaint, checkRequest } from './_grpc.ts';
+import { askOverH2 } from './_h2.ts';
 import type { Probe } from './evidence.ts';
 
 /** Of an answer's body, more than this is not waited for. */
 const BODY_LIMIT = 64 * 1024;
 const HEAD_LIMIT = 32 * 1024;
+
+const FIELDS = { 'user-agent': 'switchyard-probe', accept: '*/*' } as const;
 
 type Finding = Pick<Probe, 'ok' | 'status' | 'error'>;
 
@@ -45,7 +49,26 @@ export async function probeOnce(target: Address, policy: HealthPolicy, signal: A
 }
 
 function probeBy(address: Address, target: Address, policy: HealthPolicy, header: Buffer | null, signal: AbortSignal): Promise<Finding> {
-  return policy.kind === 'http' ? probeHttp(address, target, policy, header, signal) : probeTcp(address, policy, header, signal);
+  if (policy.kind === 'grpc') return probeGrpc(address, target, policy, signal);
+  if (policy.kind === 'tcp') return probeTcp(address, policy, header, signal);
+  return policy.protocol === 'h2' ? probeHttp2(address, target, policy, signal) : probeHttp(address, target, policy, header, signal);
+}
+
+async function probeHttp2(address: Address, target: Address, policy: HealthPolicy, signal: AbortSignal): Promise<Finding> {
+  const question = { method: 'GET', path: policy.path, authority: hostOf(target, policy), fields: FIELDS, body: null, most: BODY_LIMIT } as const;
+  const { status, headers } = await askOverH2(address, policy, question, signal);
+  const error = complaint({ statusCode: status, headers }, policy);
+  return { ok: error === null, status, error };
+}
+
+async function probeGrpc(address: Address, target: Address, policy: HealthPolicy, signal: AbortSignal): Promise<Finding> {
+  const fields = { 'user-agent': FIELDS['user-agent'], 'content-type': 'application/grpc', te: 'trailers' };
+  const path = '/grpc.health.v1.Health/Check';
+  const question = { method: 'POST', path, authority: hostOf(target, policy), fields, body: checkRequest(policy.service), most: BODY_LIMIT } as const;
+  const { status, headers, trailers, body } = await askOverH2(address, policy, question, signal);
+  const said = trailers['grpc-status'] === undefined ? headers : trailers;
+  const error = checkComplaint(status, said['grpc-status'], said['grpc-message'], body);
+  return { ok: error === null, status: null, error };
 }
 
 async function probeHttp(address: Address, target: Address, policy: HealthPolicy, header: Buffer | null, signal: AbortSignal): Promise<Finding> {
@@ -56,7 +79,7 @@ async function probeHttp(address: Address, target: Address, policy: HealthPolicy
     maxHeaderSize: HEAD_LIMIT,
   });
   try {
-    const headers = { host: policy.host ?? authority(target.host, target.port), 'user-agent': 'switchyard-probe', accept: '*/*' };
+    const headers = { host: hostOf(target, policy), ...FIELDS };
     const answer = await client.request({ path: policy.path, method: 'GET', headers, signal, reset: true });
     await drain(answer);
     const error = complaint(answer, policy);
@@ -94,7 +117,10 @@ async function drain({ body }: Dispatcher.ResponseData): Promise<void> {
 }
 
 /** Why an answer does not pass, or null. */
-function complaint({ statusCode, headers }: Dispatcher.ResponseData, { expectStatus, expectHeader }: HealthPolicy): string | null {
+function complaint(
+  { statusCode, headers }: Pick<Dispatcher.ResponseData, 'statusCode' | 'headers'>,
+  { expectStatus, expectHeader }: HealthPolicy,
+): string | null {
   const right = expectStatus === null ? statusCode >= 200 && statusCode < 300 : expectStatus.includes(statusCode);
   if (!right) {
     const note = statusCode >= 300 && statusCode < 400 ? ' (redirects are not followed)' : '';
@@ -125,6 +151,10 @@ async function probeTcp({ host, port }: Address, { tls, protocol }: HealthPolicy
     signal.removeEventListener('abort', stop);
     socket.destroy();
   }
+}
+
+function hostOf({ host, port }: Address, policy: HealthPolicy): string {
+  return policy.host ?? authority(host, port);
 }
 
 function authority(host: string, port: number): string {

@@ -28,12 +28,16 @@ export function methodTraits(buf: Buffer, from: number, to: number): number {
 }
 
 const EVENT_STREAM = bytes('text/event-stream');
+const GRPC = bytes('application/grpc');
 
-/** Whether an answer is a stream of server-sent events. */
-export function isEventStream({ contentType, fields }: ResponseHead, buf: Buffer): boolean {
-  if (contentType === -1) return false;
+/** Whether an answer is a stream, which may be silent for long: server-sent events or gRPC. */
+export function isStream(head: ResponseHead, buf: Buffer): boolean {
+  return head.contentType !== -1 && (hasType(head, buf, EVENT_STREAM) || hasType(head, buf, GRPC));
+}
+
+function hasType({ contentType, fields }: ResponseHead, buf: Buffer, type: Uint8Array): boolean {
   const from = fields.spans[contentType * 4 + 2];
-  return fields.spans[contentType * 4 + 3] - from >= EVENT_STREAM.length && isWord(buf, from, from + EVENT_STREAM.length, EVENT_STREAM);
+  return fields.spans[contentType * 4 + 3] - from >= type.length && isWord(buf, from, from + type.length, type);
 }
 
 const LF = 0x0a;
@@ -44,11 +48,11 @@ export class EventBoundary {
   private last = 0;
   private emptyLine = true;
   private lineHasText = false;
-  /** The stream is coded (compressed): its events cannot be told apart. */
+  /** The stream is coded (compressed), or of no events: there is no place in it to end it at. */
   private coded = false;
 
-  begin({ fields }: ResponseHead): void {
-    this.coded = fields.find(FIELD.contentEncoding) !== -1;
+  begin(head: ResponseHead, buf: Buffer): void {
+    this.coded = head.fields.find(FIELD.contentEncoding) !== -1 || hasType(head, buf, GRPC);
     this.last = 0;
     this.emptyLine = true;
     this.lineHasText = false;

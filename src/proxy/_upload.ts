@@ -61,6 +61,11 @@ export class Upload {
     this.ctx.requestWriter.begin();
   }
 
+  /** The client is to send more of it. */
+  get awaited(): boolean {
+    return !this.complete && !this.uninvited;
+  }
+
   /** Body bytes from the client. @returns false when the body is larger than the upstream accepts. */
   add(chunk: Buffer, from: number, to: number): boolean {
     const size = to - from;

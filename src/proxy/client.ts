@@ -216,9 +216,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   }
 
   private awaitBody(): void {
-    const { upload } = this.exchange;
-    if (this.state === STATE.busy && !this.uploadPaused && !upload.complete && !upload.uninvited)
-      this.ctx.timers.arm(this.deadline, bodyTime(this.ctx.table.edge, upload.bytes, this.bodySince, this.ctx.timers.now));
+    if (this.state === STATE.busy && !this.uploadPaused && this.exchange.upload.awaited)
+      this.ctx.timers.arm(this.deadline, bodyTime(this.exchange, this.ctx.table.edge, this.bodySince, this.ctx.timers.now));
   }
 
   // ── answering ───────────────────────────────────────────────────────────────────────────────────
@@ -232,6 +231,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     const body = this.delivery.framingFor(head.body, this.minor);
     this.closeAfter = !this.keepAlive || this.ctx.closing || !this.exchange.upload.complete || body === BODY.close;
     this.delivery.head(head, src, { minor: this.minor, body, close: this.closeAfter, extra, turn });
+    this.awaitBody();
   }
 
   body(chunk: Buffer, from: number, to: number): void {

@@ -8,7 +8,7 @@ import { Answer, READ } from './_answer.ts';
 import { ExchangeRecord } from './_record.ts';
 import { choose } from './_choose.ts';
 import { guard } from './_guard.ts';
-import { EventBoundary, isEventStream, methodTraits, TRAIT } from './_traits.ts';
+import { EventBoundary, isStream, methodTraits, TRAIT } from './_traits.ts';
 import type { Context } from './context.ts';
 import { Deadline, type Expiring } from './deadline.ts';
 import type { Downstream } from './downstream.ts';
@@ -169,9 +169,9 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     this.keepAliveSeconds = head.keepAliveSeconds;
     this.state = STATE.body;
     this.upload.forget();
-    if (isEventStream(head, buf)) {
+    if (isStream(head, buf)) {
       this.kind = KIND.stream;
-      this.events.begin(head);
+      this.events.begin(head, buf);
       this.ctx.ledger.become(this.backend!.slot, KIND.stream);
     }
     this.down.respond(head, buf, this.extra, this.turn);

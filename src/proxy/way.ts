@@ -1,22 +1,20 @@
-import type { Socket } from 'node:net';
 import type { SharedRead, SocketOwner } from './sockets.ts';
 
 /** What a connection to a backend is made of: a socket, or what behaves as one towards its owner. */
-export type BackendSocket = Pick<
-  Socket,
-  | 'write'
-  | 'end'
-  | 'destroy'
-  | 'pause'
-  | 'resume'
-  | 'isPaused'
-  | 'connecting'
-  | 'destroyed'
-  | 'readableEnded'
-  | 'writableEnded'
-  | 'writableLength'
-  | 'writableNeedDrain'
->;
+export interface BackendSocket {
+  readonly connecting: boolean;
+  readonly destroyed: boolean;
+  readonly readableEnded: boolean;
+  readonly writableEnded: boolean;
+  readonly writableLength: number;
+  readonly writableNeedDrain: boolean;
+  write(bytes: Buffer): boolean;
+  end(): unknown;
+  destroy(): unknown;
+  pause(): unknown;
+  resume(): unknown;
+  isPaused(): boolean;
+}
 
 /** Who dials: hears of the connection, too. */
 export interface DialOwner extends SocketOwner {

@@ -33,7 +33,32 @@ const BAD: readonly (readonly [string, unknown, string, string])[] = [
   ['route path with a double slash', web({ routes: [{ path: '/a//b' }] }), 'upstreams.web.routes[0].path', `expected ${PATH}, got '/a//b'`],
   ['route path with a query', web({ routes: [{ path: '/a?b' }] }), 'upstreams.web.routes[0].path', `expected ${PATH}, got '/a?b'`],
   ['route twice', web({ routes: [{ path: '/a' }, { path: '/a/' }] }), 'upstreams.web.routes[1]', "expected a route of its own, got '*/a' a second time"],
-  ['health kind', web({ health: { kind: 'udp' } }), 'upstreams.web.health.kind', "expected 'http' or 'tcp' or 'none', got 'udp'"],
+  ['health kind', web({ health: { kind: 'udp' } }), 'upstreams.web.health.kind', "expected 'http' or 'tcp' or 'grpc' or 'none', got 'udp'"],
+  [
+    'gRPC over HTTP/1.1',
+    web({ health: { kind: 'grpc' } }),
+    'upstreams.web.health.kind',
+    "expected another kind, because gRPC goes over HTTP/2 only (protocol: 'h2'), got 'grpc'",
+  ],
+  [
+    'service name',
+    web({ protocol: 'h2', health: { kind: 'grpc', service: 'a b' } }),
+    'upstreams.web.health.service',
+    "expected a service name such as 'pkg.Service', or '' for the server as a whole, got 'a b'",
+  ],
+  ['protocol', web({ protocol: 'h3' }), 'upstreams.web.protocol', "expected 'http1' or 'h2', got 'h3'"],
+  [
+    'a PROXY header on a shared connection',
+    web({ protocol: 'h2', proxyProtocol: 'v2' }),
+    'upstreams.web.proxyProtocol',
+    "expected false, because connections to backends are shared (protocol: 'h2'), got 'v2'",
+  ],
+  [
+    'a PROXY header in front of TLS',
+    web({ tls: true, proxyProtocol: 'v1' }),
+    'upstreams.web.proxyProtocol',
+    "expected false, because connections to backends are encrypted (tls), got 'v1'",
+  ],
   ['duration in words', web({ drain: { requests: 'soon' } }), 'upstreams.web.drain.requests', `expected ${DURATION}, got 'soon'`],
   ['negative duration', web({ rollback: { keep: -1 } }), 'upstreams.web.rollback.keep', `expected ${DURATION}, got -1`],
   [

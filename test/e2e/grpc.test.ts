@@ -1,0 +1,224 @@
+import { once } from 'node:events';
+import {
+  Metadata,
+  status,
+  type ServerDuplexStream,
+  type ServerReadableStream,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
+import t from 'tap';
+import { Authority } from '../helpers/certificates.ts';
+import { ECHO, EchoClient, HEALTH, grpcServer } from '../helpers/grpc.ts';
+import { freePort } from '../helpers/ports.ts';
+import { Proxy, catchAll } from '../helpers/proxy.ts';
+import type { Teardown } from '../helpers/temp.ts';
+import { eventually, sleep } from '../helpers/wait.ts';
+
+const same = (bytes: Buffer): Buffer => bytes;
+
+/** What the server has seen. */
+interface Seen {
+  cancelled: number;
+  metadata: Metadata[];
+}
+
+function echo(seen: Seen = { cancelled: 0, metadata: [] }) {
+  return {
+    Unary(call: ServerUnaryCall<Buffer, Buffer>, done: sendUnaryData<Buffer>): void {
+      seen.metadata.push(call.metadata);
+      call.on('cancelled', () => seen.cancelled++);
+      const text = call.request.toString();
+      const trailers = new Metadata();
+      trailers.set('x-told', 'yes');
+      if (text === 'wrong') return done({ code: status.INVALID_ARGUMENT, details: 'that is ünwise', metadata: trailers });
+      if (text === 'never') return undefined;
+      done(null, Buffer.from(`echo ${text}`), trailers);
+    },
+    Gather(call: ServerReadableStream<Buffer, Buffer>, done: sendUnaryData<Buffer>): void {
+      let size = 0;
+      call.on('data', (chunk: Buffer) => (size += chunk.length));
+      call.on('end', () => done(null, Buffer.from(`${size}`)));
+    },
+    Spread(call: ServerWritableStream<Buffer, Buffer>): void {
+      const [count, size] = call.request.toString().split(' ').map(Number);
+      call.on('cancelled', () => seen.cancelled++);
+      for (let i = 0; i < count; i++) call.write(Buffer.alloc(size, i));
+      if (size !== 1) call.end();
+    },
+    Chat(call: ServerDuplexStream<Buffer, Buffer>): void {
+      call.on('data', (chunk: Buffer) => call.write(Buffer.from(`you said ${chunk.toString()}`)));
+      call.on('end', () => call.end());
+    },
+  };
+}
+
+const H2 = { protocol: 'h2', health: { kind: 'none' } };
+
+async function proxied(t: Teardown, address: string, more: Record<string, unknown> = {}): Promise<{ proxy: Proxy; echo: EchoClient }> {
+  const port = await freePort();
+  const proxy = await Proxy.start(t, {
+    listeners: [{ host: '127.0.0.1', port, http2: true }],
+    accessLog: 'full',
+    dataThreads: 1,
+    upstreams: { web: catchAll({ v1: [address] }, 'v1', { ...H2, ...more }) },
+  });
+  return { proxy, echo: new EchoClient(t, port) };
+}
+
+t.test('calls of each kind, with metadata and statuses both ways', async (t) => {
+  const seen: Seen = { cancelled: 0, metadata: [] };
+  const { proxy, echo: client } = await proxied(t, await grpcServer(t, [[ECHO, echo(seen)]]), { timeouts: { head: '2s' } });
+
+  await t.test('unary', async (t) => {
+    const metadata = new Metadata();
+    metadata.set('x-asked', 'plain');
+    metadata.set('x-asked-bin', Buffer.from([0, 1, 255]));
+    const ended = await client.unary('hello', { metadata });
+    t.match(ended, { code: status.OK, answer: 'echo hello' });
+    t.strictSame(ended.metadata.get('x-told'), ['yes'], 'trailers come through');
+    t.strictSame(seen.metadata[0].get('x-asked'), ['plain']);
+    t.strictSame(seen.metadata[0].get('x-asked-bin'), [Buffer.from([0, 1, 255])]);
+  });
+
+  await t.test('a failure, in a head that is all there is', async (t) => {
+    const ended = await client.unary('wrong');
+    t.match(ended, { code: status.INVALID_ARGUMENT, details: 'that is ünwise', answer: '' });
+    t.strictSame(ended.metadata.get('x-told'), ['yes']);
+  });
+
+  await t.test('a method that is not there', async (t) => {
+    const code = await new Promise((resolve) => {
+      client.client.makeUnaryRequest('/test.Echo/Nothing', same, same, Buffer.alloc(0), (error) => resolve(error?.code));
+    });
+    t.equal(code, status.UNIMPLEMENTED);
+  });
+
+  await t.test('the client streams, more than any window holds', async (t) => {
+    const answer = await new Promise<string>((resolve, reject) => {
+      const call = client.client.makeClientStreamRequest('/test.Echo/Gather', same, same, (error, value) =>
+        error === null ? resolve(value!.toString()) : reject(error),
+      );
+      for (let i = 0; i < 100; i++) call.write(Buffer.alloc(50_000));
+      call.end();
+    });
+    t.equal(answer, '5000000');
+  });
+
+  await t.test('the server streams, to a slow reader', async (t) => {
+    const call = client.client.makeServerStreamRequest('/test.Echo/Spread', same, same, Buffer.from('100 50000'));
+    let size = 0;
+    for await (const chunk of call as AsyncIterable<Buffer>) {
+      if (size === 0) await sleep(200);
+      size += chunk.length;
+    }
+    t.equal(size, 5_000_000);
+  });
+
+  await t.test('both talk in turns', async (t) => {
+    const call = client.client.makeBidiStreamRequest('/test.Echo/Chat', same, same);
+    const ended = once(call, 'status');
+    for (const word of ['a', 'b', 'c']) {
+      call.write(Buffer.from(word));
+      const [answer] = (await once(call, 'data')) as [Buffer];
+      t.equal(answer.toString(), `you said ${word}`);
+    }
+    t.match(await eventually('in flight as a stream', async () => /"streams":1/.exec(JSON.stringify((await proxy.admin('/v1/upstreams/web')).json))), [
+      '"streams":1',
+    ]);
+    call.end();
+    call.resume();
+    t.match(await ended, [{ code: status.OK }]);
+  });
+
+  await t.test('a deadline of the client ends the call there and at the server', async (t) => {
+    const before = seen.cancelled;
+    t.match(await client.unary('never', { deadline: Date.now() + 300 }), { code: status.DEADLINE_EXCEEDED });
+    await eventually('cancelled at the server', () => seen.cancelled === before + 1);
+  });
+
+  await t.test('the head deadline of the upstream is a 504, which is UNAVAILABLE', async (t) => {
+    t.match(await client.unary('never'), { code: status.UNAVAILABLE });
+  });
+
+  await t.test('a cancelled stream is cancelled at the server', async () => {
+    const before = seen.cancelled;
+    const call = client.client.makeServerStreamRequest('/test.Echo/Spread', same, same, Buffer.from('3 1'));
+    call.on('error', () => undefined);
+    await once(call, 'data');
+    call.cancel();
+    await eventually('cancelled at the server', () => seen.cancelled === before + 1);
+    await eventually('nothing is in flight', async () => /"inFlight":0/.test(JSON.stringify((await proxy.admin('/v1/upstreams/web')).json)));
+  });
+
+  await t.test('all of it over one connection', async (t) => {
+    const { json } = await proxy.admin('/v1/upstreams/web');
+    t.match(json, { protocol: 'h2', versions: [{ backends: [{ openSockets: 1 }] }] });
+  });
+});
+
+t.test('over TLS, with the health checks of gRPC', async (t) => {
+  const authority = await Authority.create(t);
+  let serving = 1;
+  const asked: string[] = [];
+  const health = {
+    Check(call: ServerUnaryCall<Buffer, Buffer>, done: sendUnaryData<Buffer>): void {
+      asked.push(call.request.toString('latin1'));
+      done(null, Buffer.from([0x08, serving]));
+    },
+  };
+  const address = await grpcServer(
+    t,
+    [
+      [ECHO, echo()],
+      [HEALTH, health],
+    ],
+    await authority.issue(),
+  );
+  const { proxy, echo: client } = await proxied(t, address, {
+    tls: { ca: authority.certFile },
+    health: { kind: 'grpc', service: 'test.Echo', interval: '50ms', fall: 1 },
+  });
+  t.match(await client.unary('hello'), { code: status.OK, answer: 'echo hello' });
+  t.equal(asked[0], '\n\x09test.Echo');
+  serving = 2;
+  await eventually('NOT_SERVING is the evidence', async () =>
+    /the service says NOT_SERVING/.test(JSON.stringify((await proxy.admin('/v1/upstreams/web')).json)),
+  );
+});
+
+t.test('a swap while calls are under way fails none', async (t) => {
+  const [one, two] = [await grpcServer(t, [[ECHO, echo()]]), await grpcServer(t, [[ECHO, echo()]])];
+  const { proxy, echo: client } = await proxied(t, one);
+  const long = client.client.makeBidiStreamRequest('/test.Echo/Chat', same, same);
+  long.write(Buffer.from('before'));
+  await once(long, 'data');
+  let running = true;
+  const codes: Record<number, number> = {};
+  const callers = Array.from({ length: 8 }, async () => {
+    while (running) {
+      const { code } = await client.unary('x');
+      codes[code] = (codes[code] ?? 0) + 1;
+    }
+  });
+  await sleep(200);
+  const swapped = await proxy.admin('/v1/upstreams/web/swap', { body: { to: 'v2', backends: [two] } });
+  t.equal(swapped.status, 202);
+  await eventually('v2 is live', async () => /"split":\{"v2":100\}/.test(JSON.stringify((await proxy.admin('/v1/upstreams/web')).json)));
+  await sleep(200);
+  running = false;
+  await Promise.all(callers);
+  t.strictSame(Object.keys(codes), [`${status.OK}`], `${codes[0]} calls`);
+  long.write(Buffer.from('after'));
+  t.equal(((await once(long, 'data')) as [Buffer])[0].toString(), 'you said after', 'the stream goes on at the outgoing version');
+  const ended = once(long, 'status');
+  long.end();
+  long.resume();
+  t.match(await ended, [{ code: status.OK }]);
+  const receipt = await eventually('released', async () => {
+    const answer = await proxy.admin('/v1/upstreams/web/versions/v1/receipt');
+    return answer.status === 200 ? answer.json : null;
+  });
+  t.match(receipt, { counts: { clientAborted: 0, upstreamFailed: 0, killed: 0 } });
+});
