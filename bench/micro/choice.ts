@@ -73,6 +73,7 @@ function logging(): Case {
     host: 'www.example.com',
     target: '/catalogue/shoes?page=3',
     status: 200,
+    protocol: 'HTTP/1.1' as const,
     ms: 1.234,
     bytesIn: 0,
     bytesOut: 5_120,

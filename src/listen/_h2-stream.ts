@@ -6,17 +6,14 @@ import { writeAsHttp1, writeTrailerLines } from '../http/h2-request.ts';
 import { BODY, type Body } from '../http/request-head.ts';
 import { ResponseHead } from '../http/response-head.ts';
 import { CHUNK_END, HeadWriter, chunkSize } from '../http/writer.ts';
-import type { ClientSocket, SocketOwner } from '../proxy/sockets.ts';
+import { copyOf, type ClientSocket, type SocketOwner } from '../proxy/sockets.ts';
 
 const { NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR } = constants;
 
 const STATE = { head: 0, body: 1, tunnel: 2, over: 3 } as const;
 /** Fields that HTTP/2 has no use for (RFC 9113 §8.2.2). */
 const DROP = new Uint8Array(64);
-for (const id of [FIELD.connection, FIELD.transferEncoding, FIELD.keepAlive, FIELD.proxyConnection, FIELD.upgrade]) DROP[id] = 1;
-
-/** Spans up to this size are in the writer that all answers share, and copied; larger ones are copies already (see Delivery). */
-const SHARED_LIMIT = 16_384;
+for (const id of [FIELD.connection, FIELD.transferEncoding, FIELD.keepAlive, FIELD.proxyConnection, FIELD.upgrade, FIELD.te, FIELD.http2Settings]) DROP[id] = 1;
 
 // Scratch of the thread, used within one call only.
 const scratch = new HeadWriter(1024);
@@ -29,6 +26,9 @@ const answer = new ResponseHead();
  */
 export class H2StreamSocket implements ClientSocket {
   owner: SocketOwner | undefined;
+  readonly copies = true;
+  /** We ended it before its time, for reasons that are not the client's. */
+  isCut = false;
   private readonly stream: ServerHttp2Stream;
   private readonly chunks = new ChunkedReader();
   private readonly asked = { head: false, upgrade: false };
@@ -39,16 +39,26 @@ export class H2StreamSocket implements ClientSocket {
   private key = '';
   /** The request has come to its end. */
   private uploaded = false;
+  /** A WebSocket: bytes go both ways, and each end is closed by itself. */
+  private tunnels = false;
   /** Trailers of the request, as they came. */
   private received: readonly string[] = [];
-  /** Trailers of the answer. */
-  private trailers: Record<string, string | string[]> = {};
+  /** Trailers of the answer; null = there can be none. */
+  private trailers: Record<string, string | string[]> | null = null;
+  /** What is left of the request is not wanted once the answer is sent. */
+  private enough = false;
 
   constructor(stream: ServerHttp2Stream) {
     this.stream = stream;
     stream.on('error', () => undefined);
+    stream.on('aborted', () => this.aborted());
     stream.on('close', () => this.owner?.onClose());
     stream.on('drain', () => this.owner?.onDrain());
+  }
+
+  /** The client has reset it. Its 'close' comes only when all that it had sent was read, which may be never. */
+  private aborted(): void {
+    if (!this.isCut) this.owner?.onClose();
   }
 
   /** The owner is told by calls, not by events. */
@@ -71,7 +81,8 @@ export class H2StreamSocket implements ClientSocket {
     this.asked.upgrade = webSocket;
     this.chunked = chunked;
     this.uploaded = ended;
-    if (!ended) this.listen();
+    // Of a WebSocket nothing is read before there is one: to the reader those bytes would be a request.
+    if (!ended && !webSocket) this.listen();
     this.owner?.onData(scratch.view());
     return true;
   }
@@ -84,7 +95,7 @@ export class H2StreamSocket implements ClientSocket {
   }
 
   private onBody(chunk: Buffer): void {
-    if (!this.chunked || this.state === STATE.tunnel) {
+    if (!this.chunked) {
       this.owner?.onData(chunk);
       return;
     }
@@ -94,8 +105,10 @@ export class H2StreamSocket implements ClientSocket {
   }
 
   private onBodyEnd(): void {
+    // A reset ends the readable side too, and must not look like the end of a body.
+    if (this.stream.closed) return;
     this.uploaded = true;
-    if (this.state === STATE.tunnel) this.owner?.onEnd();
+    if (this.tunnels) this.owner?.onEnd();
     else if (this.chunked) this.endChunks();
   }
 
@@ -168,10 +181,18 @@ export class H2StreamSocket implements ClientSocket {
     this.state = ends ? STATE.over : STATE.body;
     if (body === BODY.chunked) {
       this.chunks.reset();
-      this.stream.on('wantTrailers', () => this.stream.sendTrailers(this.trailers));
+      this.trailers = {};
+      this.stream.on('wantTrailers', () => this.sendTrailers());
     }
     const fields = [':status', `${answer.status}`, ...fieldsOf(answer.fields, bytes)];
     this.stream.respond(fields, { endStream: ends, waitForTrailers: body === BODY.chunked });
+  }
+
+  private sendTrailers(): void {
+    this.stream.sendTrailers(this.trailers ?? {});
+    this.trailers = null;
+    // Node sends them in an immediate of its own, which comes first.
+    if (this.enough) setImmediate(() => this.stream.close(NGHTTP2_NO_ERROR));
   }
 
   private openTunnel(bytes: Buffer): void {
@@ -183,7 +204,9 @@ export class H2StreamSocket implements ClientSocket {
     }
     fields.splice(accept, 2);
     this.state = STATE.tunnel;
+    this.tunnels = true;
     this.stream.respond([':status', '200', ...fields]);
+    this.listen();
   }
 
   private body(bytes: Buffer, from: number): number {
@@ -207,7 +230,7 @@ export class H2StreamSocket implements ClientSocket {
   }
 
   private send(bytes: Buffer, from: number, to: number, last: boolean): void {
-    const piece = to - from > SHARED_LIMIT ? bytes.subarray(from, to) : Buffer.from(bytes.subarray(from, to));
+    const piece = copyOf(bytes, from, to);
     if (last) this.stream.end(piece);
     else this.stream.write(piece);
   }
@@ -220,22 +243,33 @@ export class H2StreamSocket implements ClientSocket {
 
   // ── the end ─────────────────────────────────────────────────────────────────────────────────────
 
-  /** Ends a tunnel; the end of an answer is in its framing. */
+  /** Ends our side of a tunnel. The end of an answer is in its framing; what is left of its request is not wanted (RFC 9113 §8.1). */
   end(): void {
-    if (this.state === STATE.tunnel && this.usable) this.stream.end();
+    if (!this.usable) return;
+    if (this.state === STATE.over && !this.tunnels) return this.dropRest();
+    if (this.state !== STATE.tunnel) return;
+    this.state = STATE.over;
+    this.stream.end();
   }
 
-  /** What is not complete must not look so: it is reset. After a complete answer the rest of the request is not wanted (RFC 9113 §8.1). */
+  /** What is not complete must not look so: it is reset. */
   destroy(): void {
     const complete = this.state === STATE.over && this.stream.writableLength === 0;
     this.state = STATE.over;
     if (!this.usable) return;
     if (!complete) this.cut();
-    else if (!this.uploaded) this.stream.close(NGHTTP2_NO_ERROR);
+    else this.dropRest();
+  }
+
+  /** Says so, once the answer is sent whole. */
+  private dropRest(): void {
+    this.enough = true;
+    if (!this.uploaded && this.trailers === null) this.stream.close(NGHTTP2_NO_ERROR);
   }
 
   /** `close` would end the stream (END_STREAM) before it resets it: a body without a length would look complete. */
   private cut(): void {
+    this.isCut = true;
     this.stream.destroy(new Error('cut short'));
   }
 
@@ -264,7 +298,7 @@ function fieldsOf(block: FieldBlock, bytes: Buffer): string[] {
 }
 
 function asRecord(fields: readonly string[]): Record<string, string | string[]> {
-  const record: Record<string, string | string[]> = {};
+  const record: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
   for (let i = 0; i < fields.length; i += 2) {
     const known = record[fields[i]];
     if (known === undefined) record[fields[i]] = fields[i + 1];

@@ -11,15 +11,23 @@ import type { Expiring } from '../proxy/deadline.ts';
 import { own, type SocketOwner } from '../proxy/sockets.ts';
 import { H2StreamSocket } from './_h2-stream.ts';
 
-const { NGHTTP2_ENHANCE_YOUR_CALM } = constants;
+const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = constants;
+
+/** Errors of a session that node:http2 has ended because of what it costs. */
+const FLOODS: ReadonlySet<string> = new Set(['ERR_HTTP2_TOO_MANY_INVALID_FRAMES', 'ERR_HTTP2_TOO_MANY_CUSTOM_SETTINGS']);
 
 /** Bytes of request bodies a stream, and all streams together, may have on the way without our having taken them. */
 const STREAM_WINDOW = 262_144;
 const SESSION_WINDOW = 1_048_576;
-/** Streams that a client may take back without having let them be answered: so many at once, and a second. */
-const RESETS = 100;
-const RESETS_A_SECOND = 20;
+/** Streams that a client may have reset, itself or by what it sends: so many at once, and a second. */
+const RESETS = 200;
+const RESETS_A_SECOND = 50;
 const SESSION_MEMORY_MB = 10;
+/** A head that is too large by so much is still read, to be refused on its stream alone (431). */
+const HEAD_ROOM = 2;
+/** What our goodbye may take to be sent. */
+const GOODBYE_MS = 1_000;
+const STATE = { open: 0, closing: 1, dying: 2, over: 3 } as const;
 
 /** Who comes with HTTP/2. */
 export interface H2Client {
@@ -37,11 +45,13 @@ export interface H2Client {
 export class H2Connection implements Expiring, Arriving, SocketOwner {
   private readonly ctx: Context;
   private readonly client: H2Client;
+  private readonly socket: Socket;
   private readonly session: ServerHttp2Session;
   private readonly deadline: Deadline;
   private open = 0;
-  private saidGoodbye = false;
-  private over = false;
+  private state: number = STATE.open;
+  /** Bytes that waited to be sent when that was looked at last. */
+  private unsent = 0;
   /** Bucket of the resets that are forgiven. */
   private resets = RESETS;
   private resetsAt: number;
@@ -50,6 +60,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     const { limits, timeouts } = ctx.table.edge;
     this.ctx = ctx;
     this.client = client;
+    this.socket = socket;
     this.resetsAt = ctx.timers.now;
     this.deadline = new Deadline(this);
     own(socket, this);
@@ -59,18 +70,20 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
         enablePush: false,
         initialWindowSize: STREAM_WINDOW,
         maxConcurrentStreams: limits.streams,
-        maxHeaderListSize: limits.head,
+        maxHeaderListSize: limits.head * HEAD_ROOM,
       },
-      maxHeaderListPairs: limits.headers + 4,
+      maxHeaderListPairs: limits.headers * HEAD_ROOM,
       maxSessionMemory: SESSION_MEMORY_MB,
       maxSettings: 32,
       maxOutstandingPings: 2,
       streamResetBurst: RESETS,
       streamResetRate: RESETS_A_SECOND,
+      // A backend may send any field twice; that is for its client to judge, and no reason to throw here.
+      strictSingleValueFields: false,
     });
     this.session.setLocalWindowSize(SESSION_WINDOW);
     this.session.on('stream', (stream: ServerHttp2Stream, _headers, flags, raw) => this.begin(stream, flags, raw));
-    this.session.on('error', () => this.close());
+    this.session.on('error', (error: Error) => this.failed(error));
     this.session.on('close', () => this.leave());
     ctx.arriving.add(this);
     ctx.ledger.count(EDGE.connections, 1);
@@ -80,11 +93,12 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
 
   private begin(stream: ServerHttp2Stream, flags: number, fields: readonly string[]): void {
     const { ctx, client } = this;
-    ctx.timers.disarm(this.deadline);
-    this.open++;
-    ctx.streams++;
-    stream.on('close', () => this.ended(stream));
+    // It was reset in the bytes behind its head.
+    if (stream.destroyed) return this.pay();
+    // While there are streams, each has its own deadlines; that anything is read at all is looked at here.
+    if (this.open++ === 0 && this.state === STATE.open) ctx.timers.arm(this.deadline, ctx.table.edge.timeouts.body);
     const socket = new H2StreamSocket(stream);
+    stream.on('close', () => this.ended(stream, socket));
     const connection = new ClientConnection(ctx, socket, client.ends, client.trusted, false);
     const isFine = socket.begin(fields, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
     if (isFine) return;
@@ -93,46 +107,75 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     connection.close();
   }
 
-  private ended(stream: ServerHttp2Stream): void {
+  private ended(stream: ServerHttp2Stream, socket: H2StreamSocket): void {
     const { ctx } = this;
     this.open--;
-    ctx.streams--;
     // A reset that we were made to send costs as much as one that came (RFC 9113 §10.5; CVE-2023-44487, CVE-2025-8671).
-    if (stream.rstCode !== constants.NGHTTP2_NO_ERROR && !this.forgives()) return this.session.destroy(undefined, NGHTTP2_ENHANCE_YOUR_CALM);
-    if (this.open > 0 || this.over) return;
-    ctx.timers.arm(this.deadline, ctx.table.edge.timeouts.keepAlive);
+    if (!socket.isCut && (stream.rstCode !== constants.NGHTTP2_NO_ERROR || stream.aborted)) this.pay();
+    if (this.open === 0 && this.state === STATE.open) ctx.timers.arm(this.deadline, ctx.table.edge.timeouts.keepAlive);
   }
 
-  private forgives(): boolean {
+  /** For a reset. Who cannot is a flood. */
+  private pay(): void {
     const { now } = this.ctx.timers;
     this.resets = Math.min(RESETS, this.resets + ((now - this.resetsAt) * RESETS_A_SECOND) / 1000);
     this.resetsAt = now;
-    if (this.resets >= 1) {
-      this.resets--;
-      return true;
-    }
-    this.ctx.countRejected(REJECT.h2Flood);
-    return false;
+    if (this.resets >= 1) this.resets--;
+    else this.flooded();
   }
 
-  /** No stream for too long. */
+  private flooded(): void {
+    if (this.state >= STATE.dying) return;
+    this.ctx.countRejected(REJECT.h2Flood);
+    this.ctx.log.refused(this.client.ends.address, REJECT.h2Flood.code);
+    this.end(NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+
+  /** What the session itself does not put up with. */
+  private failed(error: Error): void {
+    if (FLOODS.has((error as NodeJS.ErrnoException).code ?? '')) this.flooded();
+    else this.close();
+  }
+
   expired(): void {
-    this.session.close();
-    this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.body);
-    if (this.saidGoodbye) this.close();
-    this.saidGoodbye = true;
+    const { ctx, socket, session, state } = this;
+    const { body } = ctx.table.edge.timeouts;
+    if (state === STATE.dying) {
+      // It does not read, not even the goodbye.
+      socket.destroy();
+      this.leave();
+    } else if (this.open > 0) {
+      const before = this.unsent;
+      this.unsent = queued(socket);
+      if (this.unsent > 0 && this.unsent === before) this.close();
+      else ctx.timers.arm(this.deadline, body);
+    } else if (state === STATE.closing) this.close();
+    else {
+      this.state = STATE.closing;
+      session.close();
+      ctx.timers.arm(this.deadline, body);
+    }
   }
 
   /** The thread is to end: no new streams (GOAWAY); those that are open finish. */
   closeIdle(): void {
-    if (this.saidGoodbye) return;
-    this.saidGoodbye = true;
+    if (this.state !== STATE.open) return;
+    this.state = STATE.closing;
     this.session.close();
+    this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.body);
   }
 
   close(): void {
-    this.session.destroy();
-    this.leave();
+    this.end(NGHTTP2_NO_ERROR);
+  }
+
+  private end(code: number): void {
+    if (this.state >= STATE.dying) return;
+    this.state = STATE.dying;
+    this.ctx.timers.arm(this.deadline, GOODBYE_MS);
+    // Without an error it would not heed the code.
+    if (code === NGHTTP2_NO_ERROR) this.session.destroy();
+    else this.session.destroy(new Error('a flood'), code);
   }
 
   onData(): void {
@@ -157,11 +200,17 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   }
 
   private leave(): void {
-    if (this.over) return;
-    this.over = true;
+    if (this.state === STATE.over) return;
+    this.state = STATE.over;
     this.ctx.timers.drop(this.deadline);
     this.ctx.arriving.delete(this);
     this.ctx.callers.disconnect(this.client.row);
     this.ctx.ledger.count(EDGE.connections, -1);
   }
+}
+
+/** Bytes that the kernel has not taken yet. */
+function queued(socket: Socket): number {
+  const handle = Reflect.get(socket, '_handle') as { readonly writeQueueSize?: number } | null;
+  return handle?.writeQueueSize ?? 0;
 }

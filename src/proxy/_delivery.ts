@@ -73,7 +73,7 @@ export class Delivery {
       writer.text(chunkSize(size));
     }
     this.flush();
-    this.socket.write(copyOf(chunk, from, to));
+    this.socket.write(this.socket.copies === true ? chunk.subarray(from, to) : copyOf(chunk, from, to));
     if (chunked) this.socket.write(CHUNK_END);
     this.socket.uncork();
   }
@@ -89,7 +89,7 @@ export class Delivery {
   raw(chunk: Buffer, from: number, to: number): void {
     if (from === to || this.socket.writableEnded) return;
     this.flush();
-    this.socket.write(copyOf(chunk, from, to));
+    this.socket.write(this.socket.copies === true ? chunk.subarray(from, to) : copyOf(chunk, from, to));
   }
 
   /** @returns whether there was anything to send. */
@@ -100,7 +100,7 @@ export class Delivery {
     const writer = this.ctx.responseWriter;
     this.socket.write(writer.view());
     // Nearly always the kernel has taken it all by now, and nothing was copied.
-    if (this.socket.writableLength > 0) writer.giveAway();
+    if (this.socket.writableLength > 0 && this.socket.copies !== true) writer.giveAway();
     return true;
   }
 

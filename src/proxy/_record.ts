@@ -61,6 +61,7 @@ export abstract class ExchangeRecord {
   private method = '';
   private host = '';
   private target = '';
+  private protocol: LogEntry['protocol'] = '';
 
   constructor(ctx: Context, down: Downstream) {
     this.ctx = ctx;
@@ -104,6 +105,7 @@ export abstract class ExchangeRecord {
   protected describe(head: RequestHead | null, buf: Buffer): void {
     this.method = head === null ? '' : buf.toString('latin1', head.start, head.methodEnd);
     this.target = head === null ? '' : buf.toString('latin1', head.targetStart, head.targetEnd);
+    this.protocol = this.down.alone ? (head === null ? '' : head.minor === 1 ? 'HTTP/1.1' : 'HTTP/1.0') : 'HTTP/2';
     this.host = head === null || head.authorityStart === -1 ? '' : buf.toString('latin1', head.authorityStart, head.authorityEnd);
   }
 
@@ -199,6 +201,7 @@ export abstract class ExchangeRecord {
       method: this.method,
       host: this.host,
       target: this.target,
+      protocol: this.protocol,
       status: this.status,
       ms: Math.round(millis * 1000) / 1000,
       bytesIn: this.upload.bytes,

@@ -5,6 +5,8 @@ export interface LogEntry {
   readonly method: string;
   readonly host: string;
   readonly target: string;
+  /** '' = unknown: there was no head that could be read. */
+  readonly protocol: '' | 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2';
   /** 0 = there was no answer. */
   readonly status: number;
   /** Milliseconds from the complete head to the end of the answer. */
@@ -26,6 +28,7 @@ const NO_REQUEST: LogEntry = {
   method: '',
   host: '',
   target: '',
+  protocol: '',
   status: 0,
   ms: 0,
   bytesIn: 0,

@@ -7,7 +7,6 @@ import { endsConnection, ownAnswer, wantsJson } from '../http/own-answer.ts';
 import { BODY, RequestHead, type Body } from '../http/request-head.ts';
 import type { Endpoints } from '../http/proxy-protocol.ts';
 import type { ResponseHead } from '../http/response-head.ts';
-import { EDGE } from '../ledger/layout.ts';
 import { Accumulator } from './_accumulator.ts';
 import { Delivery, NO_BODY } from './_delivery.ts';
 import { NO_ROW } from './callers.ts';
@@ -60,7 +59,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   /** When the request body began, without the time that the backend made it wait; while it waits, minus the time before. */
   private bodySince = 0;
   private idleSince: number;
-  private readonly alone: boolean;
+  readonly alone: boolean;
 
   /** @param trusted what the client says in forwarding fields is believed. @param alone it has a connection of its own, and is counted as one. */
   constructor(ctx: Context, socket: ClientSocket, ends: Endpoints, trusted: boolean, alone = true) {
@@ -73,9 +72,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     this.exchange = new Exchange(ctx, this);
     own(socket, this);
     this.idleSince = ctx.timers.now;
-    ctx.clients.add(this);
     this.alone = alone;
-    if (alone) for (const count of [EDGE.connections, EDGE.accepted]) ctx.ledger.count(count, 1);
+    ctx.entered(this);
     ctx.timers.arm(this.deadline, ctx.table.edge.timeouts.clientHead);
   }
 
@@ -362,8 +360,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     this.state = STATE.closed;
     this.pending = this.partial = null;
     this.ctx.timers.drop(this.deadline);
-    this.ctx.clients.delete(this);
-    if (this.alone) this.ctx.ledger.count(EDGE.connections, -1);
+    this.ctx.left(this);
     this.ctx.callers.disconnect(this.row);
     this.exchange.clientGone();
     for (const preface of this.prefaces) preface.close();

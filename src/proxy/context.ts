@@ -3,6 +3,7 @@ import { REJECT_LIST, FAILURE_LIST } from '../errors/catalogue.ts';
 import { RequestHead } from '../http/request-head.ts';
 import { ResponseHead } from '../http/response-head.ts';
 import { HeadWriter } from '../http/writer.ts';
+import { EDGE } from '../ledger/layout.ts';
 import type { ThreadLedger } from '../ledger/thread.ts';
 import type { AccessLog } from './access-log.ts';
 import type { Callers } from './callers.ts';
@@ -48,8 +49,8 @@ export class Context {
   readonly arriving = new Set<Arriving>();
   /** TLS handshakes under way. */
   handshakes = 0;
-  /** Streams of HTTP/2 connections that are open: each is among `clients`. */
-  streams = 0;
+  /** Streams of HTTP/2 connections among `clients`. */
+  private streams = 0;
   /** Scratch for a head that is complete in the bytes at hand; used within one tick only. */
   readonly requestWriter = new HeadWriter();
   readonly responseWriter = new HeadWriter();
@@ -112,6 +113,18 @@ export class Context {
     }
     this.ledger.ack(this.table.generation);
     this.onTable(this.table, before);
+  }
+
+  entered(client: ClientConnection): void {
+    this.clients.add(client);
+    if (client.alone) for (const count of [EDGE.connections, EDGE.accepted]) this.ledger.count(count, 1);
+    else this.streams++;
+  }
+
+  left(client: ClientConnection): void {
+    this.clients.delete(client);
+    if (client.alone) this.ledger.count(EDGE.connections, -1);
+    else this.streams--;
   }
 
   /** Client connections, with those on their way. */

@@ -11,6 +11,8 @@ import type { Prefaced } from './preface.ts';
 export interface Downstream extends Prefaced {
   /** Address of the client: the peer, or who a trusted proxy says it is. */
   readonly address: string;
+  /** It has a connection of its own; else it is a stream of an HTTP/2 connection. */
+  readonly alone: boolean;
   /** The client reads slower than the backend writes. */
   readonly congested: boolean;
   /** A 1xx answer; not for clients of HTTP/1.0. */

@@ -25,7 +25,9 @@ export interface ClientSocket {
   readonly writableNeedDrain: boolean;
   readonly writableLength: number;
   readonly writableEnded: boolean;
-  /** The bytes are good for this call only when `writableLength` is 0 after it. */
+  /** It copies what is written to it at once. */
+  readonly copies?: true;
+  /** Unless it copies, the bytes are good for this call only when `writableLength` is 0 after it. */
   write(bytes: Buffer): boolean;
   end(): unknown;
   destroy(): unknown;

@@ -55,6 +55,7 @@ t.test('one line a request, with what is asked of it afterwards', async (t) => {
     'method',
     'host',
     'target',
+    'protocol',
     'status',
     'ms',
     'bytesIn',

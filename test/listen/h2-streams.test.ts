@@ -1,0 +1,264 @@
+import t from 'tap';
+import { FLAG, FRAME, H2Raw, frame, get, hpack, post, settings, PREFACE, uint32 } from '../helpers/h2_raw.ts';
+import type { Frame } from '../helpers/h2_raw.ts';
+import { freePort } from '../helpers/ports.ts';
+import { catchAll, Proxy } from '../helpers/proxy.ts';
+import { RawUpstream, responseBytes } from '../helpers/raw_upstream.ts';
+import { eventually, sleep } from '../helpers/wait.ts';
+import { countedDuring } from '../proxy/counts.ts';
+
+const backend = await RawUpstream.start(t);
+const port = await freePort();
+const proxy = await Proxy.start(t, {
+  dataThreads: 1,
+  accessLog: 'full',
+  listeners: [{ host: '127.0.0.1', port, http2: true }],
+  timeouts: { body: '700ms', clientHead: '700ms', keepAlive: '700ms' },
+  limits: { streams: 5 },
+  upstreams: {
+    web: catchAll({ v1: [backend.address] }, 'v1', {
+      health: { kind: 'none' },
+      outlier: { failures: 0 },
+      timeouts: { head: '5s', idle: '5s' },
+      limits: { body: 100_000 },
+    }),
+  },
+});
+const INTERNAL_ERROR = 2;
+const NO_ERROR = 0;
+const PROTOCOL_ERROR = 1;
+const CANCEL = 8;
+const REFUSED = 7;
+
+/** Answers with these bytes once the head has come, whatever the body does. */
+function answerAtOnce(bytes: string | Buffer): void {
+  backend.use((_, connection) => void connection.write(bytes));
+}
+
+async function lines(reason: string): Promise<Record<string, unknown>[]> {
+  const found = (): string[] => proxy.process.stdout.split('\n').filter((line) => line.includes(`"reason":${reason}`));
+  return (await eventually(`a line that says ${reason}`, () => (found().length > 0 ? found() : null))).map(
+    (line) => JSON.parse(line) as Record<string, unknown>,
+  );
+}
+
+t.test('answers without a body end with their head; a body ends with its length', async (t) => {
+  const cases: readonly (readonly [string, string, string, number])[] = [
+    ['GET', 'HTTP/1.1 204 No Content\r\n\r\n', '', 204],
+    ['GET', 'HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n', '', 304],
+    ['HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n', '', 200],
+    ['HEAD', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', '', 200],
+    ['GET', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', '', 200],
+    ['GET', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello', 'hello', 200],
+    ['GET', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n', 'hello', 200],
+    ['GET', 'HTTP/1.1 205 Reset\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', '', 205],
+    [
+      'GET',
+      'HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Type: a/c\r\nETag: 1\r\nETag: 2\r\nTE: gzip\r\nHTTP2-Settings: x\r\n__proto__: 1\r\nContent-Length: 1\r\n\r\nx',
+      'x',
+      200,
+    ],
+    ['GET', 'HTTP/1.1 103 Early\r\nLink: a\r\nContent-Type: a\r\nContent-Type: b\r\nLink: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx', 'x', 200],
+    [
+      'GET',
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nETag: 1\r\nETag: 2\r\nTE: x\r\n__proto__: a\r\n__proto__: b\r\nx-a: 1\r\n\r\n',
+      'x',
+      200,
+    ],
+  ];
+  const counts = await countedDuring(proxy, async () => {
+    for (const [method, answer, body, status] of cases) {
+      backend.use((_, connection) => void connection.write(answer));
+      using client = await H2Raw.open(port);
+      client.headers(1, [[':method', method], ...get().slice(1)]);
+      t.equal(await client.status(1), status, answer);
+      if ((client.frames.at(-1)!.flags & FLAG.endStream) === 0) t.equal(await client.ending(1), 'end', answer);
+      const data = client.frames.filter(({ type }) => type === FRAME.data).map(({ payload }) => payload);
+      t.equal(Buffer.concat(data).toString(), body);
+    }
+  });
+  t.match(counts, { started: cases.length, completed: cases.length });
+  t.match((await lines('null')).at(0), { protocol: 'HTTP/2', status: 204, method: 'GET', target: '/' });
+});
+
+t.test('an answer that comes before the body is sent whole; the rest of the body is not wanted', async (t) => {
+  for (const answer of [
+    responseBytes(413, 'too large'),
+    responseBytes(200),
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx-a: 1\r\n\r\n',
+  ]) {
+    answerAtOnce(answer);
+    using client = await H2Raw.open(port);
+    client.headers(1, post(), false);
+    client.data(1, 'x'.repeat(1000));
+    t.equal(await client.ending(1), 'end');
+
+    t.equal(await client.ending(1), NO_ERROR, 'and then a reset that is no error');
+    client.headers(3, get());
+    t.equal(await client.ending(3), 'end', 'the connection goes on');
+  }
+});
+
+t.test('a body that is too large is refused on its stream alone', async (t) => {
+  backend.use(() => 'taken');
+  using client = await H2Raw.open(port);
+  client.headers(1, post('/', ['content-length', '100001']), false);
+  t.equal(await client.status(1), 413);
+  t.equal(await client.ending(1), 'end');
+  client.headers(3, post(), false);
+  client.data(3, 'x'.repeat(16_000));
+  for (let i = 0; i < 7; i++) client.data(3, 'x'.repeat(16_000));
+  t.equal(await client.status(3), 413);
+});
+
+t.test('a client that resets its stream is gone, at once, wherever the request is', async (t) => {
+  const half = 'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf';
+  const moments: readonly (readonly [string, boolean, string, string])[] = [
+    ['before the answer', true, '', ''],
+    ['within the answer', true, '', half],
+    ['within the request', false, 'half', ''],
+    ['within both', false, 'half', half],
+  ];
+  for (const code of [CANCEL, NO_ERROR]) {
+    for (const [moment, end, body, answer] of moments) {
+      backend.use((_, connection) => {
+        connection.write(answer);
+        return 'taken';
+      });
+      const from = backend.requests.length;
+      const counts = await countedDuring(proxy, async () => {
+        using client = await H2Raw.open(port);
+        client.headers(1, get(), end);
+        if (body !== '') client.data(1, body);
+        const { connection } = await backend.request(from);
+        if (answer !== '') await client.status(1);
+        client.send(frame(FRAME.reset, 0, 1, uint32(code)));
+        t.not(await connection.closed(2_000), 'open', `${moment}: the backend sees it`);
+        t.notMatch(connection.pending.toString('latin1'), /\r\n0\r\n\r\n/, 'no body looks complete');
+      });
+      t.match(counts, { started: 1, completed: 0, clientAborted: 1 }, `${moment}, code ${code}`);
+    }
+  }
+});
+
+t.test('also one whose body waits for the backend', async (t) => {
+  for (const code of [CANCEL, NO_ERROR]) {
+    backend.use((_, connection) => {
+      connection.socket.pause();
+      return 'taken';
+    });
+    const seen = backend.request(backend.requests.length);
+    const counts = await countedDuring(proxy, async () => {
+      using client = await H2Raw.open(port);
+      client.headers(1, post('/unread'), false);
+      for (let i = 0; i < 4; i++) client.data(1, 'x'.repeat(16_000));
+      const { connection } = await seen;
+      client.send(frame(FRAME.reset, 0, 1, uint32(code)));
+      await sleep(50);
+      connection.socket.resume();
+      t.not(await connection.closed(2_000), 'open');
+    });
+    t.match(counts, { started: 1, clientAborted: 1 }, `code ${code}`);
+  }
+});
+
+t.test('deadlines: a slow body, a slow reader, nothing asked, nothing more asked', async (t) => {
+  backend.use((_, connection) => {
+    connection.write(`HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n${'x'.repeat(200_000)}`);
+    return 'taken';
+  });
+  using none = await H2Raw.open(port);
+  using idle = await H2Raw.open(port);
+  idle.headers(1, [[':method', 'TRACE'], ...get().slice(1)]);
+  using reader = await H2Raw.open(port, { begin: Buffer.concat([Buffer.from(PREFACE), settings([1, 0], [4, 10])]) });
+  reader.headers(1, get());
+  t.equal(await reader.ending(1), INTERNAL_ERROR, 'who reads nothing for too long gets no more, and no end');
+  t.equal(
+    reader.frames.filter(({ type }) => type === FRAME.data).reduce((sum, { payload }) => sum + payload.length, 0),
+    10,
+    'no more than its window',
+  );
+  t.equal(await none.goaway(), NO_ERROR);
+  t.equal(await idle.goaway(), NO_ERROR);
+  t.not(await none.bytes.closed(), 'open');
+  t.not(await idle.bytes.closed(), 'open');
+  backend.use(() => 'taken');
+  using slow = await H2Raw.open(port);
+  slow.headers(1, post(), false);
+  t.equal(await slow.status(1), 408);
+});
+
+t.test('one stream too many is refused, and may come again', async (t) => {
+  backend.use(() => 'taken');
+  using client = await H2Raw.open(port);
+  await client.until(({ type, flags }) => type === FRAME.settings && (flags & FLAG.ack) !== 0);
+  const from = backend.requests.length;
+  for (let i = 0; i < 5; i++) client.headers(1 + 2 * i, get());
+  await backend.request(from + 4);
+  // Who has acknowledged the limit and goes past it is not served at all (that is how nghttp2 sees it).
+  client.headers(11, get());
+  t.equal(await client.goaway(), PROTOCOL_ERROR);
+  using early = await H2Raw.open(port, { acks: false });
+  for (let i = 0; i < 6; i++) early.headers(1 + 2 * i, get());
+  t.equal(await early.reset(11), REFUSED, 'who could not know of it is refused, and may come again');
+  await backend.request(from + 9);
+  await sleep(20);
+  t.equal(backend.requests.length, from + 10);
+});
+
+t.test('a head that is too large is refused on its stream alone', async (t) => {
+  answerAtOnce(responseBytes(200, 'fine'));
+  using client = await H2Raw.open(port);
+  const large = get('/', ...Array.from({ length: 4 }, (_, i) => [`x-${i}`, 'x'.repeat(9000)] as const));
+  // In two frames: a frame has at most 16384 bytes.
+  const block = hpack(large);
+  client.send(frame(FRAME.headers, FLAG.endStream, 1, block.subarray(0, 16_000)));
+  client.send(frame(FRAME.continuation, 0, 1, block.subarray(16_000, 32_000)));
+  client.send(frame(FRAME.continuation, FLAG.endHeaders, 1, block.subarray(32_000)));
+  t.equal(await client.status(1), 431);
+  client.headers(3, get('/', ...Array.from({ length: 110 }, (_, i) => [`x-${i}`, '1'] as const)));
+  t.equal(await client.status(3), 431);
+  client.headers(5, get());
+  t.equal(await client.status(5), 200);
+});
+
+t.test('what waits for a slow reader stays with the backend', async (t) => {
+  let written = 0;
+  backend.use((_, { socket }) => {
+    const piece = Buffer.alloc(100_000);
+    socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n`);
+    const more = (): void => {
+      while (!socket.destroyed && written < 100_000_000 && !socket.writableNeedDrain) {
+        written += piece.length;
+        socket.write(piece);
+      }
+    };
+    socket.on('drain', more);
+    more();
+    return 'taken';
+  });
+  using client = await H2Raw.open(port);
+  client.headers(1, get());
+  await client.status(1);
+  await sleep(400);
+  t.ok(written < 20_000_000, `${written} bytes`);
+});
+
+t.test('a thread that ends says so, lets streams finish, and cuts none', async (t) => {
+  let go = (): void => undefined;
+  backend.use((_, connection) => {
+    go = () => connection.write(responseBytes(200, 'at last'));
+    return 'taken';
+  });
+  const from = backend.requests.length;
+  using client = await H2Raw.open(port);
+  client.headers(1, get());
+  await backend.request(from);
+  const stopped = proxy.stop();
+  t.equal(await client.goaway(), NO_ERROR);
+  go();
+  const ends = (one: Frame): boolean => one.type === FRAME.data && one.payload.toString() === 'at last';
+  await client.until(ends);
+  t.not(await client.bytes.closed(), 'open');
+  t.match(await stopped, { code: 0 });
+});
