@@ -53,7 +53,7 @@ export class TlsClient {
       keepAliveInitialDelay: KEEP_ALIVE_MS,
       ...more,
     } as ConnectionOptions);
-    // Data that is there when the handshake ends would go out with its last message, before the certificate was looked at.
+    // The runtime holds data back, too, but does not promise that none goes out before the certificate was looked at.
     socket.cork();
     socket.once('secureConnect', uncork);
     return socket;

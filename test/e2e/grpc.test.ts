@@ -56,12 +56,18 @@ function echo(seen: Seen = { cancelled: 0, metadata: [] }) {
 
 const H2 = { protocol: 'h2', health: { kind: 'none' } };
 
-async function proxied(t: Teardown, address: string, more: Record<string, unknown> = {}): Promise<{ proxy: Proxy; echo: EchoClient }> {
+async function proxied(
+  t: Teardown,
+  address: string,
+  more: Record<string, unknown> = {},
+  top: Record<string, unknown> = {},
+): Promise<{ proxy: Proxy; echo: EchoClient }> {
   const port = await freePort();
   const proxy = await Proxy.start(t, {
     listeners: [{ host: '127.0.0.1', port, http2: true }],
     accessLog: 'full',
     dataThreads: 1,
+    ...top,
     upstreams: { web: catchAll({ v1: [address] }, 'v1', { ...H2, ...more }) },
   });
   return { proxy, echo: new EchoClient(t, port) };
@@ -221,4 +227,26 @@ t.test('a swap while calls are under way fails none', async (t) => {
     return answer.status === 200 ? answer.json : null;
   });
   t.match(receipt, { counts: { clientAborted: 0, upstreamFailed: 0, killed: 0 } });
+});
+
+t.test('a call may be silent for long in both directions, and is cut at the drain deadline of streams', async (t) => {
+  const [one, two] = [await grpcServer(t, [[ECHO, echo()]]), await grpcServer(t, [[ECHO, echo()]])];
+  const short = { timeouts: { idle: '300ms', head: '300ms' }, drain: { requests: '100ms', tunnels: '600ms' } };
+  const { proxy, echo: client } = await proxied(t, one, short, { timeouts: { body: '300ms' }, limits: { bodyRate: 1_000_000 } });
+  const call = client.client.makeBidiStreamRequest('/test.Echo/Chat', same, same);
+  const ended = new Promise<number>((resolve) => call.on('status', ({ code }) => resolve(code)));
+  call.on('error', () => undefined);
+  call.write(Buffer.from('a'));
+  await once(call, 'data');
+  await sleep(1_000);
+  call.write(Buffer.from('b'));
+  t.equal(((await once(call, 'data')) as [Buffer])[0].toString(), 'you said b');
+  call.resume();
+  t.equal((await proxy.admin('/v1/upstreams/web/swap', { body: { to: 'v2', backends: [two] } })).status, 202);
+  t.not(await ended, status.OK, 'it does not look complete');
+  const receipt = await eventually('released', async () => {
+    const answer = await proxy.admin('/v1/upstreams/web/versions/v1/receipt');
+    return answer.status === 200 ? answer.json : null;
+  });
+  t.match(receipt, { killedByKind: { http: 0, stream: 1, tunnel: 0 } });
 });
