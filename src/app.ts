@@ -119,6 +119,8 @@ async function reloadFrom(file: string, overrides: Overrides, control: Control, 
     await control.reload(override(await loadConfig(file), overrides));
   } catch (error) {
     tell('error', `the configuration was not reloaded, the running one stays: ${error instanceof Error ? error.message : String(error)}`);
+    // What is wrong may be one certificate; the others are not held up by it.
+    await control.certificates.reload('a failed reload of the configuration');
   }
 }
 

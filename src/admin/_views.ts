@@ -1,5 +1,14 @@
 import { z } from 'zod';
-import type { Explanation, LoggedEvent, Plan, SwapView as Swap, UpstreamView as Upstream, VersionView as Version } from '../control/operations.ts';
+import type {
+  CertificateView as Certificate,
+  Explanation,
+  LoggedEvent,
+  Plan,
+  ReloadView as Reload,
+  SwapView as Swap,
+  UpstreamView as Upstream,
+  VersionView as Version,
+} from '../control/operations.ts';
 import type { Receipt as ReceiptOf } from '../pool/upstream.ts';
 
 const Time = z.string().meta({ format: 'date-time' });
@@ -79,6 +88,27 @@ const BackendTls = z
   .object({ verify: z.boolean(), servername: z.string().nullable(), minVersion: z.string(), ca: Pem.nullable(), certificate: Pem.nullable() })
   .meta({ description: 'How connections to backends are encrypted; null = they are not. Keys and certificates themselves are not shown' });
 
+export const CertificateView = z.object({
+  listener: z.string(),
+  names: z.array(z.string()),
+  subject: z.string(),
+  issuer: z.string(),
+  notBefore: Time,
+  notAfter: Time,
+  fingerprint: z.string().meta({ description: 'SHA-256' }),
+  keyType: z.string(),
+  file: z.string().nullable(),
+  loadedAt: Time,
+  triedAt: Time,
+  refused: z.string().nullable().meta({ description: 'why what its files hold now is not in force' }),
+});
+
+export const ReloadView = z.object({
+  reloaded: Whole,
+  refused: z.array(z.object({ file: z.string().nullable(), reason: z.string() })),
+  certificates: z.array(CertificateView),
+});
+
 export const UpstreamView = z.object({
   name: z.string(),
   protocol: z.enum(['http1', 'h2']),
@@ -130,6 +160,8 @@ export const NAMED = {
   Swap: SwapView satisfies z.ZodType<Swap>,
   Receipt: Receipt satisfies z.ZodType<ReceiptOf>,
   Explanation: ExplanationView satisfies z.ZodType<Explanation>,
+  Certificate: CertificateView satisfies z.ZodType<Certificate>,
+  Reload: ReloadView satisfies z.ZodType<Reload>,
   Plan: PlanView satisfies z.ZodType<Plan>,
   Event: EventView satisfies z.ZodType<Omit<LoggedEvent, 'type'> & { type: string }>,
   Ready: ReadyView,

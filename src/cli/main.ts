@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { ApiError } from './_client.ts';
 import { parseCall } from './_parse.ts';
+import { certificatesVerb } from './certificates.ts';
 import { drainVerb } from './drain.ts';
 import { eventsVerb } from './events.ts';
 import { explainVerb } from './explain.ts';
@@ -37,6 +38,7 @@ const VERBS: readonly Verb[] = [
   holdVerb,
   unholdVerb,
   eventsVerb,
+  certificatesVerb,
   helpVerb(() => VERBS),
 ];
 

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { UpstreamView } from '../control/operations.ts';
+import type { CertificateView, UpstreamView } from '../control/operations.ts';
 import { upstreamPath } from './_paths.ts';
 import { painter, Screen } from './_terminal.ts';
 import { upstreamDetails, upstreamLines } from './_upstream.ts';
+import { certificateTroubles } from './certificates.ts';
 import { EXIT } from './verb.ts';
 import type { Call, Verb } from './verb.ts';
 
@@ -20,6 +21,13 @@ function show(call: Call, view: UpstreamView[] | UpstreamView): string {
   if (!Array.isArray(view)) return upstreamDetails(view, paint, now).join('\n');
   if (view.length === 0) return 'no upstreams';
   return view.map((upstream) => upstreamLines(upstream, paint, now).join('\n')).join('\n\n');
+}
+
+/** Of certificates: they are of no upstream, and of all. */
+async function troubles(call: Call): Promise<string[]> {
+  const { body } = await call.api.call<CertificateView[]>('GET', '/v1/certificates');
+  const found = certificateTroubles(body, Date.now()).map((text) => painter(call.io.stdout, call.io.env)('yellow', `! ${text}`));
+  return found.length === 0 ? [] : ['', ...found];
 }
 
 async function watch(call: Call): Promise<number> {
@@ -54,7 +62,8 @@ export const statusVerb: Verb = {
   run: async (call) => {
     if (call.has('watch')) return watch(call);
     const view = await read(call);
-    call.io.stdout.write(call.json ? `${JSON.stringify(view, null, 2)}\n` : `${show(call, view)}\n`);
+    if (call.json) call.io.stdout.write(`${JSON.stringify(view, null, 2)}\n`);
+    else call.io.stdout.write(`${[show(call, view), ...(await troubles(call))].join('\n')}\n`);
     return EXIT.done;
   },
 };

@@ -1,19 +1,13 @@
 /** The shape of an upstream's `tls`. */
 import { z } from 'zod';
 import { serverName } from './_fields.ts';
-
-const MOST_TEXT = 4 * 2 ** 20;
-
-/** Name of a file, or PEM itself. */
-const pem = z.custom<string>((value) => typeof value === 'string' && value !== '' && value.length <= MOST_TEXT && !value.includes('\0'), {
-  error: 'the name of a file, or PEM text',
-});
+import { pemField } from './_pem.ts';
 
 const shape = z.strictObject({
-  ca: pem.nullable().default(null),
+  ca: pemField.nullable().default(null),
   servername: serverName.nullable().default(null),
-  cert: pem.nullable().default(null),
-  key: pem.nullable().default(null),
+  cert: pemField.nullable().default(null),
+  key: pemField.nullable().default(null),
   verify: z.boolean().default(true),
   minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2'),
 });

@@ -30,6 +30,9 @@ export function listenerIssues({ listeners, admin, trustedProxies }: ParsedConfi
     if (proxyProtocol !== true || trustedProxies.length > 0) continue;
     issues.push(issue(['listeners', at, 'proxyProtocol'], 'expected false or a list of networks, because trustedProxies is empty, got true'));
   }
+  for (const [at, { tls, http2 }] of listeners.entries()) {
+    if (tls !== null && http2) issues.push(issue(['listeners', at, 'http2'], 'expected false, because with tls it is tls.http2 that says so, got true'));
+  }
   const everywhere = new Set(['0.0.0.0', '::']);
   for (const { host, port } of listeners) {
     const clash = port === admin.port && (host === admin.host || everywhere.has(host) || everywhere.has(admin.host));

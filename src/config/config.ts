@@ -1,5 +1,5 @@
 import type { EdgePolicy, UpstreamPolicy } from '../pool/policy.ts';
-import type { TlsPolicy } from '../pool/tls.ts';
+import type { ListenerTls } from './certificates.ts';
 
 /** A version as the file seeds it. */
 export interface SeedVersion {
@@ -42,7 +42,7 @@ export interface ListenerConfig {
   /** Whose connections begin with a PROXY protocol header: nobody's, those of `trustedProxies`, or of these addresses and networks. */
   readonly proxyProtocol: boolean | readonly string[];
   /** null = plain HTTP. */
-  readonly tls: TlsPolicy | null;
+  readonly tls: ListenerTls | null;
   /** Without TLS: clients that know that HTTP/2 is spoken here may begin with it. */
   readonly http2: boolean;
 }

@@ -12,6 +12,8 @@ export interface ConfigDiff {
   readonly routes: boolean;
   readonly edge: boolean;
   readonly shutdown: boolean;
+  /** How listeners that run end TLS. */
+  readonly tls: boolean;
   /** Sentences for the operator: what is in the file but not in force. */
   readonly warnings: readonly string[];
   /** Nothing to do; there may be warnings all the same. */
@@ -29,6 +31,7 @@ export function diffConfig(before: Config, after: Config): ConfigDiff {
   const changed = kept.map(({ upstream, old }) => ({ upstream, fields: differing(old.policy, upstream.policy) })).filter(({ fields }) => fields.length > 0);
   const edge = !isDeepStrictEqual(before.edge, after.edge);
   const shutdown = !isDeepStrictEqual(before.shutdown, after.shutdown);
+  const tls = !isDeepStrictEqual(tlsOf(before), tlsOf(after));
   return {
     added,
     changed,
@@ -36,8 +39,9 @@ export function diffConfig(before: Config, after: Config): ConfigDiff {
     routes: !isDeepStrictEqual(routesOf(before), routesOf(after)),
     edge,
     shutdown,
+    tls,
     warnings: [...restartWarnings(before, after), ...kept.flatMap(({ upstream, old }) => seedWarnings(old, upstream))],
-    same: added.length + changed.length + removed.length === 0 && !edge && !shutdown,
+    same: added.length + changed.length + removed.length === 0 && !edge && !shutdown && !tls,
   };
 }
 
@@ -50,9 +54,19 @@ function routesOf({ upstreams }: Config): string[] {
   return [...upstreams.values()].flatMap(({ name, policy }) => policy.routes.map(({ host, path }) => `${host}${path} ${name}`)).toSorted();
 }
 
+function tlsOf({ listeners }: Config) {
+  return listeners.map(({ host, port, tls }) => ({ host, port, tls }));
+}
+
+/** How a listener that ends TLS does so can change while it runs; whether it does, cannot. */
+function fixedParts({ listeners, admin, dataThreads, stateDir, demo }: Config) {
+  return { listeners: listeners.map((one) => ({ ...one, tls: one.tls !== null })), admin, dataThreads, stateDir, demo };
+}
+
 function restartWarnings(before: Config, after: Config): string[] {
   const fixed = ['listeners', 'admin', 'dataThreads', 'stateDir', 'demo'] as const;
-  const changed: string[] = fixed.filter((field) => !isDeepStrictEqual(before[field], after[field]));
+  const [was, is] = [fixedParts(before), fixedParts(after)];
+  const changed: string[] = fixed.filter((field) => !isDeepStrictEqual(was[field], is[field]));
   if (before.edge.limits.clients !== after.edge.limits.clients) changed.push('limits.clients');
   return changed.map((field) => `The change of ${field} takes effect after a restart.`);
 }

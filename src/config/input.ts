@@ -191,6 +191,26 @@ export interface DemoInput {
   ports: readonly number[];
 }
 
+export interface ListenerTlsInput {
+  /**
+   * Shown by server name (SNI); the first is also for clients that name none, or one that no certificate is for. `cert` is the chain, leaf
+   * first. Each is a file beside the configuration, or PEM text; files are read again when they change.
+   */
+  certificates: readonly { cert: string; key: string }[];
+  /** Default `TLSv1.2`. */
+  minVersion?: 'TLSv1.2' | 'TLSv1.3';
+  /** Certificates of clients, checked against the authorities in `ca`; `request` lets clients without one in. Default: not asked for. */
+  clientAuth?: {
+    ca: string;
+    /** Default `require`. */
+    mode?: 'require' | 'request';
+    /** Request fields that tell backends who it is; null = not told. What clients send under these names is dropped on every listener. */
+    headers?: { subject?: string | null; issuer?: string | null; fingerprint?: string | null; names?: string | null };
+  } | null;
+  /** HTTP/2 for clients that ask for it (ALPN). Default true. */
+  http2?: boolean;
+}
+
 export interface ListenerInput {
   /** Default `0.0.0.0`. */
   host?: string;
@@ -202,6 +222,8 @@ export interface ListenerInput {
   proxyProtocol?: boolean | readonly string[];
   /** Takes HTTP/2 without TLS from clients that begin with it (prior knowledge), beside HTTP/1.1; default false. */
   http2?: boolean;
+  /** Ends TLS here; default: plain HTTP. */
+  tls?: ListenerTlsInput | null;
 }
 
 /** The configuration file. */

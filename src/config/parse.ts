@@ -6,6 +6,7 @@ import type { Issue } from '../errors/catalogue.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
 import { TlsReader } from './_read-tls.ts';
 import { adminIssues, demoIssues, listenerIssues, routeIssues, upstreamIssues } from './_cross-checks.ts';
+import { ListenerReader } from './certificates.ts';
 import { name as nameField } from './_fields.ts';
 import { PageReader } from './_read-pages.ts';
 import { rulesOf } from './_rules-schema.ts';
@@ -40,9 +41,11 @@ export function parseConfig(raw: unknown, { cores = os.availableParallelism(), f
   const errorPages = pages.errorPages(parsed.errorPages, ['errorPages']);
   const tls = new TlsReader(folder ?? null);
   const resolved = new Map(upstreams.map(([name, upstream]) => [name, resolveUpstream(name, upstream, { pages, tls }, ['upstreams', name])]));
-  refuseIf([...pages.issues, ...tls.issues]);
+  const ends = new ListenerReader(folder ?? null);
+  const listeners = parsed.listeners.map((listener, i) => ({ ...listener, tls: ends.read(listener.tls, ['listeners', i, 'tls']) }));
+  refuseIf([...pages.issues, ...tls.issues, ...ends.issues]);
   return {
-    listeners: parsed.listeners.map(({ host, port, proxyProtocol, http2 }) => ({ host, port, proxyProtocol, tls: null, http2 })),
+    listeners,
     admin: { host: parsed.admin.host, port: parsed.admin.port, tokens: tokensOf(parsed.admin), allowedHosts: parsed.admin.allowedHosts },
     dataThreads: parsed.dataThreads === 'auto' ? Math.max(1, cores) : parsed.dataThreads,
     stateDir: resolve(folder ?? process.cwd(), parsed.stateDir),

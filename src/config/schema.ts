@@ -1,6 +1,7 @@
 /** The shape of the configuration file and its defaults. Unknown fields are errors. */
 import { z } from 'zod';
 import { backendTls } from './_backend-tls.ts';
+import { listenerTls } from './_listener-tls.ts';
 import { errorPages, maintenance, route } from './_rules-schema.ts';
 import { address, bindHost, cidr, duration, fieldName, fieldValue, grpcService, hostHeader, name, percent, probePath, secret, whole } from './_fields.ts';
 
@@ -121,10 +122,18 @@ const proxyProtocolPeers = z.union([z.boolean(), z.array(cidr).min(1).max(10_000
 
 export const configSchema = z.strictObject({
   listeners: z
-    .array(z.strictObject({ host: bindHost.default('0.0.0.0'), port, proxyProtocol: proxyProtocolPeers.default(false), http2: z.boolean().default(false) }))
+    .array(
+      z.strictObject({
+        host: bindHost.default('0.0.0.0'),
+        port,
+        proxyProtocol: proxyProtocolPeers.default(false),
+        http2: z.boolean().default(false),
+        tls: listenerTls.nullable().default(null),
+      }),
+    )
     .min(1)
     .max(64)
-    .default([{ host: '0.0.0.0', port: 8080, proxyProtocol: false, http2: false }]),
+    .default([{ host: '0.0.0.0', port: 8080, proxyProtocol: false, http2: false, tls: null }]),
   admin: admin.prefault({}),
   dataThreads: z.union([z.literal('auto'), whole(1, 256)], { error: "'auto' or a whole number from 1 to 256" }).default('auto'),
   stateDir: z

@@ -10,6 +10,7 @@ import { ControlLedger } from '../ledger/control.ts';
 import type { ListenerSpec } from '../listen/tcp.ts';
 import type { UpstreamState } from '../pool/upstream.ts';
 import { Journal } from '../swap/journal.ts';
+import { Certificates } from './certificates.ts';
 import { Declared } from './declared.ts';
 import { EventLog } from './events.ts';
 import { Fleet } from './fleet.ts';
@@ -43,6 +44,7 @@ export class Control {
   private readonly publisher: Publisher;
   private readonly journal: Journal;
   private readonly declared: Declared;
+  readonly certificates: Certificates;
   private readonly parts: ControlParts;
   private config: Config;
   private standing: 'starting' | 'ready' | 'stopping' = 'starting';
@@ -83,6 +85,11 @@ export class Control {
       },
     });
     this.declared = new Declared(parts.config.stateDir);
+    this.certificates = new Certificates({
+      renew: (policies) => this.threads.renew(policies),
+      emit: (event) => this.events.emit(event),
+      tell: parts.tell,
+    });
     this.fleet = new Fleet({
       ledger: this.ledger,
       journal,
@@ -99,6 +106,7 @@ export class Control {
       events: this.events,
       declared: this.declared,
       warn: (upstream) => this.warn(upstream),
+      certificates: this.certificates,
       ready: () => this.ready(),
     });
   }
@@ -138,9 +146,11 @@ export class Control {
     await Promise.all([...config.upstreams.values(), ...declared].map((upstream) => fleet.add(upstream)));
     for (const name of fleet.recorded.keys()) parts.tell('warn', `upstream ${name} has state but is not configured any more; its state is kept`);
     await this.seedsLive(SEED_WAIT_MS);
-    const listeners = await threads.listen(config.listeners).catch((error: Error) => {
+    const refused = (error: Error): never => {
       throw new Refusal(REFUSAL.invalid, error.message);
-    });
+    };
+    const specs = await this.certificates.start(config.listeners, Date.now()).catch(refused);
+    const listeners = await threads.listen(specs).catch(refused);
     this.standing = 'ready';
     return listeners;
   }
@@ -163,7 +173,7 @@ export class Control {
 
   /** Figures for a scrape. */
   snapshot() {
-    return measure(this.fleet, this.ledger, this.clients, this.threads, this.vitals);
+    return measure(this.fleet, this.ledger, this.clients, this.threads, this.vitals, this.certificates);
   }
 
   /** Puts a changed configuration in force; what runs is not disturbed by what cannot be changed. One reload at a time. */
@@ -190,9 +200,10 @@ export class Control {
     );
     for (const upstream of [...changed, ...diff.added]) if (!served.has(upstream.name)) await this.fleet.add(upstream);
     if (diff.edge) await this.publisher.publishEdge(config.edge);
+    if (diff.tls) await this.certificates.apply(config.listeners);
     this.config = config;
     const names = [...diff.added.map(({ name }) => name), ...changed.map(({ name }) => name), ...diff.removed];
-    this.events.emit({ type: 'config', upstream: null, version: null, data: { upstreams: names, edge: diff.edge } });
+    this.events.emit({ type: 'config', upstream: null, version: null, data: { upstreams: names, edge: diff.edge, tls: diff.tls } });
     this.parts.tell('info', `configuration reloaded: ${names.length === 0 ? 'no upstream' : names.join(', ')} changed`);
   }
 
@@ -203,6 +214,7 @@ export class Control {
   }
 
   private async close(drainMs: number): Promise<number> {
+    this.certificates.close();
     const cut = await this.threads.finish(drainMs);
     await this.fleet.close();
     this.vitals.close();

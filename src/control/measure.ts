@@ -4,12 +4,13 @@ import { EDGE } from '../ledger/layout.ts';
 import { weightOf } from '../pool/split.ts';
 import { isFinished } from '../pool/upstream.ts';
 import type { Swap, UpstreamState } from '../pool/upstream.ts';
+import type { Certificates } from './certificates.ts';
 import type { Fleet } from './fleet.ts';
 import type { DataThreads } from './threads.ts';
 import type { Vitals } from './vitals.ts';
 
 /** A snapshot of all figures, as plain data; metrics/ puts it into words. */
-export function measure(fleet: Fleet, ledger: ControlLedger, clients: ClientTableControl, threads: DataThreads, vitals: Vitals) {
+export function measure(fleet: Fleet, ledger: ControlLedger, clients: ClientTableControl, threads: DataThreads, vitals: Vitals, certificates: Certificates) {
   return {
     generation: ledger.generation(),
     acked: threads.acks(),
@@ -19,6 +20,8 @@ export function measure(fleet: Fleet, ledger: ControlLedger, clients: ClientTabl
     retries: ledger.edge(EDGE.retries),
     redirects: ledger.edge(EDGE.redirects),
     rejected: ledger.rejected(),
+    handshakes: ledger.handshakes(),
+    certificates: certificates.expiries(),
     upstreams: [...fleet.served].map(([name, { driver }]) => measureUpstream(name, driver.state, fleet, ledger, vitals)),
   };
 }

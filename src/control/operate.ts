@@ -7,10 +7,23 @@ import { isAdmitted } from '../pool/phase.ts';
 import type { PastVersion, Receipt, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
 import type { SwapRequest, VersionInput } from '../swap/ports.ts';
+import type { Certificates } from './certificates.ts';
 import type { Declared } from './declared.ts';
 import type { EventLog } from './events.ts';
 import type { Fleet } from './fleet.ts';
-import type { Caller, Explanation, Goal, LoggedEvent, Operations, Plan, SwapView, UpstreamView, VersionView } from './operations.ts';
+import type {
+  Caller,
+  CertificateView,
+  Explanation,
+  Goal,
+  LoggedEvent,
+  Operations,
+  Plan,
+  ReloadView,
+  SwapView,
+  UpstreamView,
+  VersionView,
+} from './operations.ts';
 import type { Vitals } from './vitals.ts';
 import { pastView, swapView, upstreamView, versionView } from './views.ts';
 import type { Observed } from './views.ts';
@@ -23,6 +36,7 @@ export interface OperatorParts {
   readonly declared: Declared;
   /** Tells what is allowed but should be known. */
   readonly warn: (upstream: UpstreamConfig) => void;
+  readonly certificates: Certificates;
   readonly ready: () => { ready: boolean; why: string };
 }
 
@@ -32,6 +46,14 @@ export class Operator implements Operations {
 
   constructor(parts: OperatorParts) {
     this.parts = parts;
+  }
+
+  certificates(): CertificateView[] {
+    return this.parts.certificates.views();
+  }
+
+  reloadCertificates({ by }: Caller): Promise<ReloadView> {
+    return this.parts.certificates.reload(`a call of ${by}`);
   }
 
   upstreams(): UpstreamView[] {
@@ -175,7 +197,8 @@ export class Operator implements Operations {
   explain(name: string, id: string | null): Explanation {
     const found = this.parts.fleet.get(name).driver.explain(id);
     if (found === null) throw this.unknown(name, id ?? '');
-    return found;
+    const facts = this.parts.certificates.facts().map((fact) => ({ fact, blocks: 'nothing' as const }));
+    return { ...found, facts: [...found.facts, ...facts] };
   }
 
   waitFor(name: string, id: string, goal: Goal, timeoutMs: number, signal: AbortSignal): Promise<{ reached: boolean; view: VersionView }> {

@@ -92,6 +92,36 @@ export interface BackendTlsView {
   certificate: PemView | null;
 }
 
+/** A certificate that a listener shows. */
+export interface CertificateView {
+  /** Address as the configuration says it. */
+  listener: string;
+  /** DNS names and IP addresses. */
+  names: string[];
+  subject: string;
+  issuer: string;
+  notBefore: string;
+  notAfter: string;
+  /** SHA-256. */
+  fingerprint: string;
+  keyType: string;
+  /** As the configuration names it; null = inline. */
+  file: string | null;
+  /** When this one was put in force, and when its files were last read. */
+  loadedAt: string;
+  triedAt: string;
+  /** Why what its files hold now is not in force; null = it is. */
+  refused: string | null;
+}
+
+export interface ReloadView {
+  /** Certificates that were replaced. */
+  reloaded: number;
+  /** Those that stay, and why. */
+  refused: { file: string | null; reason: string }[];
+  certificates: CertificateView[];
+}
+
 export interface UpstreamView {
   name: string;
   /** How its backends are spoken to. */
@@ -168,5 +198,8 @@ export interface Operations {
   /** Events after `id` that are still remembered (bounded), oldest first; `complete` false = some were forgotten. */
   eventsAfter(id: string | null): { events: LoggedEvent[]; complete: boolean };
   onEvent(listener: (event: LoggedEvent) => void): () => void;
+  certificates(): CertificateView[];
+  /** Reads the files of all certificates again; resolves when all data threads show what was good. */
+  reloadCertificates(caller: Caller): Promise<ReloadView>;
   ready(): { ready: boolean; why: string };
 }

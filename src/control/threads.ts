@@ -4,6 +4,7 @@ import type { ClientTableControl } from '../ledger/clients-control.ts';
 import type { ControlLedger } from '../ledger/control.ts';
 import type { ListenerSpec } from '../listen/tcp.ts';
 import type { TableDelta } from '../pool/table.ts';
+import type { TlsPolicy } from '../pool/tls.ts';
 
 const ENTRY = new URL(import.meta.url.endsWith('.ts') ? '../data/thread.ts' : '../data/thread.js', import.meta.url);
 /** A thread that answers nothing for so long is presumed dead: it is ended and replaced. */
@@ -33,6 +34,7 @@ interface Cell {
   worker: Worker;
   ready: boolean;
   prepared: number;
+  renewed: number;
   bornAt: number;
   deaths: number;
   stopped: boolean;
@@ -46,6 +48,7 @@ export class DataThreads {
   private readonly parts: ThreadsParts;
   private readonly cells: (Cell | null)[];
   private listeners: readonly ListenerSpec[] = [];
+  private renewal = 0;
   private preparing: TableDelta | null = null;
   private ending = false;
   private listenFailed: ((error: Error) => void) | null = null;
@@ -66,7 +69,17 @@ export class DataThreads {
     const { ledger, clients } = this.parts;
     const workerData: ThreadBirth = { ledger: ledger.buffer, clients: clients.buffer, thread, threads: ledger.threads, table: this.parts.committed() };
     const worker = new Worker(ENTRY, { workerData, name: `data-${thread}`, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB } });
-    const cell: Cell = { worker, ready: false, prepared: 0, bornAt: performance.now(), deaths, stopped: false, cut: 0, waiters: new Set() };
+    const cell: Cell = {
+      worker,
+      ready: false,
+      prepared: 0,
+      renewed: this.renewal,
+      bornAt: performance.now(),
+      deaths,
+      stopped: false,
+      cut: 0,
+      waiters: new Set(),
+    };
     let reason = '';
     worker.on('message', (message: FromThread) => this.hear(cell, message));
     worker.on('error', (error: Error) => (reason = error.stack ?? error.message));
@@ -84,6 +97,7 @@ export class DataThreads {
   private hear(cell: Cell, message: FromThread): void {
     if (message.type === 'ready') cell.ready = true;
     else if (message.type === 'prepared') cell.prepared = message.generation;
+    else if (message.type === 'renewed') cell.renewed = message.renewal;
     else if (message.type === 'log') this.parts.onLog(message.batch);
     else if (message.type === 'stopped') Object.assign(cell, { stopped: true, cut: message.cut });
     else if (message.type === 'listen-failed') this.failListen(cell, message.listener, message.code);
@@ -148,6 +162,23 @@ export class DataThreads {
     return bound;
   }
 
+  /** Shows new connections these certificates, by position of the listener; resolves when all threads do. One that does not answer in time is replaced. */
+  async renew(policies: ReadonlyMap<number, TlsPolicy>): Promise<void> {
+    const renewal = ++this.renewal;
+    // A thread that is born from now on gets them with its listeners.
+    this.listeners = this.listeners.map((spec, at) => ({ ...spec, tls: policies.get(at) ?? spec.tls }));
+    const cells = this.cells.filter((cell) => cell !== null);
+    for (const cell of cells) this.tell(cell, { type: 'tls', renewal, policies });
+    await Promise.all(cells.map((cell) => this.answered(cell, () => cell.renewed >= renewal)));
+  }
+
+  /** Resolves when `done` holds or the thread is gone; one that is late is ended. */
+  private async answered(cell: Cell, done: () => boolean): Promise<void> {
+    const timer = setTimeout(() => void cell.worker.terminate(), ANSWER_MS);
+    await this.until(cell, done);
+    clearTimeout(timer);
+  }
+
   private listenOn(thread: number, specs: readonly ListenerSpec[]): Promise<readonly ListenerSpec[]> {
     const cell = this.cells[thread];
     if (cell === null) return Promise.resolve(specs);
@@ -174,9 +205,7 @@ export class DataThreads {
     // A thread that dies meanwhile is replaced by one that is told the same.
     for (let cell = this.cells[thread]; cell !== null; cell = this.cells[thread]) {
       const known = cell;
-      const timer = setTimeout(() => void known.worker.terminate(), ANSWER_MS);
-      await this.until(known, () => known.prepared >= generation);
-      clearTimeout(timer);
+      await this.answered(known, () => known.prepared >= generation);
       if (known.prepared >= generation) return;
     }
   }

@@ -1,5 +1,6 @@
 import type { ListenerSpec } from '../listen/tcp.ts';
 import type { TableDelta } from '../pool/table.ts';
+import type { TlsPolicy } from '../pool/tls.ts';
 
 /** What a data thread is born with. */
 export interface ThreadBirth {
@@ -17,6 +18,8 @@ export type ToThread =
   /** A generation has been committed: a thread without traffic wakes up and moves to it. */
   | { readonly type: 'commit' }
   | { readonly type: 'listen'; readonly listeners: readonly ListenerSpec[] }
+  /** New connections of these listeners, by position, are shown these certificates. Rises with each; answered with `renewed`. */
+  | { readonly type: 'tls'; readonly renewal: number; readonly policies: ReadonlyMap<number, TlsPolicy> }
   /** Cut what is in flight on a version: requests now; streams and tunnels politely, spread over `spreadMs`. */
   | { readonly type: 'cut'; readonly versionSlot: number; readonly kind: 'requests' | 'tunnels'; readonly spreadMs: number }
   /** Finish: stop accepting, let what is in flight end within `drainMs`, then say `stopped`. */
@@ -26,6 +29,7 @@ export type FromThread =
   | { readonly type: 'ready' }
   | { readonly type: 'prepared'; readonly generation: number }
   | { readonly type: 'listening'; readonly ports: readonly number[] }
+  | { readonly type: 'renewed'; readonly renewal: number }
   | { readonly type: 'listen-failed'; readonly listener: ListenerSpec; readonly code: string }
   | { readonly type: 'log'; readonly batch: string }
   /** `cut` = requests that had to be cut at the deadline. */

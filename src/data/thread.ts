@@ -11,6 +11,7 @@ import { dial, eventBatch } from './dial.ts';
 import { Finish } from './finish.ts';
 import { Intake } from './intake.ts';
 import type { Prepared } from './intake.ts';
+import type { TlsPolicy } from '../pool/tls.ts';
 import type { FromThread, ThreadBirth, ToThread } from './messages.ts';
 import { TICK_MS, Wheel } from './wheel.ts';
 
@@ -25,6 +26,8 @@ class DataThread {
   private readonly intake: Intake;
   private readonly ctx: Context;
   private readonly listeners: TcpListener[] = [];
+  /** What was told of certificates, by position: it may come while the listeners are still being opened. */
+  private readonly newest = new Map<number, TlsPolicy>();
   private next: Prepared | null = null;
   private finish: Finish | null = null;
 
@@ -76,6 +79,13 @@ class DataThread {
       case 'listen':
         void this.listen(message.listeners);
         return undefined;
+      case 'tls':
+        for (const [at, tls] of message.policies) {
+          this.newest.set(at, tls);
+          this.listeners.at(at)?.entrance.renew(tls);
+        }
+        this.reserve();
+        return this.say({ type: 'renewed', renewal: message.renewal });
       case 'cut':
         return this.cut(message.versionSlot, message.kind, message.spreadMs);
       case 'finish':
@@ -104,16 +114,21 @@ class DataThread {
     queueMicrotask(() => this.ctx.hold.release());
   }
 
+  /** What one listener says of its clients, no client of another may say of itself. */
+  private reserve(): void {
+    this.ctx.reserved.set(this.listeners.flatMap(({ entrance: { clientAuth } }) => (clientAuth === null ? [] : [clientAuth.fields])));
+  }
+
   private async listen(specs: readonly ListenerSpec[]): Promise<void> {
     const ports: number[] = [];
-    for (const spec of specs) {
-      const listener = new TcpListener(this.ctx, spec);
+    for (const [at, spec] of specs.entries()) this.listeners.push(new TcpListener(this.ctx, { ...spec, tls: this.newest.get(at) ?? spec.tls }));
+    this.reserve();
+    for (const [at, listener] of this.listeners.entries()) {
       try {
-        ports.push(await listener.listen(spec));
+        ports.push(await listener.listen(specs[at]));
       } catch (error) {
-        return this.say({ type: 'listen-failed', listener: spec, code: (error as NodeJS.ErrnoException).code ?? String(error) });
+        return this.say({ type: 'listen-failed', listener: specs[at], code: (error as NodeJS.ErrnoException).code ?? String(error) });
       }
-      this.listeners.push(listener);
     }
     this.say({ type: 'listening', ports });
   }

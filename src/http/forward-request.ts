@@ -1,3 +1,4 @@
+import { ReservedFields } from './client-identity.ts';
 import type { FieldEdits } from './edit-fields.ts';
 import { CLAIM, CLAIM_OF, accountOf, believed, schemeSaid } from './claims.ts';
 import { CONNECTION, FIELD } from './fields.ts';
@@ -21,14 +22,20 @@ export interface Forwarder {
   readonly localHost: string;
   /** Field lines that are the same for every request of an untrusted peer, up to the host in Forwarded. */
   readonly fixed: Buffer;
+  /** Field lines that tell whose certificate the client has shown; '' = none. */
+  readonly identity: string;
+  /** Names that only the proxy says. */
+  readonly reserved: ReservedFields;
 }
 
+const NOTHING_RESERVED = new ReservedFields();
+
 /** What is said about the client of a connection with these ends. */
-export function forwarderOf(ends: Endpoints, trusted: boolean): Forwarder {
-  const { address, localAddress, localPort: port, secure } = ends;
+export function forwarderOf(ends: Endpoints, trusted: boolean, reserved = NOTHING_RESERVED): Forwarder {
+  const { address, localAddress, localPort: port, secure, identity = '' } = ends;
   const scheme = secure ? 'https' : 'http';
   const localHost = `${localAddress.includes(':') ? `[${localAddress}]` : localAddress}:${port}`;
-  return { ends, trusted, address, scheme, port, localHost, fixed: forwardingFields(address, scheme, port) };
+  return { ends, trusted, address, scheme, port, localHost, fixed: forwardingFields(address, scheme, port), identity, reserved };
 }
 
 /** Fields that are the same for every request of an untrusted peer, up to the host in Forwarded. */
@@ -113,7 +120,7 @@ export function writeRequest(
     out.text('\r\n');
   }
   const kept = by.trusted ? believed(head.fields, src) : 0;
-  const sized = copyFields(out, head, src, kept, turn);
+  const sized = copyFields(out, head, src, by, kept, turn);
   if (head.body === BODY.chunked) out.text('Transfer-Encoding: chunked\r\n');
   else if (head.body === BODY.length && !sized) out.text(`Content-Length: ${head.length}\r\n`);
   if (head.maxForwards > 0) out.text(`Max-Forwards: ${head.maxForwards - 1}\r\n`);
@@ -127,6 +134,7 @@ export function writeRequest(
     writeHost(out, head, src, by);
     out.text('\r\n');
   }
+  if (by.identity !== '') out.text(by.identity);
   if (turn !== null) writeTurn(out, head, src, kept, turn);
   if ((kept & CLAIM.requestId) === 0) {
     out.text('X-Request-Id: ');
@@ -173,10 +181,11 @@ function writeHost(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwarde
  * Copies the fields that go on, in runs.
  * @param kept CLAIM bits of what a trusted proxy is believed. @returns whether Content-Length was among them.
  */
-function copyFields(out: HeadWriter, head: RequestHead, src: Buffer, kept: number, turn: RequestTurn | null): boolean {
+function copyFields(out: HeadWriter, head: RequestHead, src: Buffer, { reserved }: Forwarder, kept: number, turn: RequestTurn | null): boolean {
   const { fields } = head;
   const { ids, spans, count } = fields;
   const nominated = (head.connection & CONNECTION.other) !== 0;
+  const reserves = !reserved.none;
   let sized = false;
   let run = -1;
   for (let i = 0; i < count; i++) {
@@ -189,6 +198,7 @@ function copyFields(out: HeadWriter, head: RequestHead, src: Buffer, kept: numbe
     else if (id === FIELD.expect) drop = !head.expectContinue;
     else if (id === FIELD.trailer) drop = head.body !== BODY.chunked;
     else if (id === FIELD.maxForwards) drop = head.maxForwards !== -1;
+    if (reserves) drop ||= reserved.has(src, spans[i * 4], spans[i * 4 + 1]);
     if (turn !== null) drop ||= (id === FIELD.xForwardedPrefix && turn.prefix !== '') || turn.edits?.drops(src, spans[i * 4], spans[i * 4 + 1]) === true;
     if (drop) {
       if (run !== -1) out.copy(src, run, spans[i * 4]);

@@ -12,6 +12,8 @@ export interface Endpoints {
   readonly localPort: number;
   /** The client speaks TLS to that end. */
   readonly secure: boolean;
+  /** Field lines that tell whose certificate the client has shown; absent = none. */
+  readonly identity?: string;
 }
 
 /** A PROXY protocol header, as it was read. */

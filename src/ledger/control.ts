@@ -1,5 +1,6 @@
 import { FAILURE_LIST, REJECT_LIST } from '../errors/catalogue.ts';
-import { BINS, CONTROL_CELLS, COUNTER, COUNTERS, EDGE, EDGES, GAUGE, GAUGES, HEAD, layoutFor } from './layout.ts';
+import { HANDSHAKE_FAILURES } from '../errors/handshake.ts';
+import { BINS, CONTROL_CELLS, COUNTER, COUNTERS, EDGE, EDGES, GAUGE, GAUGES, HANDSHAKES, HEAD, layoutFor } from './layout.ts';
 import type { Layout } from './layout.ts';
 
 /** Sums over threads. The conservation law holds in each: started = completed + clientAborted + upstreamFailed + killed + inFlight. */
@@ -220,6 +221,18 @@ export class ControlLedger {
     return REJECT_LIST.map((_, i) => this.edge(EDGE.rejected + i));
   }
 
+  /** TLS handshakes: cells of HANDSHAKES, the failed ones by position in HANDSHAKE_FAILURES. */
+  handshakes() {
+    const cell = (what: number): number => this.edge(EDGE.handshakes + what);
+    return {
+      done: cell(HANDSHAKES.done),
+      resumed: cell(HANDSHAKES.resumed),
+      tls13: cell(HANDSHAKES.tls13),
+      open: cell(HANDSHAKES.open),
+      failed: HANDSHAKE_FAILURES.map((_, i) => cell(HANDSHAKES.failed + i)),
+    };
+  }
+
   /**
    * Closes the books of a dead thread: what it had in flight is counted as killed, its gauges go to
    * zero, its counters stay. Only after the thread has ended.
@@ -241,7 +254,7 @@ export class ControlLedger {
       this.i32.fill(0, gauges, gauges + GAUGES);
       this.i32[gauges + GAUGE.peak] = peak;
     }
-    this.f64[this.layout.edge + thread * EDGES + EDGE.connections] = 0;
+    for (const gauge of [EDGE.connections, EDGE.handshakes + HANDSHAKES.open]) this.f64[this.layout.edge + thread * EDGES + gauge] = 0;
     return lost;
   }
 

@@ -65,8 +65,8 @@ export const COUNTERS = 72;
 
 /** Counters of a thread as a whole. `rejected` is the first of a run that follows REJECT_LIST. */
 export const EDGE = { connections: 0, accepted: 1, retries: 2, retriesRefused: 3, redirects: 4, uncounted: 5, rejected: 8, handshakes: 64 } as const;
-/** Cells from EDGE.handshakes: handshakes that succeeded, those of them that resumed a session, with TLS 1.3, and the failed ones by HANDSHAKE_FAILURES. */
-export const HANDSHAKES = { done: 0, resumed: 1, tls13: 2, failed: 3 } as const;
+/** Cells from EDGE.handshakes: handshakes that succeeded, those of them that resumed a session, with TLS 1.3, those under way now, and the failed ones by HANDSHAKE_FAILURES. */
+export const HANDSHAKES = { done: 0, resumed: 1, tls13: 2, open: 3, failed: 4 } as const;
 export const EDGES = 88;
 
 if (FAILURE_LIST.length > COUNTER.bins - COUNTER.failures) throw new Error('ledger: no room for all failures');

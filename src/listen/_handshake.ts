@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { HANDSHAKE_FAILURES, handshakeFailure } from '../errors/handshake.ts';
 import type { HandshakeFailure } from '../errors/handshake.ts';
+import { identityLines } from '../http/client-identity.ts';
 import type { Endpoints } from '../http/proxy-protocol.ts';
 import { EDGE, HANDSHAKES } from '../ledger/layout.ts';
 import type { Arriving, Context } from '../proxy/context.ts';
@@ -9,7 +10,7 @@ import { Deadline } from '../proxy/deadline.ts';
 import type { Expiring } from '../proxy/deadline.ts';
 import { own } from '../proxy/sockets.ts';
 import type { SocketOwner } from '../proxy/sockets.ts';
-import { clientCertificateProblem, handleOf, secureSocket } from './_secure-socket.ts';
+import { clientCertificateProblem, established, handleOf, holderOf, secureSocket } from './_secure-socket.ts';
 import type { TlsContexts } from './tls-contexts.ts';
 
 /** A connection whose handshake is over. */
@@ -33,8 +34,8 @@ interface HandshakeParts {
   readonly next: { secured(found: Secured): void };
 }
 
-function countHandshake(ctx: Context, what: number): void {
-  ctx.ledger.count(EDGE.handshakes + what, 1);
+function countHandshake(ctx: Context, what: number, by = 1): void {
+  ctx.ledger.count(EDGE.handshakes + what, by);
 }
 
 /** There are too many handshakes under way: each costs a millisecond of CPU, and an answer would need one too. */
@@ -74,6 +75,7 @@ export class Handshake implements SocketOwner, Expiring, Arriving {
     this.socket.on('secure', () => this.secure());
     ctx.arriving.add(this);
     ctx.handshakes++;
+    this.count(HANDSHAKES.open);
     ctx.ledger.count(EDGE.connections, 1);
     ctx.timers.arm(this.deadline, ctx.table.edge.timeouts.handshake);
   }
@@ -85,10 +87,13 @@ export class Handshake implements SocketOwner, Expiring, Arriving {
     const problem = clientAuth === null ? null : clientCertificateProblem(this.socket);
     if (clientAuth !== null && clientAuth.required && problem !== null) return this.fail('client-certificate');
     this.leave();
+    established(this.socket);
     this.count(HANDSHAKES.done);
     if (this.socket.isSessionReused()) this.count(HANDSHAKES.resumed);
     if (this.socket.getProtocol() === 'TLSv1.3') this.count(HANDSHAKES.tls13);
-    next.secured({ socket: this.socket, ends, trusted, row, http2: this.socket.alpnProtocol === 'h2' });
+    const holder = clientAuth === null || problem !== null ? null : holderOf(this.socket);
+    const known = holder === null || clientAuth === null ? ends : { ...ends, identity: identityLines(clientAuth.fields, holder) };
+    next.secured({ socket: this.socket, ends: known, trusted, row, http2: this.socket.alpnProtocol === 'h2' });
   }
 
   private fail(reason: HandshakeFailure): void {
@@ -99,8 +104,8 @@ export class Handshake implements SocketOwner, Expiring, Arriving {
     this.socket.destroy();
   }
 
-  private count(what: number): void {
-    countHandshake(this.ctx, what);
+  private count(what: number, by = 1): void {
+    countHandshake(this.ctx, what, by);
   }
 
   private leave(): void {
@@ -108,6 +113,7 @@ export class Handshake implements SocketOwner, Expiring, Arriving {
     this.ctx.timers.drop(this.deadline);
     this.ctx.arriving.delete(this);
     this.ctx.handshakes--;
+    this.count(HANDSHAKES.open, -1);
     this.ctx.ledger.count(EDGE.connections, -1);
   }
 

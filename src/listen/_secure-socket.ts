@@ -1,6 +1,7 @@
 import { TLSSocket } from 'node:tls';
 import type { SecureContext, TLSSocketOptions } from 'node:tls';
 import type { Socket } from 'node:net';
+import type { Holder } from '../http/client-identity.ts';
 import type { SharedRead } from '../proxy/sockets.ts';
 
 /** The inner method by which a TLS socket gets the stream it encrypts. */
@@ -16,6 +17,13 @@ let accepted: object | null = null;
 class AcceptedTlsSocket extends (TLSSocket as unknown as HandleTaker) {
   override _wrapHandle(socket: null, handle: object, busy: boolean): object {
     return super._wrapHandle(socket, accepted ?? handle, busy);
+  }
+
+  /** A TLS socket cannot be reset by the public way; what it encrypts for can. */
+  override resetAndDestroy(): this {
+    const handle = Reflect.get(this, '_handle') as { _parent: { close: unknown; reset: unknown } } | null;
+    if (handle !== null) handle._parent.close = handle._parent.reset;
+    return this.destroy();
   }
 }
 
@@ -53,6 +61,12 @@ export function secureSocket(handle: object, { context, alpn, select, clientCert
   return socket;
 }
 
+/** The handshake is over: a server would say so to the socket, which from now on tells of errors and may be given to a session. */
+export function established(socket: TLSSocket): void {
+  (socket as TLSSocket & { _releaseControl(): boolean })._releaseControl();
+  Reflect.set(socket, 'secureConnecting', false);
+}
+
 /** Takes the handle out of a socket, which is of no use afterwards. */
 export function handleOf(socket: Socket): object {
   const handle: unknown = Reflect.get(socket, '_handle');
@@ -60,9 +74,22 @@ export function handleOf(socket: Socket): object {
   return handle as object;
 }
 
+/** Whose certificate the client has shown; it must be a trusted one. */
+export function holderOf(socket: TLSSocket): Holder | null {
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) return null;
+  const { subject, issuer, fingerprint256: fingerprint, subjectAltName: names = '' } = certificate;
+  return { subject: oneLine(subject), issuer: oneLine(issuer), fingerprint, names };
+}
+
+/** Node writes a distinguished name over several lines. */
+function oneLine(name: string): string {
+  return name.split('\n').join(', ');
+}
+
 /** Why the client's certificate is not trusted (an OpenSSL code such as `CERT_HAS_EXPIRED`), or null. */
 export function clientCertificateProblem(socket: TLSSocket): string | null {
-  if (Object.keys(socket.getPeerCertificate()).length === 0) return 'NO_CERTIFICATE';
+  if (socket.getPeerX509Certificate() === undefined) return 'NO_CERTIFICATE';
   const error = (Reflect.get(socket, '_handle') as { verifyError(): (Error & { code?: string }) | null }).verifyError();
   return error === null || error === undefined ? null : (error.code ?? error.message);
 }

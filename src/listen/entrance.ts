@@ -45,6 +45,11 @@ export class Entrance {
     this.listed = typeof peers === 'boolean' ? null : new AddressList(peers);
   }
 
+  /** How certificates of clients are checked; null = they are not asked for. */
+  get clientAuth(): TlsPolicy['clientAuth'] {
+    return this.contexts === null ? null : this.contexts.clientAuth;
+  }
+
   /** Takes an accepted socket that nobody owns yet. */
   accept(socket: Socket): void {
     const { ctx } = this;

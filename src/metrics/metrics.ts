@@ -1,5 +1,6 @@
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import { FAILURE_LIST, REJECT_LIST } from '../errors/catalogue.ts';
+import { HANDSHAKE_FAILURES } from '../errors/handshake.ts';
 import type { Phase } from '../pool/phase.ts';
 import { BUCKET_BOUNDS, LedgerHistogram } from './_latency.ts';
 import type { BackendMetrics, MetricsSnapshot, MetricsSource, UpstreamMetrics, VersionMetrics } from './source.ts';
@@ -161,6 +162,41 @@ const METRICS: readonly Described[] = [
     help: 'Requests that were refused before they reached a backend, by reason.',
     labels: ['reason'],
     read: ({ rejected }) => REJECT_LIST.map(({ code }, i): Point => [[code], rejected[i] ?? 0]),
+  },
+  {
+    type: 'counter',
+    name: 'switchyard_tls_handshakes_total',
+    help: 'TLS handshakes of clients by how they ended: `ok` in full, `resumed` with a session of before, or `failed` for a reason.',
+    labels: ['result', 'reason'],
+    read: ({ handshakes: { done, resumed, failed } }) => [
+      [['ok', ''], done - resumed],
+      [['resumed', ''], resumed],
+      ...HANDSHAKE_FAILURES.map((reason, i): Point => [['failed', reason], failed[i] ?? 0]),
+    ],
+  },
+  {
+    type: 'counter',
+    name: 'switchyard_tls_protocol_total',
+    help: 'TLS handshakes that succeeded, by version of the protocol.',
+    labels: ['version'],
+    read: ({ handshakes: { done, tls13 } }) => [
+      [['TLSv1.2'], done - tls13],
+      [['TLSv1.3'], tls13],
+    ],
+  },
+  {
+    type: 'gauge',
+    name: 'switchyard_tls_handshakes_under_way',
+    help: 'TLS handshakes that have begun and not ended.',
+    labels: [],
+    read: ({ handshakes }) => [[[], handshakes.open]],
+  },
+  {
+    type: 'gauge',
+    name: 'switchyard_certificate_expiry_seconds',
+    help: 'When a certificate that a listener shows expires, in seconds since 1970.',
+    labels: ['listener', 'name'],
+    read: ({ certificates }) => certificates.map(({ listener, name, expires }): Point => [[listener, name], expires]),
   },
   {
     type: 'gauge',

@@ -21,7 +21,21 @@ export interface MetricsSnapshot {
   readonly redirects: number;
   /** By position in REJECT_LIST, as `ControlLedger.rejected()` gives it. */
   readonly rejected: readonly number[];
+  readonly handshakes: HandshakeMetrics;
+  readonly certificates: readonly { readonly listener: string; readonly name: string; /** Epoch seconds. */ readonly expires: number }[];
   readonly upstreams: readonly UpstreamMetrics[];
+}
+
+export interface HandshakeMetrics {
+  readonly done: number;
+  /** Of those that are done. */
+  readonly resumed: number;
+  /** Of those that are done; the others have TLS 1.2. */
+  readonly tls13: number;
+  /** Under way now. */
+  readonly open: number;
+  /** By position in HANDSHAKE_FAILURES. */
+  readonly failed: readonly number[];
 }
 
 export interface UpstreamMetrics {

@@ -8,6 +8,17 @@ export interface Certificate {
   readonly key: string;
 }
 
+/** Request fields that tell a backend who the client's certificate says it is; null = not told. */
+export interface ClientFields {
+  /** Distinguished name (RFC 4514 order as OpenSSL prints it, one line). */
+  readonly subject: string | null;
+  readonly issuer: string | null;
+  /** SHA-256, lower case hex. */
+  readonly fingerprint: string | null;
+  /** Subject alternative names: `DNS:a.example, URI:spiffe://…`. */
+  readonly names: string | null;
+}
+
 /** How a listener ends TLS. What data threads make their contexts of; a change counts for new connections only. */
 export interface TlsPolicy {
   /** At least one. The first is shown to clients that name no server, or one that none of these is for. */
@@ -16,7 +27,7 @@ export interface TlsPolicy {
   /** `h2` is spoken with those who ask for it. */
   readonly http2: boolean;
   /** Certificates of clients: the authorities (PEM) they are checked against; null = not asked for. */
-  readonly clientAuth: { readonly ca: string; readonly required: boolean } | null;
+  readonly clientAuth: { readonly ca: string; readonly required: boolean; readonly fields: ClientFields } | null;
   /** 48 random bytes, the same on every thread: a session that began on one is resumed on another (RFC 5077). */
   readonly ticketKeys: Uint8Array;
 }

@@ -66,7 +66,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     this.ctx = ctx;
     this.socket = socket;
     this.address = ends.address;
-    this.forwarder = forwarderOf(ends, trusted);
+    this.forwarder = forwarderOf(ends, trusted, ctx.reserved);
     this.deadline = new Deadline(this);
     this.delivery = new Delivery(ctx, socket);
     this.exchange = new Exchange(ctx, this);

@@ -1,5 +1,6 @@
 import type { Fault } from '../errors/catalogue.ts';
 import { REJECT_LIST, FAILURE_LIST } from '../errors/catalogue.ts';
+import { ReservedFields } from '../http/client-identity.ts';
 import { RequestHead } from '../http/request-head.ts';
 import { ResponseHead } from '../http/response-head.ts';
 import { HeadWriter } from '../http/writer.ts';
@@ -47,6 +48,8 @@ export class Context {
   readonly clients = new Set<ClientConnection>();
   /** Connections whose client is not known yet. */
   readonly arriving = new Set<Arriving>();
+  /** Fields by which the proxy tells who a client is. */
+  readonly reserved = new ReservedFields();
   /** TLS handshakes under way. */
   handshakes = 0;
   /** Streams of HTTP/2 connections among `clients`. */

@@ -27,6 +27,8 @@ export type EventType =
   | 'killed'
   | 'thread-lost'
   | 'config'
+  | 'certificate-reloaded'
+  | 'certificate-refused'
   | 'error';
 
 export interface SwitchyardEvent {

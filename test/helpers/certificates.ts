@@ -21,6 +21,10 @@ export interface Wanted {
   readonly names?: readonly string[];
   /** Days until it expires; a negative number has expired already. */
   readonly days?: number;
+  /** Of its key: an elliptic curve (P-256 unless told), or RSA with so many bits. */
+  readonly key?: 'P-256' | 'P-384' | 'P-521' | number;
+  /** As `openssl req -subj` takes it. */
+  readonly subject?: string;
 }
 
 /** A certificate authority of the test's own (by `openssl`), in a folder that goes with it. */
@@ -44,11 +48,12 @@ export class Authority {
   }
 
   /** A certificate that this authority has signed. */
-  async issue({ names = ['localhost', '127.0.0.1'], days = 30 }: Wanted = {}): Promise<Pair> {
+  async issue({ names = ['localhost', '127.0.0.1'], days = 30, key = 'P-256', subject = '/CN=test' }: Wanted = {}): Promise<Pair> {
     const [file, cwd] = [`pair-${this.#count++}`, this.dir];
     const alternatives = names.map((name) => `${/^[\d.]+$|:/.test(name) ? 'IP' : 'DNS'}:${name}`).join(',');
     await writeFile(join(cwd, `${file}.ext`), `subjectAltName=${alternatives}\nextendedKeyUsage=serverAuth,clientAuth\n`);
-    await run('openssl', ['req', '-new', ...NEW_KEY, '-keyout', `${file}.key`, '-out', `${file}.csr`, '-subj', '/CN=test'], { cwd });
+    const newKey = typeof key === 'number' ? ['-newkey', `rsa:${key}`, '-nodes'] : ['-newkey', 'ec', '-pkeyopt', `ec_paramgen_curve:${key}`, '-nodes'];
+    await run('openssl', ['req', '-new', ...newKey, '-utf8', '-keyout', `${file}.key`, '-out', `${file}.csr`, '-subj', subject], { cwd });
     const signed = ['-req', '-in', `${file}.csr`, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-extfile', `${file}.ext`, '-days', String(days)];
     await run('openssl', ['x509', ...signed, '-out', `${file}.pem`], { cwd });
     const [certFile, keyFile] = [join(cwd, `${file}.pem`), join(cwd, `${file}.key`)];

@@ -1,4 +1,16 @@
-import type { Caller, Explanation, Goal, LoggedEvent, Operations, Plan, SwapView, UpstreamView, VersionView } from '../../src/control/operations.ts';
+import type {
+  Caller,
+  CertificateView,
+  Explanation,
+  Goal,
+  LoggedEvent,
+  Operations,
+  Plan,
+  ReloadView,
+  SwapView,
+  UpstreamView,
+  VersionView,
+} from '../../src/control/operations.ts';
 import { Refusal, REFUSAL } from '../../src/errors/catalogue.ts';
 import { isFinal } from '../../src/pool/phase.ts';
 import type { Receipt } from '../../src/pool/upstream.ts';
@@ -72,6 +84,7 @@ export class FakeOperations implements Operations {
     versions: [versionView('v1')],
     swap: null,
   };
+  shown: CertificateView[] = [];
   isReady = true;
   /** Runs when a swap or rollback has started. */
   script: (operations: FakeOperations) => void = () => {};
@@ -275,6 +288,14 @@ export class FakeOperations implements Operations {
   onEvent(listener: (event: LoggedEvent) => void): () => void {
     this.listeners.add(listener);
     return () => void this.listeners.delete(listener);
+  }
+
+  certificates = (): CertificateView[] => this.shown;
+
+  async reloadCertificates({ by }: Caller): Promise<ReloadView> {
+    this.calls.push({ name: 'reloadCertificates', args: [by] });
+    const refused = this.shown.flatMap(({ file, refused: reason }) => (reason === null ? [] : [{ file, reason }]));
+    return { reloaded: this.shown.length - refused.length, refused, certificates: this.shown };
   }
 
   ready = (): { ready: boolean; why: string } => (this.isReady ? { ready: true, why: 'serving' } : { ready: false, why: 'shutting down' });

@@ -62,6 +62,8 @@ function snapshotOf(versions: VersionMetrics[], change: Partial<MetricsSnapshot>
     clientsUncounted: 2,
     retries: 3,
     redirects: 6,
+    handshakes: { done: 9, resumed: 4, tls13: 6, open: 1, failed: [2] },
+    certificates: [{ listener: '0.0.0.0:443', name: 'a.example', expires: 1_800_000_000 }],
     rejected: REJECT_LIST.map((_, i) => i),
     upstreams: [{ name: 'web', versions, swaps: { done: 4 }, swapSeconds: { admitting: 1.25 }, ...web }],
     ...change,

@@ -1,0 +1,53 @@
+import type { CertificateView, ReloadView } from '../control/operations.ts';
+import { painter } from './_terminal.ts';
+import { table } from './_text.ts';
+import { EXIT } from './verb.ts';
+import type { Call, Verb } from './verb.ts';
+
+const DAY_MS = 86_400_000;
+const SOON_DAYS = 14;
+
+/** What should be done something about; one sentence each. */
+export function certificateTroubles(views: readonly CertificateView[], now: number): string[] {
+  return views.flatMap(({ listener, names, subject, notAfter, refused }) => {
+    const about = `certificate ${names.at(0) ?? subject} of ${listener}`;
+    const left = Math.floor((Date.parse(notAfter) - now) / DAY_MS);
+    const late = left >= SOON_DAYS ? [] : [left < 0 ? `${about} has expired` : `${about} expires in ${left} ${left === 1 ? 'day' : 'days'}`];
+    return refused === null ? late : [...late, `${about} was not replaced: ${refused}`];
+  });
+}
+
+function lines(views: readonly CertificateView[], call: Call): string[] {
+  if (views.length === 0) return ['no listener ends TLS'];
+  const paint = painter(call.io.stdout, call.io.env);
+  const rows = views.map(({ listener, names, subject, keyType, issuer, notAfter, file }) => [
+    listener,
+    names.join(' ') || subject,
+    keyType,
+    notAfter.slice(0, 10),
+    issuer,
+    file ?? 'inline',
+  ]);
+  const troubles = certificateTroubles(views, Date.now()).map((text) => paint('yellow', `! ${text}`));
+  return [...table(['LISTENER', 'NAMES', 'KEY', 'EXPIRES', 'ISSUER', 'FILE'], rows), ...troubles];
+}
+
+/** `switchyard certificates`: what listeners show to clients, and until when. */
+export const certificatesVerb: Verb = {
+  name: 'certificates',
+  args: [],
+  flags: { reload: { type: 'boolean', help: 'reads their files again first; exit code 1 when any was refused' } },
+  summary: 'shows the certificates of the listeners',
+  run: async (call) => {
+    const { api, io, json } = call;
+    if (!call.has('reload')) {
+      const { body } = await api.call<CertificateView[]>('GET', '/v1/certificates');
+      io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${lines(body, call).join('\n')}\n`);
+      return EXIT.done;
+    }
+    const { body } = await api.call<ReloadView>('POST', '/v1/certificates/reload');
+    const said = [`${body.reloaded} replaced, ${body.refused.length} refused`, ...lines(body.certificates, call)];
+    io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${said.join('\n')}\n`);
+    return body.refused.length === 0 ? EXIT.done : EXIT.failed;
+  },
+};

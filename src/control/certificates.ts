@@ -1,0 +1,324 @@
+import { randomBytes } from 'node:crypto';
+import { resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { readAuthorities, readPair } from '../config/certificates.ts';
+import type { ListenerTls, LoadedCertificate, PairSource, Read } from '../config/certificates.ts';
+import type { ListenerConfig } from '../config/config.ts';
+import { FileWatch } from '../config/watch-files.ts';
+import type { ListenerSpec } from '../listen/tcp.ts';
+import { TlsContexts } from '../listen/tls-contexts.ts';
+import type { TlsPolicy } from '../pool/tls.ts';
+import type { SwitchyardEvent } from '../swap/ports.ts';
+import type { CertificateView, ReloadView } from './operations.ts';
+
+/** Tickets are encrypted with one key for so long; who comes with an older one makes a full handshake. */
+const TICKET_KEY_MS = 12 * 3_600_000;
+const POLL_MS = 10_000;
+const SOON_MS = 14 * 86_400_000;
+/** `setTimeout` takes no more: a day is often enough to look for what expires. */
+const DAY_MS = 86_400_000;
+
+export interface CertificatesParts {
+  /** Resolves when all data threads show these to new connections; by position of the listener. */
+  readonly renew: (policies: ReadonlyMap<number, TlsPolicy>) => Promise<void>;
+  readonly emit: (event: SwitchyardEvent) => void;
+  readonly tell: (level: 'info' | 'warn' | 'error', message: string) => void;
+}
+
+/** A certificate of a listener that is in force, and what became of the last try to replace it. */
+interface Slot {
+  readonly source: PairSource;
+  certificate: LoadedCertificate;
+  /** Epoch milliseconds. */
+  loadedAt: number;
+  triedAt: number;
+  /** Why the last try was refused. */
+  refused: string | null;
+}
+
+interface Listener {
+  readonly address: string;
+  tls: ListenerTls;
+  slots: Slot[];
+}
+
+/** What a reload found for one listener. */
+interface Candidate {
+  readonly tls: ListenerTls;
+  readonly slots: Slot[];
+}
+
+/** The certificates of the listeners: read, checked, put in force in all data threads at once, and read again when their files change. */
+export class Certificates {
+  private readonly parts: CertificatesParts;
+  /** By position; null = plain. */
+  private listeners: (Listener | null)[] = [];
+  private ticketKeys: Uint8Array = randomBytes(48);
+  private turn: Promise<unknown> = Promise.resolve();
+  private readonly watch: FileWatch;
+  private readonly timers: NodeJS.Timeout[] = [];
+
+  constructor(parts: CertificatesParts) {
+    this.parts = parts;
+    this.watch = new FileWatch(() => void this.reload('a change of files').catch((error: Error) => parts.tell('error', error.message)), POLL_MS);
+  }
+
+  /**
+   * Takes up the certificates of a configuration.
+   * @returns the listeners as data threads open them.
+   * @throws Error of OpenSSL when one cannot be used.
+   */
+  async start(configs: readonly ListenerConfig[], now: number): Promise<ListenerSpec[]> {
+    this.listeners = configs.map((config) => (config.tls === null ? null : listenerOf(config, config.tls, now)));
+    const specs = configs.map((config, i) => ({ ...config, tls: this.policyOf(i) }));
+    for (const { tls } of specs) if (tls !== null) void new TlsContexts(tls);
+    await this.watch.set(this.files());
+    this.every(TICKET_KEY_MS, () => this.rotate());
+    this.every(DAY_MS, () => this.warn());
+    this.warn();
+    return specs;
+  }
+
+  private every(ms: number, run: () => void): void {
+    const timer = setInterval(run, ms);
+    timer.unref();
+    this.timers.push(timer);
+  }
+
+  close(): void {
+    this.watch.close();
+    for (const timer of this.timers) clearInterval(timer);
+  }
+
+  private policyOf(at: number): TlsPolicy | null {
+    const listener = this.listeners[at];
+    return listener === null ? null : policy(listener.tls, listener.slots, this.ticketKeys);
+  }
+
+  private files(): string[] {
+    const files = new Set<string>();
+    for (const listener of this.listeners) {
+      if (listener === null) continue;
+      const { folder, clientAuth } = listener.tls;
+      const names = [...listener.slots.flatMap(({ source }) => [source.cert, source.key]), ...(clientAuth === null ? [] : [clientAuth.source])];
+      for (const name of names) if (folder !== null && !name.includes('-----BEGIN')) files.add(resolve(folder, name));
+    }
+    return [...files];
+  }
+
+  /**
+   * Reads all files again. What is good is in force in all threads when this resolves, for new connections; for what is not, the old
+   * stays. One reload at a time.
+   * @param by who asked, for the log.
+   */
+  reload(by: string): Promise<ReloadView> {
+    return this.queued(async () => {
+      const now = Date.now();
+      const candidates = this.listeners.map((listener, at) => (listener === null ? null : this.readAgain(listener, at, now)));
+      return this.putInForce(candidates, by, now);
+    });
+  }
+
+  /** Puts the `tls` of another configuration in force, as far as it is of listeners that run. */
+  apply(configs: readonly ListenerConfig[]): Promise<ReloadView> {
+    return this.queued(async () => {
+      const now = Date.now();
+      const candidates = this.listeners.map((listener) => {
+        const config = configs.find((one) => addressOf(one) === listener?.address);
+        return listener === null || config === undefined || config.tls === null ? null : this.taken(listener, config.tls, now);
+      });
+      return this.putInForce(candidates, 'a change of the configuration', now);
+    });
+  }
+
+  private queued<T>(run: () => Promise<T>): Promise<T> {
+    const turn = this.turn.then(run);
+    this.turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  private readAgain({ tls, slots }: Listener, at: number, now: number): Candidate {
+    const path = ['listeners', at, 'tls'];
+    const next = slots.map((slot, i) => renewed(slot, readPair(slot.source, tls.folder, [...path, 'certificates', i]), now));
+    if (tls.clientAuth === null) return { tls, slots: next };
+    const authorities = readAuthorities(tls.clientAuth.source, tls.folder, [...path, 'clientAuth', 'ca']);
+    if ('issues' in authorities) {
+      this.refuse(authorities.issues.map(({ path: where, message }) => `${where}: ${message}`).join('; '), { file: tls.clientAuth.source });
+      return { tls, slots: next };
+    }
+    return { tls: { ...tls, clientAuth: { ...tls.clientAuth, ca: authorities.found } }, slots: next };
+  }
+
+  /** A configuration that was read is in force but for a certificate that has expired where a good one was. */
+  private taken(listener: Listener, tls: ListenerTls, now: number): Candidate {
+    const slots = tls.certificates.map((certificate, i): Slot => {
+      const source = tls.sources[i];
+      const known = listener.slots.find((slot) => isDeepStrictEqual(slot.source, source));
+      return known === undefined ? { source, certificate, loadedAt: now, triedAt: now, refused: null } : renewed(known, { found: certificate }, now);
+    });
+    return { tls, slots };
+  }
+
+  private async putInForce(candidates: readonly (Candidate | null)[], by: string, now: number): Promise<ReloadView> {
+    const policies = new Map<number, TlsPolicy>();
+    for (const [at, candidate] of candidates.entries()) {
+      const listener = this.listeners[at];
+      if (candidate === null || listener === null) continue;
+      const made = policy(candidate.tls, candidate.slots, this.ticketKeys);
+      const isChanged = !isDeepStrictEqual(made, this.policyOf(at));
+      const problem = isChanged ? unusable(made) : null;
+      if (problem !== null) {
+        this.refuse(`listeners.${at}.tls: ${problem}`, { listener: listener.address });
+        for (const slot of listener.slots) Object.assign(slot, { triedAt: now, refused: problem });
+        continue;
+      }
+      this.tellChanges(listener, candidate.slots, by);
+      Object.assign(listener, { tls: candidate.tls, slots: candidate.slots });
+      if (isChanged) policies.set(at, made);
+    }
+    if (policies.size > 0) await this.parts.renew(policies);
+    await this.watch.set(this.files());
+    this.warn();
+    const certificates = this.views();
+    return {
+      reloaded: this.slots().filter(({ slot }) => slot.loadedAt === now).length,
+      refused: certificates.flatMap(({ file, refused }) => (refused === null ? [] : [{ file, reason: refused }])),
+      certificates,
+    };
+  }
+
+  private tellChanges(listener: Listener, slots: readonly Slot[], by: string): void {
+    for (const slot of slots) {
+      const before = listener.slots.find(({ source }) => isDeepStrictEqual(source, slot.source));
+      const { certificate, refused } = slot;
+      const about = { listener: listener.address, file: certificate.file, names: certificate.names };
+      if (refused !== null && before?.refused !== refused) this.refuse(refused, about);
+      if (refused !== null || before?.certificate === certificate) continue;
+      const data = { ...about, fingerprint: certificate.fingerprint, notAfter: iso(certificate.notAfter), by };
+      this.parts.emit({ type: 'certificate-reloaded', upstream: null, version: null, data });
+      this.parts.tell('info', `certificate ${nameOf(certificate)} of ${listener.address} replaced after ${by}; it expires on ${day(certificate.notAfter)}`);
+    }
+  }
+
+  private refuse(reason: string, about: Record<string, unknown>): void {
+    this.parts.emit({ type: 'certificate-refused', upstream: null, version: null, data: { ...about, reason } });
+    this.parts.tell('error', `a certificate was refused, the old one stays: ${reason}`);
+  }
+
+  private rotate(): void {
+    void this.queued(async () => {
+      this.ticketKeys = randomBytes(48);
+      const policies = this.listeners.flatMap((_, at) => {
+        const made = this.policyOf(at);
+        return made === null ? [] : [[at, made] as const];
+      });
+      await this.parts.renew(new Map(policies));
+    }).catch((error: Error) => this.parts.tell('error', `ticket keys were not changed: ${error.message}`));
+  }
+
+  private warn(): void {
+    const now = Date.now();
+    for (const { listener, slot } of this.slots()) {
+      const { certificate } = slot;
+      if (certificate.notAfter - now > SOON_MS) continue;
+      const when = certificate.notAfter < now ? 'has expired' : 'expires';
+      this.parts.tell('warn', `certificate ${nameOf(certificate)} of ${listener.address} ${when} on ${day(certificate.notAfter)}`);
+    }
+  }
+
+  private slots(): { listener: Listener; slot: Slot }[] {
+    return this.listeners.flatMap((listener) => (listener === null ? [] : listener.slots.map((slot) => ({ listener, slot }))));
+  }
+
+  views(): CertificateView[] {
+    return this.slots().map(({ listener, slot: { certificate: one, loadedAt, triedAt, refused } }) => ({
+      listener: listener.address,
+      names: [...one.names, ...one.addresses],
+      subject: one.subject,
+      issuer: one.issuer,
+      notBefore: iso(one.notBefore),
+      notAfter: iso(one.notAfter),
+      fingerprint: one.fingerprint,
+      keyType: one.keyType,
+      file: one.file,
+      loadedAt: iso(loadedAt),
+      triedAt: iso(triedAt),
+      refused,
+    }));
+  }
+
+  /** When each expires, in epoch seconds, by its first name; of several with one name (RSA beside ECDSA) the first to expire. */
+  expiries(): { listener: string; name: string; expires: number }[] {
+    const found = new Map<string, { listener: string; name: string; expires: number }>();
+    for (const { listener, slot } of this.slots()) {
+      const name = nameOf(slot.certificate);
+      const expires = slot.certificate.notAfter / 1000;
+      const key = `${listener.address} ${name}`;
+      if (expires < (found.get(key)?.expires ?? Infinity)) found.set(key, { listener: listener.address, name, expires });
+    }
+    return [...found.values()];
+  }
+
+  /** What an operator should do something about: sentences. */
+  facts(): string[] {
+    const now = Date.now();
+    return this.slots().flatMap(({ listener, slot: { certificate, refused } }) => {
+      const about = `certificate ${nameOf(certificate)} of ${listener.address}`;
+      const late = certificate.notAfter < now ? 'has expired' : 'expires';
+      const expiry = certificate.notAfter - now > SOON_MS ? [] : [`${about} ${late} on ${day(certificate.notAfter)}`];
+      return refused === null ? expiry : expiry.concat(`${about} was not replaced: ${refused}`);
+    });
+  }
+}
+
+function listenerOf(config: ListenerConfig, tls: ListenerTls, now: number): Listener {
+  const slots = tls.certificates.map((certificate, i) => ({ source: tls.sources[i], certificate, loadedAt: now, triedAt: now, refused: null }));
+  return { address: addressOf(config), tls, slots };
+}
+
+function addressOf({ host, port }: Pick<ListenerConfig, 'host' | 'port'>): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** The slot after a try to read its certificate again. */
+function renewed(slot: Slot, read: Read<LoadedCertificate>, now: number): Slot {
+  const kept = { ...slot, triedAt: now };
+  if ('issues' in read) return { ...kept, refused: read.issues.map(({ path, message }) => `${path}: ${message}`).join('; ') };
+  const { found } = read;
+  if (found.cert === slot.certificate.cert && found.key === slot.certificate.key) return { ...kept, refused: null };
+  if (found.notAfter < now && slot.certificate.notAfter >= now)
+    return { ...kept, refused: `${found.file ?? 'the certificate'} has expired on ${day(found.notAfter)}, and the one in force has not` };
+  return { ...kept, certificate: found, loadedAt: now, refused: null };
+}
+
+function policy({ minVersion, http2, clientAuth }: ListenerTls, slots: readonly Slot[], ticketKeys: Uint8Array): TlsPolicy {
+  return {
+    certificates: slots.map(({ certificate: { names, cert, key } }) => ({ names, cert, key })),
+    minVersion,
+    http2,
+    clientAuth: clientAuth === null ? null : { ca: clientAuth.ca, required: clientAuth.required, fields: clientAuth.fields },
+    ticketKeys,
+  };
+}
+
+/** Why OpenSSL does not take it, or null. Tried here, so that a data thread is never told something that it cannot do. */
+function unusable(tls: TlsPolicy): string | null {
+  try {
+    void new TlsContexts(tls);
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+function nameOf({ names, addresses, subject }: LoadedCertificate): string {
+  return names.at(0) ?? addresses.at(0) ?? subject;
+}
+
+function iso(at: number): string {
+  return new Date(at).toISOString();
+}
+
+function day(at: number): string {
+  return iso(at).slice(0, 10);
+}
