@@ -35,7 +35,7 @@ export class TlsContexts {
     const { certificates, clientAuth, http2 } = policy;
     this.http2 = http2;
     this.clientAuth = clientAuth;
-    this.alpn = Buffer.from(http2 ? '\x02h2\x08http/1.1' : '\x08http/1.1', 'latin1');
+    this.alpn = Buffer.from(http2 ? '\x02h2\x08http/1.1\x08http/1.0' : '\x08http/1.1\x08http/1.0', 'latin1');
     const made = new Map<string, SecureContext>();
     const contextOf = (chosen: readonly Certificate[]): SecureContext => {
       const key = chosen.map((one) => certificates.indexOf(one)).join();

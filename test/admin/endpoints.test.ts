@@ -40,7 +40,35 @@ const running = (operations: FakeOperations): void => {
   };
 };
 
+const showing = (operations: FakeOperations): void => {
+  operations.shown = [
+    {
+      listener: '0.0.0.0:443',
+      names: ['a.example'],
+      subject: 'CN=a.example',
+      issuer: 'CN=test',
+      notBefore: '2026-01-02T03:04:05.000Z',
+      notAfter: '2027-01-02T03:04:05.000Z',
+      fingerprint: 'AA:BB',
+      keyType: 'EC P-256',
+      file: 'a.pem',
+      loadedAt: '2026-01-02T03:04:05.000Z',
+      triedAt: '2026-01-02T03:04:05.000Z',
+      refused: 'a.pem is damaged',
+    },
+  ];
+};
+
 const CASES: readonly Case[] = [
+  { id: 'listCertificates', method: 'GET', path: '/v1/certificates', status: 200, before: showing },
+  {
+    id: 'reloadCertificates',
+    method: 'POST',
+    path: '/v1/certificates/reload',
+    status: 200,
+    before: showing,
+    call: { name: 'reloadCertificates', args: [BY] },
+  },
   { id: 'listUpstreams', method: 'GET', path: '/v1/upstreams', status: 200, before: running },
   { id: 'getUpstream', method: 'GET', path: '/v1/upstreams/web', status: 200, headers: { etag: '"7"' } },
   {

@@ -61,7 +61,7 @@ t.test('the document covers every endpoint, with every answer', async (t) => {
     const headers = (operation.parameters ?? []).filter((parameter) => parameter.in === 'header').map(({ name }) => name);
     t.equal(headers.includes('If-Match'), row.conditional === true);
     t.equal(headers.includes('Idempotency-Key'), row.method === 'POST');
-    if (row.scope === 'operate') t.equal(row.conditional, true, `${row.id} honours If-Match`);
+    if (row.scope === 'operate' && row.path.includes('{upstream}')) t.equal(row.conditional, true, `${row.id} honours If-Match`);
   }
 });
 

@@ -26,11 +26,16 @@ export class InProcess {
     control.events.on((event) => this.events.push(event));
   }
 
-  static async start(t: Teardown, config: Record<string, unknown>): Promise<InProcess> {
+  /** @param folder what names of files in it are relative to. */
+  static async start(t: Teardown, config: Record<string, unknown>, folder?: string): Promise<InProcess> {
     const [dir, port] = [await tempDir(t), await freePort()];
     const raw = { listeners: [{ host: '127.0.0.1', port }], dataThreads: 2, stateDir: join(dir, 'state'), shutdown: { drain: '1s' }, ...config };
     const told: string[] = [];
-    const { control } = await Control.start({ config: parseConfig(raw), onLog: () => undefined, tell: (level, message) => told.push(`${level} ${message}`) });
+    const { control } = await Control.start({
+      config: parseConfig(raw, { folder }),
+      onLog: () => undefined,
+      tell: (level, message) => told.push(`${level} ${message}`),
+    });
     const here = new InProcess(control, port, told);
     t.teardown(() => here.stop());
     return here;

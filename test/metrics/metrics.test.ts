@@ -118,6 +118,10 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
     ['switchyard_clients_counted', 'gauge', ''],
     ['switchyard_clients_uncounted_total', 'counter', ''],
     ['switchyard_rejected_requests_total', 'counter', 'reason'],
+    ['switchyard_tls_handshakes_total', 'counter', 'reason,result'],
+    ['switchyard_tls_protocol_total', 'counter', 'version'],
+    ['switchyard_tls_handshakes_under_way', 'gauge', ''],
+    ['switchyard_certificate_expiry_seconds', 'gauge', 'listener,name'],
     ['switchyard_generation', 'gauge', ''],
     ['switchyard_thread_acked_generation', 'gauge', 'thread'],
   ];
