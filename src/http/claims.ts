@@ -6,8 +6,8 @@ import type { ForwardedElement } from './forwarded.ts';
 import { hostEnd } from './host.ts';
 import { ipBytes } from './ip.ts';
 
-/** What a trusted proxy may say of a request, as bits. */
-export const CLAIM = { requestId: 1, trace: 2, proto: 4, host: 8, port: 16, realIp: 32, prefix: 64, via: 128 } as const;
+/** What a trusted proxy may say of a request, as bits; `chain` and `forwarded`: there is such a field, whatever it says. */
+export const CLAIM = { requestId: 1, trace: 2, proto: 4, host: 8, port: 16, realIp: 32, prefix: 64, via: 128, chain: 256, forwarded: 512 } as const;
 
 /** The CLAIM of a FIELD; 0 for one that is none. */
 export const CLAIM_OF = new Uint8Array(32);
@@ -42,6 +42,8 @@ export function believed(fields: FieldBlock, src: Buffer): number {
     const id = ids[i];
     const claim = CLAIM_OF[id];
     // Lists of lines.
+    if (id === FIELD.xForwardedFor) said |= CLAIM.chain;
+    else if (id === FIELD.forwarded) said |= CLAIM.forwarded;
     if (claim === 0 || id === FIELD.via || id === FIELD.tracestate) continue;
     if ((said & claim) !== 0 || !isSane(id, src, spans[i * 4 + 2], spans[i * 4 + 3])) wrong |= claim;
     said |= claim;
@@ -113,12 +115,15 @@ function isZeros(src: Buffer, from: number, to: number): boolean {
 /** Of a longer chain the last ones count, and go on: what is before them is the oldest hearsay. */
 const MOST_HOPS = 32;
 
+const NOBODY: readonly string[] = [];
+const NO_ELEMENTS: readonly ForwardedElement[] = [];
+
 /** What a trusted proxy says of the way of a request up to itself. */
 export interface Account {
-  /** As X-Forwarded-For writes it, the client first; at most 32. */
-  readonly chain: readonly string[];
+  /** At most 32 elements as X-Forwarded-For writes them, the client first, with a comma behind each. */
+  readonly chain: string;
   /** The same as elements of a Forwarded field. */
-  readonly forwarded: readonly string[];
+  readonly forwarded: string;
   /** Scheme and host that the client used. */
   readonly scheme: string;
   readonly host: string;
@@ -130,14 +135,14 @@ export interface Account {
  * @param kept what `believed` says. @param own what the proxy would say itself: its own scheme, the Host of the request.
  */
 export function accountOf(fields: FieldBlock, src: Buffer, kept: number, own: { readonly scheme: string; readonly host: string }): Account {
-  const listed = chainSaid(fields, src);
-  const elements = elementsSaid(fields, src);
+  const listed = (kept & CLAIM.chain) === 0 ? NOBODY : chainSaid(fields, src);
+  const elements = (kept & CLAIM.forwarded) === 0 ? NO_ELEMENTS : elementsSaid(fields, src);
   const chain = listed.length > 0 ? listed : elements.map(({ node }) => node);
   const first = listed.length === 0 ? elements.at(0) : undefined;
   const scheme = (kept & CLAIM.proto) === 0 ? schemeIn(first, own.scheme) : valueOf(fields, src, FIELD.xForwardedProto).toLowerCase();
   const host = (kept & CLAIM.host) === 0 ? hostIn(first, own.host) : valueOf(fields, src, FIELD.xForwardedHost);
-  const forwarded = agree(chain, elements, scheme, host) ? linesOf(fields, src, FIELD.forwarded) : rebuilt(chain, scheme, host);
-  return { chain, forwarded, scheme, host };
+  const forwarded = agree(chain, elements, scheme, host) ? listOf(linesOf(fields, src, FIELD.forwarded)) : rebuilt(chain, scheme, host);
+  return { chain: listOf(chain), forwarded, scheme, host };
 }
 
 /**
@@ -213,6 +218,17 @@ function agree(chain: readonly string[], elements: readonly ForwardedElement[], 
   return chain.every((node, i) => (nodeAddress(node, false) ?? UNKNOWN) === elements[i].node);
 }
 
-function rebuilt(chain: readonly string[], scheme: string, host: string): string[] {
-  return chain.map((node, i) => `for=${forwardedNode(nodeAddress(node, false) ?? UNKNOWN)}${i === 0 ? `;proto=${scheme};host="${host}"` : ''}`);
+function rebuilt(chain: readonly string[], scheme: string, host: string): string {
+  let list = '';
+  for (let i = 0; i < chain.length; i++) {
+    const node = forwardedNode(nodeAddress(chain[i], false) ?? UNKNOWN);
+    list += i === 0 ? `for=${node};proto=${scheme};host="${host}", ` : `for=${node}, `;
+  }
+  return list;
+}
+
+function listOf(elements: readonly string[]): string {
+  let list = '';
+  for (let i = 0; i < elements.length; i++) list += `${elements[i]}, `;
+  return list;
 }

@@ -221,12 +221,11 @@ function writeConnection(out: HeadWriter, head: RequestHead, src: Buffer): void 
 function writeTrusted(out: HeadWriter, head: RequestHead, src: Buffer, by: Forwarder, kept: number): void {
   const own = head.authorityStart === -1 ? by.localHost : src.toString('latin1', head.authorityStart, head.authorityEnd);
   const { chain, forwarded, scheme, host } = accountOf(head.fields, src, kept, { scheme: by.scheme, host: own });
-  let text = `X-Forwarded-For: ${[...chain, by.address].join(', ')}\r\n`;
+  let text = `X-Forwarded-For: ${chain}${by.address}\r\n`;
   if ((kept & CLAIM.proto) === 0) text += `X-Forwarded-Proto: ${scheme}\r\n`;
   if ((kept & CLAIM.port) === 0) text += `X-Forwarded-Port: ${scheme === by.scheme ? by.port : portOf(host, scheme)}\r\n`;
   if ((kept & CLAIM.host) === 0) text += `X-Forwarded-Host: ${host}\r\n`;
-  const hop = `for=${forwardedNode(by.address)};proto=${by.scheme};host="${own}"`;
-  out.text(`${text}Forwarded: ${[...forwarded, hop].join(', ')}\r\n`);
+  out.text(`${text}Forwarded: ${forwarded}for=${forwardedNode(by.address)};proto=${by.scheme};host="${own}"\r\n`);
 }
 
 /** The port that a client of another scheme than ours has used. */

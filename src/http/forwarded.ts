@@ -1,4 +1,4 @@
-import { plainIp } from './ip.ts';
+import { isIpv4, plainIp } from './ip.ts';
 
 /** One element of a Forwarded field (RFC 7239 §4): what one proxy says of the hop before it. */
 export interface ForwardedElement {
@@ -68,6 +68,7 @@ function elementOf(parameters: ReadonlyMap<string, string>): ForwardedElement | 
  * @returns the one text of the address (`plainIp`), or null.
  */
 export function nodeAddress(text: string, bracketed: boolean): string | null {
+  if (isIpv4(text)) return text;
   const match = /^(?:([\d.]+)|\[([\da-f:.]+)\])(?::(?:\d{1,5}|_[\w.-]+))?$/i.exec(text);
   if (match !== null) return match[1] === undefined && !match[2].includes(':') ? null : plainIp(match[1] ?? match[2]);
   return bracketed ? null : plainIp(text);

@@ -88,11 +88,34 @@ export function mapped(bytes: Uint8Array): Uint8Array {
   return long;
 }
 
+const DOT = 0x2e;
+const ZERO = 0x30;
+
+/** Whether a text is an IPv4 address. There is one text for each of these, and most clients have one: looked at without taking it apart. */
+export function isIpv4(text: string): boolean {
+  if (text.length > 15) return false;
+  let dots = 0;
+  let digits = 0;
+  let value = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === DOT) {
+      if (digits === 0 || ++dots > 3) return false;
+      digits = value = 0;
+      continue;
+    }
+    value = value * 10 + code - ZERO;
+    if (code < ZERO || code > ZERO + 9 || value > 255 || (digits++ > 0 && value < 10)) return false;
+  }
+  return dots === 3 && digits > 0;
+}
+
 /**
  * The one text of an address, so that equal addresses are equal texts.
  * @returns null for what is not an address.
  */
 export function plainIp(text: string): string | null {
+  if (isIpv4(text)) return text;
   const bytes = ipBytes(text);
   return bytes === null ? null : ipText(bytes);
 }

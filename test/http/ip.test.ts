@@ -1,7 +1,7 @@
 import { isIP, SocketAddress } from 'node:net';
 import * as fc from 'fast-check';
 import t from 'tap';
-import { ipBytes, plainIp } from '../../src/http/ip.ts';
+import { ipBytes, isIpv4, plainIp } from '../../src/http/ip.ts';
 
 t.test('one text for each address', async (t) => {
   const cases: readonly [string, string | null][] = [
@@ -50,12 +50,15 @@ t.test('one text for each address', async (t) => {
 t.test('it agrees with the system about every text and every address', async (t) => {
   let valid = 0;
   const letters = fc.string({ unit: fc.constantFrom(...'0123456789abcdefAF:::..'.split('')), maxLength: 40 });
-  const texts = fc.oneof(fc.ipV4(), fc.ipV6(), letters);
+  const digits = fc.string({ unit: fc.constantFrom(...'0125.5.9.'.split('')), maxLength: 16 });
+  const texts = fc.oneof(fc.ipV4(), fc.ipV6(), letters, digits);
   fc.assert(
     fc.property(texts, (text) => {
       const family = isIP(text);
       const bytes = ipBytes(text);
       if (family !== (bytes === null ? 0 : bytes.length === 4 ? 4 : 6)) throw new Error(`${text} is IPv${family}`);
+      if ((plainIp(text) === null) !== (family === 0)) throw new Error(`${text} is ${plainIp(text)}, IPv${family}`);
+      if (isIpv4(text) !== (family === 4)) throw new Error(`${text} is IPv${family}`);
       if (family === 0) return;
       valid++;
       const plain = plainIp(text)!;
