@@ -114,8 +114,8 @@ export const MANY = -2;
  * field's, or to `end` − 2 for the last.
  */
 export class FieldBlock {
-  readonly spans: Int32Array;
-  readonly ids: Uint8Array;
+  spans: Int32Array;
+  ids: Uint8Array;
   readonly max: number;
   count = 0;
   /** Start of the first field line. */
@@ -127,10 +127,20 @@ export class FieldBlock {
   private colon = 0;
   private read = 0;
 
-  constructor(max: number) {
+  /** @param room for so many fields at first; a head that is kept while it comes in begins small. */
+  constructor(max: number, room = max) {
     this.max = max;
-    this.spans = new Int32Array(max * 4);
-    this.ids = new Uint8Array(max);
+    this.spans = new Int32Array(room * 4);
+    this.ids = new Uint8Array(room);
+  }
+
+  private grow(): void {
+    const { spans, ids } = this;
+    const room = Math.min(this.max, Math.max(1, ids.length * 2));
+    this.spans = new Int32Array(room * 4);
+    this.spans.set(spans);
+    this.ids = new Uint8Array(room);
+    this.ids.set(ids);
   }
 
   begin(at: number): void {
@@ -190,6 +200,7 @@ export class FieldBlock {
     let last = at;
     while (first < last && (buf[first] === SP || buf[first] === HTAB)) first++;
     while (last > first && (buf[last - 1] === SP || buf[last - 1] === HTAB)) last--;
+    if (this.count === this.ids.length) this.grow();
     const span = this.count * 4;
     this.spans[span] = start;
     this.spans[span + 1] = colon;

@@ -29,6 +29,9 @@ const H2C = bytes('h2c');
 const LONGEST_METHOD = 32;
 const TLS_HANDSHAKE = 0x16;
 
+/** So many fit in typed arrays without memory of their own. */
+const SMALL_FIELDS = 4;
+
 const STAGE = { line: 0, fields: 1 } as const;
 
 /**
@@ -77,9 +80,15 @@ export class RequestHead {
   private readonly limits: HeadLimits;
   private hosts = 0;
 
-  constructor(limits: HeadLimits) {
+  /** @param room for so many fields at first. */
+  constructor(limits: HeadLimits, room = limits.headers) {
     this.limits = limits;
-    this.fields = new FieldBlock(limits.headers);
+    this.fields = new FieldBlock(limits.headers, Math.min(room, limits.headers));
+  }
+
+  /** A head that is kept while it comes in pieces: it begins small, since many clients may send a few bytes and wait. */
+  static small(limits: HeadLimits): RequestHead {
+    return new RequestHead(limits, SMALL_FIELDS);
   }
 
   /** Starts a new head at `start`. */

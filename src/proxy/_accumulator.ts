@@ -1,3 +1,6 @@
+/** Little, for there may be many clients that send a few bytes and wait. */
+const LEAST_BYTES = 128;
+
 interface HeadParser {
   begin(start: number): void;
   parse(buf: Buffer, to: number): boolean;
@@ -11,7 +14,7 @@ export class Accumulator<Head> {
 
   constructor(head: Head, first: Buffer) {
     this.head = head;
-    this.buf = Buffer.allocUnsafe(Math.max(1024, first.length * 2));
+    this.buf = Buffer.allocUnsafe(Math.max(LEAST_BYTES, first.length * 2));
     this.append(first);
   }
 

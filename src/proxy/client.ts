@@ -136,7 +136,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   private keepPartial(bytes: Buffer): void {
     this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.clientHead);
-    this.partial = Accumulator.begin(new RequestHead(this.ctx.table.edge.limits), bytes);
+    this.partial = Accumulator.begin(RequestHead.small(this.ctx.table.edge.limits), bytes);
   }
 
   private stash(rest: Buffer): void {

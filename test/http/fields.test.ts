@@ -43,6 +43,25 @@ t.test('a block goes on where it stopped, and says how it ends', async (t) => {
   t.equal(block.count, 0);
 });
 
+t.test('a block that begins small reads as much as one that does not', async (t) => {
+  const text = `${Array.from({ length: 100 }, (_, i) => `F${i}: ${i}\r\n`).join('')}\r\n`;
+  const bytes = latin1(text);
+  const whole = new FieldBlock(100);
+  whole.begin(0);
+  t.equal(whole.parse(bytes, bytes.length), bytes.length);
+  for (const room of [0, 1, 4, 99]) {
+    const small = new FieldBlock(100, room);
+    small.begin(0);
+    for (let to = 1; to <= bytes.length; to += 7) small.parse(bytes, to);
+    t.equal(small.parse(bytes, bytes.length), bytes.length);
+    t.equal(small.count, 100);
+    t.strictSame([...small.spans.subarray(0, 400)], [...whole.spans]);
+    t.strictSame([...small.ids.subarray(0, 100)], [...whole.ids]);
+    small.begin(0);
+    t.equal(small.parse(latin1('A: 1\r\n'.repeat(101)), 606), MANY, 'and no more');
+  }
+});
+
 t.test('no byte of a line that comes in small pieces is read over and over', async (t) => {
   const text = `${'N'.repeat(500)}: ${' '.repeat(500)}${'v'.repeat(500)}${'\t'.repeat(500)}\r\n\r\n`;
   let reads = 0;
