@@ -21,16 +21,16 @@ import { switchyard } from './subjects/switchyard.ts';
 const HELP = `npm run bench:guard -- [options]
   --write            writes the baseline anew instead of comparing with it
   --baseline FILE    another file than bench/baseline.json
+  --attempts N       a ratio fails only when it was too high in so many measurements, 1 to 9; default 3
   --rounds N         rounds of each subject, 1 to 50; default 5
-  --seconds N        length of a round, 0.1 to 60; default 0.3`;
+  --seconds N        length of a round, 0.1 to 60; default 0.25`;
 
 /** A ratio may be worse than the baseline's by so much. */
 const TOLERANCE = 0.15;
-/** A ratio fails only when it was too high in so many measurements, one after the other. */
-const ATTEMPTS = 3;
-/** Lengths of a warm-up, in rounds. */
+/** The baseline is the median of so many. */
+const WRITTEN = 5;
+/** Length of a warm-up, in rounds. */
 const WARM_UP = 2.4;
-const WARM_AGAIN = 1;
 const GUARDED = SCENARIOS.filter(({ name }) => name === 'small' || name === 'browser');
 const REFERENCES = [relay, httpProxy];
 
@@ -47,6 +47,7 @@ interface Baseline {
 interface Options {
   readonly write: boolean;
   readonly file: string;
+  readonly attempts: number;
   readonly rounds: number;
   readonly seconds: number;
 }
@@ -56,15 +57,22 @@ function pairedRatio(own: readonly Sample[], theirs: readonly Sample[]): number 
   return median(own.map((round, i) => round.cpuPerRequest / theirs[i].cpuPerRequest));
 }
 
-/** Measures once. Throws when a subject has no figures: then there is nothing to compare. */
-async function ratiosOnce(stage: Stage, load: ReturnType<typeof loadOf>, options: Options, warmUps: number): Promise<Ratios> {
+/**
+ * Measures once, with processes of its own: what the compiler and the collector make of one differs from start to start.
+ * Throws when a subject has no figures: then there is nothing to compare.
+ */
+async function ratiosOnce(processes: Processes, dir: string, options: Options): Promise<Ratios> {
+  const stage = new Stage(processes, dir);
+  const load = loadOf('autocannon', processes, dir);
   const ratios: Ratios = {};
   for (const scenario of GUARDED) {
-    const pace = { rounds: options.rounds, seconds: options.seconds, warmUp: options.seconds * warmUps };
+    const pace = { rounds: options.rounds, seconds: options.seconds, warmUp: options.seconds * WARM_UP };
     const [samples, absent] = await measure(stage, scenario, [switchyard, ...REFERENCES], load, pace);
     for (const { subject, error } of absent) throw new Error(`${subject} could not be measured: ${error}`);
     for (const { name } of REFERENCES) ratios[`${scenario.name} / ${name}`] = pairedRatio(samples.get(switchyard.name) ?? [], samples.get(name) ?? []);
   }
+  await stage.end();
+  await load.end();
   return ratios;
 }
 
@@ -81,7 +89,7 @@ function percent(ratio: number): string {
   return `${ratio > 1 ? '+' : ''}${((ratio - 1) * 100).toFixed(0)} %`;
 }
 
-function verdict(baseline: Baseline, ratios: Ratios, attempts: number): string {
+function verdict(baseline: Baseline, ratios: Ratios, attempts: string): string {
   const worse = worseThan(baseline.ratios, ratios);
   const body = Object.entries(baseline.ratios).map(([key, was]) => [
     key,
@@ -90,7 +98,7 @@ function verdict(baseline: Baseline, ratios: Ratios, attempts: number): string {
     percent(ratios[key] / was),
     worse.includes(key) ? 'WORSE' : 'ok',
   ]);
-  const head = `CPU per request of ours as a multiple of a reference's (${attempts} of at most ${ATTEMPTS} measurements)`;
+  const head = `CPU per request of ours as a multiple of a reference's (${attempts} measurements)`;
   const here = machine();
   const moved = here.cpu !== baseline.machine.cpu || here.cores !== baseline.machine.cores || here.node !== baseline.machine.node;
   const notes = moved
@@ -103,22 +111,22 @@ function verdict(baseline: Baseline, ratios: Ratios, attempts: number): string {
   return [head, aligned([['', 'baseline', 'now', 'change', ''], ...body]), ...notes, end].join('\n');
 }
 
-async function compare(options: Options, stage: Stage, load: ReturnType<typeof loadOf>): Promise<number> {
+async function compare(options: Options, processes: Processes, dir: string): Promise<number> {
   if (!existsSync(options.file)) throw new Error(`there is no baseline ${options.file}: npm run bench:guard -- --write`);
   const baseline = JSON.parse(readFileSync(options.file, 'utf8')) as Baseline;
   let best: Ratios | null = null;
   for (let attempt = 1; ; attempt++) {
-    best = lower(best, await ratiosOnce(stage, load, options, attempt === 1 ? WARM_UP : WARM_AGAIN));
+    best = lower(best, await ratiosOnce(processes, dir, options));
     const failed = worseThan(baseline.ratios, best).length > 0;
-    if (failed && attempt < ATTEMPTS) continue;
-    console.log(verdict(baseline, best, attempt));
+    if (failed && attempt < options.attempts) continue;
+    console.log(verdict(baseline, best, `${attempt} of at most ${options.attempts}`));
     return failed ? 1 : 0;
   }
 }
 
-async function write(options: Options, stage: Stage, load: ReturnType<typeof loadOf>): Promise<number> {
+async function write(options: Options, processes: Processes, dir: string): Promise<number> {
   const runs: Ratios[] = [];
-  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) runs.push(await ratiosOnce(stage, load, options, attempt === 1 ? WARM_UP : WARM_AGAIN));
+  for (let attempt = 1; attempt <= WRITTEN; attempt++) runs.push(await ratiosOnce(processes, dir, options));
   const ratios = Object.fromEntries(Object.keys(runs[0]).map((key) => [key, Number(median(runs.map((run) => run[key])).toFixed(3))]));
   const about =
     'CPU per request of ours as a multiple of a reference subject: what npm run bench:guard compares with, and npm run bench:guard -- --write renews.';
@@ -135,8 +143,9 @@ function optionsOf(args: string[]): Options | null {
     options: {
       write: { type: 'boolean', default: false },
       baseline: { type: 'string', default: fileURLToPath(new URL('baseline.json', import.meta.url)) },
+      attempts: { type: 'string', default: '3' },
       rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '0.3' },
+      seconds: { type: 'string', default: '0.25' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -144,15 +153,14 @@ function optionsOf(args: string[]): Options | null {
   return {
     write: values.write,
     file: values.baseline,
+    attempts: number('attempts', values.attempts, 1, 9, true),
     rounds: number('rounds', values.rounds, 1, 50, true),
     seconds: number('seconds', values.seconds, 0.1, 60, false),
   };
 }
 
-async function guard(options: Options, processes: Processes, dir: string): Promise<number> {
-  const stage = new Stage(processes, dir);
-  const load = loadOf('autocannon', processes, dir);
-  return options.write ? write(options, stage, load) : compare(options, stage, load);
+function guard(options: Options, processes: Processes, dir: string): Promise<number> {
+  return options.write ? write(options, processes, dir) : compare(options, processes, dir);
 }
 
 process.exitCode = await tool(optionsOf, HELP, guard);

@@ -40,6 +40,8 @@ export interface Load {
    * @param onBegun called when counting begins: with the built-in load that is when all connections are open.
    */
   run(order: LoadOrder, onBegun?: () => void): Promise<LoadResult & { readonly cpu: number }>;
+  /** Ends its process; the next order starts another. */
+  end(): Promise<void>;
 }
 
 const GRACE_MS = 20_000;
@@ -106,10 +108,15 @@ class BuiltInLoad implements Load {
       return { ...answer, cpu: usage(driver.pid).cpu - before };
     } catch (error) {
       // Whatever it is still doing must not fall into the next order.
-      this.driver = null;
-      await this.processes.stop(driver.child);
+      await this.end();
       throw error;
     }
+  }
+
+  async end(): Promise<void> {
+    const { driver } = this;
+    this.driver = null;
+    if (driver !== null) await this.processes.stop(driver.child);
   }
 }
 
@@ -201,5 +208,5 @@ export function loadOf(name: LoadName, processes: Processes, dir: string): Load 
     if (order.trace || order.amount !== undefined || scenario.kind !== 'requests' || scenario.chunked) return false;
     return name === 'wrk' || !scenario.reconnect;
   };
-  return { name, run: (order, onBegun) => (can(order) ? outside(order, onBegun) : builtIn.run(order, onBegun)) };
+  return { name, run: (order, onBegun) => (can(order) ? outside(order, onBegun) : builtIn.run(order, onBegun)), end: () => builtIn.end() };
 }

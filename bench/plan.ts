@@ -9,20 +9,18 @@ import { SUBJECTS, VARIANTS } from './subjects/all.ts';
 import type { Subject } from './subjects/subject.ts';
 
 export const HELP = `npm run bench -- [options]
-  --quick            everything in under two minutes: 2 short rounds, or 1 where the time does not allow more
+  --quick            everything in under two minutes: one short round, for a first look; no figure to quote
   --rounds N         rounds of each subject in each scenario, 1 to 50; default 5
   --seconds N        length of a round, 0.1 to 60; default 1
   --scenario NAME    only this one; may be repeated: ${SCENARIOS.map(({ name }) => name).join(', ')}
   --subject NAME     only this one and its variants; may be repeated: ${SUBJECTS.map(({ name }) => name).join(', ')}
   --load NAME        ${LOADS.join(', ')}; wrk and h2load take whole seconds, and what they cannot do the bench does itself
-  --connections N    of the scenario idle, 1 to 20000; default 10000, or 2000 with --quick
+  --connections N    of the scenario idle, 1 to 20000; default 10000, or 1000 with --quick
   --json FILE        writes the figures there too
   --svg FILE         draws them`;
 
 export interface Plan {
   readonly pace: Pace;
-  /** Seconds from the start after which no further round of each scenario is begun; null = all rounds are made. */
-  readonly ends: readonly number[] | null;
   readonly scenarios: readonly Scenario[];
   /** Names of the proxies, variants of which come with them. */
   readonly bases: readonly string[];
@@ -44,32 +42,28 @@ export function subjectsOf(scenario: Scenario, bases: readonly string[]): readon
   return named.filter(({ name, base }) => bases.includes(base) && except?.subjects.includes(name) !== true);
 }
 
-const QUICK_SECONDS = 100;
-const QUICK_ROUNDS = 2;
+const QUICK_SECONDS = 85;
 /** What a round costs besides its length: starting the load, opening connections, reading the counts, ending. */
 const ROUND_OVERHEAD = 0.08;
 /** Of a subject in the scenario idle. */
 const IDLE_SECONDS = 2;
+/** Of a subject that is started for one scenario only. */
+const START_SECONDS = 0.4;
 const LEAST_SECONDS = 0.1;
 
-/** Seconds that a scenario takes when its rounds are so long. A warm-up is as long as a round of the others. */
+/** Seconds that a scenario takes with a warm-up and a round that are so long. */
 function takes(scenario: Scenario, bases: readonly string[], seconds: number): number {
   const subjects = subjectsOf(scenario, bases).filter(({ program }) => program !== null).length;
   if (scenario.kind === 'idle') return subjects * IDLE_SECONDS;
-  return subjects * (seconds + ROUND_OVERHEAD + QUICK_ROUNDS * (Math.max(seconds, scenario.leastSeconds ?? 0) + ROUND_OVERHEAD));
+  const starting = scenario.kind === 'tunnel' || scenario.only !== undefined ? START_SECONDS : 0;
+  return subjects * (starting + seconds + Math.max(seconds, scenario.leastSeconds ?? 0) + 2 * ROUND_OVERHEAD);
 }
 
-/** Rounds as long as all of them fit into the time. */
+/** One round, as long as all of them fit into the time. */
 function quickPace(scenarios: readonly Scenario[], bases: readonly string[]): Pace {
   let seconds = 1;
   while (seconds > LEAST_SECONDS && scenarios.reduce((sum, one) => sum + takes(one, bases, seconds), 0) > QUICK_SECONDS) seconds -= 0.01;
-  return { rounds: QUICK_ROUNDS, seconds, warmUp: seconds };
-}
-
-/** When each scenario should have ended, in seconds from the start: on a machine that is slower than planned, second rounds are left out. */
-function quickEnds(scenarios: readonly Scenario[], bases: readonly string[], { seconds }: Pace): number[] {
-  let end = 0;
-  return scenarios.map((scenario) => (end += takes(scenario, bases, seconds)));
+  return { rounds: 1, seconds, warmUp: seconds };
 }
 
 function withConnections(scenario: Scenario, connections: number): Scenario {
@@ -96,7 +90,7 @@ export function planOf(args: string[]): Plan | null {
   if (values.help) return null;
   const load = LOADS.find((name) => name === values.load);
   if (load === undefined) throw new Error(`--load takes ${LOADS.join(', ')}`);
-  const idleConnections = number('connections', values.connections ?? (values.quick ? '2000' : '10000'), 1, 20_000, true);
+  const idleConnections = number('connections', values.connections ?? (values.quick ? '1000' : '10000'), 1, 20_000, true);
   const scenarios = chosen('scenario', SCENARIOS, values.scenario).map((one) => (one.kind === 'idle' ? withConnections(one, idleConnections) : one));
   const bases = chosen('subject', SUBJECTS, values.subject).map(({ name }) => name);
   const base: Pace = values.quick ? quickPace(scenarios, bases) : { rounds: 5, seconds: 1, warmUp: 1 };
@@ -105,6 +99,5 @@ export function planOf(args: string[]): Plan | null {
     seconds: values.seconds === undefined ? base.seconds : number('seconds', values.seconds, 0.1, 60, false),
     warmUp: base.warmUp,
   };
-  const ends = values.quick ? quickEnds(scenarios, bases, pace) : null;
-  return { pace, ends, scenarios, bases, load, json: values.json ?? null, svg: values.svg ?? null };
+  return { pace, scenarios, bases, load, json: values.json ?? null, svg: values.svg ?? null };
 }

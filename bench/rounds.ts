@@ -13,8 +13,6 @@ export interface Pace {
   readonly rounds: number;
   readonly seconds: number;
   readonly warmUp: number;
-  /** On the clock of `performance.now()`: past it, no round but the first is begun. */
-  readonly until?: number;
 }
 
 export type Samples<T> = Map<string, T[]>;
@@ -47,6 +45,13 @@ export class Stage {
     const known = this.running.get(key) ?? backendPort().then((port) => start(this.processes, subject, port, this.dir, core, path));
     this.running.set(key, known);
     return known;
+  }
+
+  /** Ends all of them. */
+  async end(): Promise<void> {
+    const all = await Promise.allSettled(this.running.values());
+    this.running.clear();
+    await Promise.all(all.flatMap((one) => (one.status === 'fulfilled' ? [this.processes.stop(one.value.child)] : [])));
   }
 
   /** Ends what only this scenario needs, so that it disturbs no other. */
@@ -103,7 +108,6 @@ export async function measure(stage: Stage, scenario: Scenario, subjects: readon
     }
   };
   for (let round = 0; round <= pace.rounds; round++) {
-    if (round > 1 && performance.now() > (pace.until ?? Infinity)) break;
     for (let i = 0; i < subjects.length; i++) {
       const subject = subjects[(i + round) % subjects.length];
       if (!absent.has(subject.name)) await attempt(subject, round);

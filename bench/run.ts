@@ -66,9 +66,8 @@ async function bench(plan: Plan, processes: Processes, dir: string): Promise<num
 
   const stage = new Stage(processes, dir);
   const all: Figures = { rows: [], idleRows: [], absent: [] };
-  for (const [i, scenario] of plan.scenarios.entries()) {
-    const until = plan.ends === null ? Infinity : began + plan.ends[i] * 1000;
-    const figures = await measured(scenario, { ...plan, pace: { ...plan.pace, until } }, stage, load, processes, dir);
+  for (const scenario of plan.scenarios) {
+    const figures = await measured(scenario, plan, stage, load, processes, dir);
     all.rows.push(...figures.rows);
     all.idleRows.push(...figures.idleRows);
     all.absent.push(...figures.absent);
