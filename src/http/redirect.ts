@@ -8,7 +8,7 @@ export interface Place {
   readonly host: string;
   /** As it was written; '' = none. */
   readonly port: string;
-  /** Begins with `/`. */
+  /** Begins with `/`; or `*`, for the whole server. */
   readonly path: string;
   /** With its `?`; '' = none. */
   readonly query: string;
@@ -43,7 +43,8 @@ export class Redirect {
     const path = this.path === null ? from.path : this.path.apply(from.path);
     if (path === null) return null;
     if (samePlace && path === from.path) return '';
-    return escaped(`${scheme}://${host}${port === DEFAULT_PORT[scheme] ? '' : `:${port}`}${path}${from.query}`);
+    // The URL of a whole server has no path (RFC 9110 §7.1): behind its host, `*` would make another host.
+    return escaped(`${scheme}://${host}${port === DEFAULT_PORT[scheme] ? '' : `:${port}`}${path === '*' ? '' : path}${from.query}`);
   }
 }
 

@@ -109,6 +109,16 @@ t.test('a client that names no host is sent to the address it has called', async
   t.match(await exchange(proxy.port, 'GET /anywhere?q HTTP/1.0\r\n\r\n'), `\r\nLocation: http://127.0.0.1:${proxy.port}/else?q\r\n`);
 });
 
+t.test('a request for the whole server leads to a whole server', async (t) => {
+  for (const target of ['*', 'http://secure.test']) {
+    const got = await proxy.send({ method: 'OPTIONS', host: 'secure.test', target });
+    t.equal(got.status, 308);
+    t.strictSame(values(got, 'location'), ['https://secure.test'], 'RFC 9110 §7.1: the target URI has no path; a `*` behind the host would be another host');
+  }
+  const port = await proxy.send({ method: 'OPTIONS', host: 'port.test', target: '*' });
+  t.strictSame(values(port, 'location'), ['https://port.test:8443']);
+});
+
 t.test('a redirect keeps the connection, and HEAD has no body', async (t) => {
   using client = await RawClient.connect(proxy.port);
   for (const method of ['GET', 'HEAD', 'GET']) {
