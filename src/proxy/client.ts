@@ -222,6 +222,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   informational(head: ResponseHead, src: Buffer): void {
     if (this.minor === 1) this.delivery.head(head, src, NO_BODY);
+    // Until now it was the backend that made it wait.
+    if (head.status === 100 && this.exchange.upload.bytes === 0 && !this.uploadPaused) this.bodySince = this.ctx.timers.now;
     this.awaitBody();
   }
 

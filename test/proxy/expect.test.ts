@@ -48,6 +48,27 @@ t.test('a client that waits for a 100 may wait longer than a body may: the backe
   );
 });
 
+t.test('nor is it blamed by the rate that its body must have', async (t) => {
+  backend.use(async (request, connection) => {
+    await sleep(BODY_MS * 2.5);
+    connection.write(CONTINUE);
+    await request.body;
+    connection.respond(200, 'ok');
+  });
+  const paced = await Proxy.start(t, {
+    dataThreads: 1,
+    timeouts: { body: BODY_MS },
+    limits: { bodyRate: 1_000 },
+    upstreams: { web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' }, outlier: false, timeouts: { head: HEAD_MS } }) },
+  });
+  using client = await RawClient.connect(paced.port);
+  client.write(EXPECTING);
+  t.equal(await client.takeUntil('\r\n\r\n'), CONTINUE);
+  await sleep(BODY_MS / 2);
+  client.write('body');
+  t.equal((await client.response('POST')).status, 200);
+});
+
 t.test('a backend that never says it is too slow', async (t) => {
   await asked(
     () => sleep(HEAD_MS * 3),
