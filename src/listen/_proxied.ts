@@ -11,8 +11,8 @@ import type { SocketOwner } from '../proxy/sockets.ts';
 
 /** Who takes the connection once its header is read. */
 interface Next {
-  /** @param rest bytes behind the header; good for this tick only. */
-  clientKnown(socket: Socket, ends: Endpoints, trusted: boolean, rest: Buffer): void;
+  /** @param rest bytes behind the header; good for this tick only. @param shared the header names no client. */
+  clientKnown(socket: Socket, ends: Endpoints, trusted: boolean, rest: Buffer, shared: boolean): void;
 }
 
 /**
@@ -60,7 +60,7 @@ export class ProxiedConnection implements SocketOwner, Expiring, Arriving {
     const { ctx } = this;
     const client = ends ?? this.ends;
     // Of a client that the proxy cannot name nothing is known, so it is not taken for the proxy either.
-    this.next.clientKnown(this.socket, client, kind !== 'unknown' && ctx.trusted.has(client.address), rest);
+    this.next.clientKnown(this.socket, client, kind !== 'unknown' && ctx.trusted.has(client.address), rest, ends === null);
   }
 
   private refuse(): void {

@@ -70,10 +70,11 @@ export class Entrance {
    * The client is known now: the peer, or who a PROXY protocol header says it is. Whatever depends on a client's address,
    * before its first request, is decided here.
    * @param trusted what it says in forwarding fields is believed. @param rest bytes that were read already.
+   * @param shared the connection is a proxy's, and no one client's.
    */
-  clientKnown(socket: Socket, ends: Endpoints, trusted: boolean, rest: Buffer): void {
+  clientKnown(socket: Socket, ends: Endpoints, trusted: boolean, rest: Buffer, shared = false): void {
     const { ctx, contexts } = this;
-    const row = this.rowOf(ends.address);
+    const row = shared ? NO_ROW : this.rowOf(ends.address);
     if (contexts === null) {
       const owner = row === null ? new TurnedAway(ctx, socket, ends.address, REJECT.clientConnections) : this.plain(socket, ends, trusted, row);
       if (rest.length > 0) owner.onData(rest);
@@ -91,8 +92,7 @@ export class Entrance {
   private rowOf(address: string): number | null {
     const { connectionsPerClient } = this.ctx.table.edge.limits;
     // Connections of a proxy are those of many clients.
-    const counted = connectionsPerClient !== null && !this.ctx.trusted.has(address) && !this.mustIntroduce(address);
-    return counted ? this.ctx.callers.connect(address, connectionsPerClient) : NO_ROW;
+    return connectionsPerClient === null || this.ctx.trusted.has(address) ? NO_ROW : this.ctx.callers.connect(address, connectionsPerClient);
   }
 
   /** The handshake is over, and the client may come in. */

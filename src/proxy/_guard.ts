@@ -27,11 +27,12 @@ export function guard(ctx: Context, exchange: ExchangeRecord, head: RequestHead,
   const upstream = ctx.table.upstreams.get(route.upstream)!;
   exchange.upstream = upstream;
   const { limits, sticky } = upstream.policy;
+  const place = route.rules === null ? null : enter(exchange, route.rules, head, buf);
   if (limits.rate !== null && !ctx.callers.admit(exchange.down.address, upstream.seed, limits.rate)) return tooMany(exchange, ctx.callers.retryAfter);
   let { maintenance } = upstream;
   exchange.bodyLimit = limits.body;
-  if (route.rules !== null) {
-    const fault = followRules(ctx, exchange, route.rules, head, buf);
+  if (route.rules !== null && place !== null) {
+    const fault = followRules(ctx, exchange, route.rules, place, head, buf);
     if (fault !== null) return fault;
     if (route.rules.body !== undefined) exchange.bodyLimit = route.rules.body;
     if (route.rules.maintenance !== undefined) ({ maintenance } = route.rules);
@@ -46,12 +47,16 @@ export function guard(ctx: Context, exchange: ExchangeRecord, head: RequestHead,
   return null;
 }
 
-/** What the rules of the route decide by the head alone: whether the method is served, where it is to be found instead, which path goes on. */
-function followRules(ctx: Context, exchange: ExchangeRecord, rules: CompiledRules, head: RequestHead, buf: Buffer): Fault | null {
+/** From here on the rules of the route are those of the request, whatever it is answered. @returns where the client sent it. */
+function enter(exchange: ExchangeRecord, rules: CompiledRules, head: RequestHead, buf: Buffer): Place {
   const { address, forwarder } = exchange.down;
   const place = placeOf(head, buf, forwarder.localHost, requestScheme(head, buf, forwarder));
-  const turn = new RulesTurn(rules, { client: address, host: place.host, scheme: place.scheme, requestId: exchange.requestId });
-  exchange.turn = turn;
+  exchange.turn = new RulesTurn(rules, { client: address, host: place.host, scheme: place.scheme, requestId: exchange.requestId });
+  return place;
+}
+
+/** What the rules of the route decide by the head alone: whether the method is served, where it is to be found instead, which path goes on. */
+function followRules(ctx: Context, exchange: ExchangeRecord, rules: CompiledRules, place: Place, head: RequestHead, buf: Buffer): Fault | null {
   if (!rules.serves(buf, head.start, head.methodEnd)) {
     exchange.details = { allow: rules.allow };
     return REJECT.methodRefused;
@@ -66,6 +71,7 @@ function followRules(ctx: Context, exchange: ExchangeRecord, rules: CompiledRule
     }
   }
   if (rules.rewrite === null || place.path === '*') return null;
+  const turn = exchange.turn!;
   turn.path = rules.rewrite.apply(place.path);
   turn.pathEnd = head.targetEnd - place.query.length;
   turn.prefix = rules.rewrite.prefix;

@@ -111,6 +111,28 @@ t.test('behind the PROXY protocol the cap is of the client that it names', async
   t.match(JSON.parse(line), { client: '192.0.2.1', reason: 'client-connections' });
 });
 
+t.test('where every peer is a proxy, or its clients are on the same network, they have the cap all the same', async (t) => {
+  const backend = await RawUpstream.start(t, answer('ok'));
+  const port = await freePort();
+  await Proxy.start(t, {
+    dataThreads: 1,
+    listeners: [{ host: '127.0.0.1', port, proxyProtocol: ['0.0.0.0/0'] }],
+    limits: { connectionsPerClient: 2 },
+    upstreams: { web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' } }) },
+  });
+  const introduced = async (header: string): Promise<string> => {
+    const client = await RawClient.connect(port);
+    t.teardown(() => client.destroy());
+    client.write(`${header}\r\n`);
+    client.write(requestBytes());
+    return said(await client.response());
+  };
+  const answers = [];
+  for (let i = 0; i < 3; i++) answers.push(await introduced('PROXY TCP4 192.0.2.1 192.0.2.9 1000 80'));
+  t.strictSame(answers, ['200', '200', '429 client-connections']);
+  for (let i = 0; i < 3; i++) t.equal(await introduced('PROXY UNKNOWN'), '200', 'whom nobody names is not counted');
+});
+
 t.test('who is turned away gets its answer, and cannot stay by talking', async (t) => {
   const proxy = await start(t, { connectionsPerClient: 1 });
   const first = await from(t, proxy, '127.0.0.2');
@@ -167,6 +189,25 @@ t.test('a client is who a trusted proxy says it is', async (t) => {
   const lies = [];
   for (let i = 0; i < 5; i++) lies.push(said(await liar.request({ host: 'web', fields: [['X-Forwarded-For', `192.0.2.${i}`]] })));
   t.strictSame(lies, ['200', '200', '200', '429 rate-limited', '429 rate-limited'], 'nobody else is believed');
+});
+
+t.test('who is over the rate of an upstream is told so as its route would have it', async (t) => {
+  const backend = await RawUpstream.start(t, answer('ok'));
+  const proxy = await Proxy.start(t, {
+    dataThreads: 1,
+    upstreams: {
+      web: catchAll({ v1: [backend.address] }, 'v1', {
+        health: { kind: 'none' },
+        limits: { rate: { requests: 1, per: '1h' } },
+        routes: [{ security: true, headers: { response: { set: { 'X-Route': 'web' } } } }],
+      }),
+    },
+  });
+  t.equal(said(await proxy.send()), '200');
+  const refused = await proxy.send();
+  t.equal(said(refused), '429 rate-limited');
+  t.equal(field(refused, 'x-route'), 'web');
+  t.equal(field(refused, 'x-frame-options'), 'SAMEORIGIN');
 });
 
 t.test('an upstream has a rate of its own, and tokens come back', async (t) => {
