@@ -24,7 +24,8 @@ export interface UpstreamUser {
 const IDLE_MS = 4_000;
 const IDLE_MARGIN_MS = 1_000;
 const MOST_IDLE_MS = 60_000;
-const MOST_IDLE = 256;
+/** As many as there are requests at a time, else they are closed and opened again all the time: with 1 000 clients 44 µs a request with 256, 23 with these. */
+const MOST_IDLE = 1024;
 /** For the last bytes of a tunnel to go out, once nobody waits for an answer to them. */
 const CLOSE_MS = 30_000;
 /** For an answer that is here already to be read, once the backend takes no more of the request. */
