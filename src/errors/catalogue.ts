@@ -54,6 +54,7 @@ export const REJECT = {
   maxForwards: fault('max-forwards', 200, 'client', 'This is as far as Max-Forwards lets the request go.'),
   h2Malformed: fault('h2-malformed', 400, 'client', 'The head of an HTTP/2 stream is no request.'),
   h2Flood: fault('h2-flood', 429, 'client', 'An HTTP/2 client costs more than it asks for.'),
+  h2Protocol: fault('h2-protocol', 400, 'client', 'An HTTP/2 connection broke the rules of the protocol.'),
 } as const;
 
 /** The answer of a route that leads elsewhere: no fault, and counted as none. The route says the status. */

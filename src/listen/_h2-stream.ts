@@ -7,6 +7,7 @@ import { BODY, type Body } from '../http/request-head.ts';
 import { ResponseHead } from '../http/response-head.ts';
 import { CHUNK_END, HeadWriter, chunkSize } from '../http/writer.ts';
 import { copyOf, type ClientSocket, type SocketOwner } from '../proxy/sockets.ts';
+import type { Thrift } from './_h2-thrift.ts';
 
 const { NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR } = constants;
 
@@ -30,6 +31,7 @@ export class H2StreamSocket implements ClientSocket {
   /** We ended it before its time, for reasons that are not the client's. */
   isCut = false;
   private readonly stream: ServerHttp2Stream;
+  private readonly thrift: Thrift;
   private readonly chunks = new ChunkedReader();
   private readonly asked = { head: false, upgrade: false };
   private state: number = STATE.head;
@@ -48,8 +50,9 @@ export class H2StreamSocket implements ClientSocket {
   /** What is left of the request is not wanted once the answer is sent. */
   private enough = false;
 
-  constructor(stream: ServerHttp2Stream) {
+  constructor(stream: ServerHttp2Stream, thrift: Thrift) {
     this.stream = stream;
+    this.thrift = thrift;
     stream.on('error', () => undefined);
     stream.on('aborted', () => this.aborted());
     stream.on('close', () => this.owner?.onClose());
@@ -95,6 +98,7 @@ export class H2StreamSocket implements ClientSocket {
   }
 
   private onBody(chunk: Buffer): void {
+    this.thrift.piece(chunk.length);
     if (!this.chunked) {
       this.owner?.onData(chunk);
       return;

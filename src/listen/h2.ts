@@ -1,7 +1,7 @@
 import { constants, performServerHandshake } from 'node:http2';
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
-import { REJECT } from '../errors/catalogue.ts';
+import { REJECT, type Fault } from '../errors/catalogue.ts';
 import type { Endpoints } from '../http/proxy-protocol.ts';
 import { EDGE } from '../ledger/layout.ts';
 import { ClientConnection } from '../proxy/client.ts';
@@ -10,19 +10,23 @@ import { Deadline } from '../proxy/deadline.ts';
 import type { Expiring } from '../proxy/deadline.ts';
 import { own, type SocketOwner } from '../proxy/sockets.ts';
 import { H2StreamSocket } from './_h2-stream.ts';
+import { Thrift } from './_h2-thrift.ts';
 
 const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = constants;
 
-/** Errors of a session that node:http2 has ended because of what it costs. */
-const FLOODS: ReadonlySet<string> = new Set(['ERR_HTTP2_TOO_MANY_INVALID_FRAMES', 'ERR_HTTP2_TOO_MANY_CUSTOM_SETTINGS']);
+/** Errors of nghttp2 that say so: a callback that had enough (too many frames that mean nothing), too many answers owed, too many CONTINUATIONs. */
+const FLOODS: ReadonlySet<number> = new Set([-902, -904, -905]);
 
 /** Bytes of request bodies a stream, and all streams together, may have on the way without our having taken them. */
 const STREAM_WINDOW = 262_144;
 const SESSION_WINDOW = 1_048_576;
 /** Streams that a client may have reset, itself or by what it sends: so many at once, and a second. */
-const RESETS = 200;
-const RESETS_A_SECOND = 50;
+const RESETS = 100;
+const RESETS_A_SECOND = 30;
 const SESSION_MEMORY_MB = 10;
+/** What node:http2 counts by itself: frames that mean nothing, and streams that come past the limit or with a head past all measure. */
+const INVALID_FRAMES = 100;
+const REJECTED_STREAMS = 20;
 /** A head that is too large by so much is still read, to be refused on its stream alone (431). */
 const HEAD_ROOM = 2;
 /** What our goodbye may take to be sent. */
@@ -48,7 +52,9 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   private readonly socket: Socket;
   private readonly session: ServerHttp2Session;
   private readonly deadline: Deadline;
+  private readonly thrift: Thrift;
   private open = 0;
+  private blamed = false;
   private state: number = STATE.open;
   /** Bytes that waited to be sent when that was looked at last. */
   private unsent = 0;
@@ -75,6 +81,8 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
       maxHeaderListPairs: limits.headers * HEAD_ROOM,
       maxSessionMemory: SESSION_MEMORY_MB,
       maxSettings: 32,
+      maxSessionInvalidFrames: INVALID_FRAMES,
+      maxSessionRejectedStreams: REJECTED_STREAMS,
       maxOutstandingPings: 2,
       streamResetBurst: RESETS,
       streamResetRate: RESETS_A_SECOND,
@@ -83,8 +91,9 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     });
     this.session.setLocalWindowSize(SESSION_WINDOW);
     this.session.on('stream', (stream: ServerHttp2Stream, _headers, flags, raw) => this.begin(stream, flags, raw));
-    this.session.on('error', (error: Error) => this.failed(error));
+    this.session.on('error', (error: NodeJS.ErrnoException) => this.failed(error));
     this.session.on('close', () => this.leave());
+    this.thrift = new Thrift(socket, ctx.timers, () => this.flooded());
     ctx.arriving.add(this);
     ctx.ledger.count(EDGE.connections, 1);
     ctx.ledger.count(EDGE.accepted, 1);
@@ -93,11 +102,15 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
 
   private begin(stream: ServerHttp2Stream, flags: number, fields: readonly string[]): void {
     const { ctx, client } = this;
+    this.thrift.stream();
     // It was reset in the bytes behind its head.
-    if (stream.destroyed) return this.pay();
+    if (stream.destroyed) {
+      stream.on('error', () => undefined);
+      return this.pay();
+    }
     // While there are streams, each has its own deadlines; that anything is read at all is looked at here.
     if (this.open++ === 0 && this.state === STATE.open) ctx.timers.arm(this.deadline, ctx.table.edge.timeouts.body);
-    const socket = new H2StreamSocket(stream);
+    const socket = new H2StreamSocket(stream, this.thrift);
     stream.on('close', () => this.ended(stream, socket));
     const connection = new ClientConnection(ctx, socket, client.ends, client.trusted, false);
     const isFine = socket.begin(fields, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
@@ -126,15 +139,22 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
 
   private flooded(): void {
     if (this.state >= STATE.dying) return;
-    this.ctx.countRejected(REJECT.h2Flood);
-    this.ctx.log.refused(this.client.ends.address, REJECT.h2Flood.code);
+    this.blame(REJECT.h2Flood);
     this.end(NGHTTP2_ENHANCE_YOUR_CALM);
   }
 
-  /** What the session itself does not put up with. */
-  private failed(error: Error): void {
-    if (FLOODS.has((error as NodeJS.ErrnoException).code ?? '')) this.flooded();
-    else this.close();
+  /** What the session itself does not put up with. It has said goodbye already, and the socket may be closed. */
+  private failed(error: NodeJS.ErrnoException): void {
+    if (FLOODS.has(error.errno ?? 0)) this.blame(REJECT.h2Flood);
+    else if (error.code === 'ERR_HTTP2_ERROR') this.blame(REJECT.h2Protocol);
+    this.close();
+  }
+
+  private blame(fault: Fault): void {
+    if (this.blamed) return;
+    this.blamed = true;
+    this.ctx.countRejected(fault);
+    this.ctx.log.refused(this.client.ends.address, fault.code);
   }
 
   expired(): void {
@@ -172,6 +192,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   private end(code: number): void {
     if (this.state >= STATE.dying) return;
     this.state = STATE.dying;
+    this.thrift.end();
     this.ctx.timers.arm(this.deadline, GOODBYE_MS);
     // Without an error it would not heed the code.
     if (code === NGHTTP2_NO_ERROR) this.session.destroy();
@@ -202,6 +223,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   private leave(): void {
     if (this.state === STATE.over) return;
     this.state = STATE.over;
+    this.thrift.end();
     this.ctx.timers.drop(this.deadline);
     this.ctx.arriving.delete(this);
     this.ctx.callers.disconnect(this.client.row);

@@ -8,7 +8,7 @@ import type { Field } from '../helpers/h2_raw.ts';
 import { field } from '../helpers/message.ts';
 import { freePort } from '../helpers/ports.ts';
 import { catchAll, Proxy } from '../helpers/proxy.ts';
-import { RawUpstream, responseBytes } from '../helpers/raw_upstream.ts';
+import { RawUpstream } from '../helpers/raw_upstream.ts';
 import type { SeenRequest } from '../helpers/raw_upstream.ts';
 import { eventually, sleep } from '../helpers/wait.ts';
 import { countedDuring } from '../proxy/counts.ts';

@@ -1,0 +1,70 @@
+import type { Socket } from 'node:net';
+import type { Timers } from '../proxy/deadline.ts';
+import { Deadline } from '../proxy/deadline.ts';
+import type { Expiring } from '../proxy/deadline.ts';
+
+/** What a client may send beside requests: so many bytes at once, and a second. */
+const BURST = 131_072;
+const A_SECOND = 32_768;
+/** Of each stream, for its head and the frames that go with it. */
+const FOR_A_STREAM = 4_096;
+/** Of each piece of a body, beside itself: the head of its frame, and what a tunnel's messages need. */
+const FOR_A_PIECE = 32;
+/** Of what we send, one part in so many may come back as window updates. */
+const ANSWERED = 4;
+/** How often that is looked at: while much comes, and otherwise. */
+const BUSY_BYTES = 16_384;
+const BUSY_MS = 50;
+const QUIET_MS = 1_000;
+
+/**
+ * Frames that ask for nothing (pings, settings, window updates, empty or unknown ones) cost as much as those that do, and
+ * most of them are never seen here. So what is counted is bytes: those that came, without those that served a request.
+ */
+export class Thrift implements Expiring {
+  private readonly socket: Socket;
+  private readonly timers: Timers;
+  private readonly deadline: Deadline;
+  private readonly wasted: () => void;
+  private useful = 0;
+  private read = 0;
+  private written = 0;
+  private debt = 0;
+  private at: number;
+
+  /** @param wasted called when there was too much. */
+  constructor(socket: Socket, timers: Timers, wasted: () => void) {
+    this.socket = socket;
+    this.timers = timers;
+    this.wasted = wasted;
+    this.at = timers.now;
+    this.deadline = new Deadline(this);
+    timers.arm(this.deadline, BUSY_MS);
+  }
+
+  stream(): void {
+    this.useful += FOR_A_STREAM;
+  }
+
+  piece(bytes: number): void {
+    this.useful += bytes + FOR_A_PIECE;
+  }
+
+  expired(): void {
+    const { bytesRead, bytesWritten } = this.socket;
+    const { now } = this.timers;
+    const came = bytesRead - this.read;
+    const granted = this.useful + (bytesWritten - this.written) / ANSWERED + ((now - this.at) * A_SECOND) / 1000;
+    this.debt = Math.max(0, this.debt + came - granted);
+    this.read = bytesRead;
+    this.written = bytesWritten;
+    this.useful = 0;
+    this.at = now;
+    if (this.debt > BURST) this.wasted();
+    else this.timers.arm(this.deadline, came > BUSY_BYTES ? BUSY_MS : QUIET_MS);
+  }
+
+  end(): void {
+    this.timers.drop(this.deadline);
+  }
+}
