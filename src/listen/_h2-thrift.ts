@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net';
-import type { Timers } from '../proxy/deadline.ts';
 import { Deadline } from '../proxy/deadline.ts';
-import type { Expiring } from '../proxy/deadline.ts';
+import type { Expiring, Timers } from '../proxy/deadline.ts';
 
 /** What a client may send beside requests: so many bytes at once, and a second. */
 const BURST = 131_072;
