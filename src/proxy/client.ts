@@ -377,8 +377,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   onDrain(): void {
     if (this.state === STATE.head) return this.readPending();
-    if (this.state === STATE.tunnel || this.exchange.upload.complete) this.ctx.timers.disarm(this.deadline);
-    else this.awaitBody();
+    this.ctx.timers.disarm(this.deadline);
+    this.awaitBody();
     this.exchange.clientDrained();
   }
 

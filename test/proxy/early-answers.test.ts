@@ -118,6 +118,33 @@ t.test('an answer is taken even where the backend has hung up before the proxy w
   }
 });
 
+t.test('a client that has read slowly is not blamed for a backend that lets its upload wait', async (t) => {
+  const BODY_MS = 400;
+  const part = Buffer.alloc(16 * MIB, 'd');
+  const patient = await Proxy.start(t, {
+    dataThreads: 1,
+    timeouts: { body: BODY_MS },
+    upstreams: { web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' }, outlier: { failures: 0 } }) },
+  });
+  backend.use(async (_, connection) => {
+    connection.discard = true;
+    connection.socket.pause();
+    connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${part.length + 4}\r\n\r\n`);
+    await new Promise((resolve) => connection.socket.write(part, resolve));
+    await sleep(BODY_MS * 4);
+    connection.write('tail');
+    return 'taken';
+  });
+  using client = await RawClient.connect(patient.port);
+  client.write(`POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: ${UPLOAD}\r\n\r\n`);
+  client.socket.write(Buffer.alloc(32 * MIB, 'u'));
+  await client.takeUntil('\r\n\r\n');
+  client.socket.pause();
+  await sleep(BODY_MS / 2);
+  client.socket.resume();
+  t.equal((await client.take(part.length + 4, 10_000)).subarray(-4).toString(), 'tail');
+});
+
 t.test('the books', async (t) => {
   const counts = await settledCounts(proxy);
   t.equal(counts.started, ROUNDS * endings.length + 2);
