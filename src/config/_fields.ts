@@ -4,6 +4,7 @@
  */
 import { BlockList, isIP } from 'node:net';
 import { z } from 'zod';
+import { hostEnd } from '../http/host.ts';
 import { parseAddress } from '../pool/address.ts';
 import { formatDuration, parseDuration } from './duration.ts';
 
@@ -81,7 +82,10 @@ export const address = text("'host:port' or '[ipv6]:port' with a port from 1 to 
 /** An address to bind or a name that leads to one. */
 export const bindHost = text('an IP address or a host name', (value) => isIP(value) !== 0 || isHostName(value));
 
-export const hostHeader = text("a host name or address, with or without ':port'", (value) => /^[A-Za-z0-9._:[\]-]{1,255}$/.test(value));
+export const hostHeader = text(
+  "a host name or address, with or without ':port'",
+  (value) => /^[A-Za-z0-9._:[\]-]{1,255}$/.test(value) && hostEnd(Buffer.from(value, 'latin1'), 0, value.length) !== -1,
+);
 
 /** A host name that may be asked for in a TLS handshake (RFC 6066 §3: no address). */
 export const serverName = text('a host name (no address, no port)', (value) => isHostName(value) && isIP(value) === 0).transform((value) =>

@@ -120,12 +120,16 @@ export const maintenance = z.union([z.literal(false), z.literal(true).transform(
 
 export type ParsedMaintenance = z.output<typeof maintenance>;
 
-const method = z.custom<string>(
-  (value) => typeof value === 'string' && /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/.test(value) && !/^(?:trace|connect)$/i.test(value),
-  {
+const METHODS_IN_CAPITALS = /^(?:get|head|post|put|patch|delete|options)$/i;
+
+const method = z
+  .custom<string>((value) => typeof value === 'string' && /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/.test(value) && !/^(?:trace|connect)$/i.test(value), {
     error: "a method such as 'GET' (never TRACE or CONNECT)",
-  },
-);
+  })
+  // No client sends it so, and none would be served.
+  .refine((value) => !METHODS_IN_CAPITALS.test(value) || value === value.toUpperCase(), {
+    error: ({ input }) => `'${String(input).toUpperCase()}' (methods are case-sensitive)`,
+  });
 
 export const route = z.strictObject({
   host: hostPattern.default('*'),

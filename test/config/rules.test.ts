@@ -67,6 +67,10 @@ const BAD: readonly (readonly [object, string, string])[] = [
   [request({ set: { 'X-A': '{' } }), 'headers.request.set.X-A', `expected ${PLACEHOLDERS}, got '{'`],
   [request({ set: { 'X-A': 'a\r\nb' } }), 'headers.request.set.X-A', "expected a header value without line breaks, got 'a??b'"],
   [request({ set: { Host: '{client}' } }), 'headers.request.set.Host', "expected a host name or address, with or without ':port', got '{client}'"],
+  ...[':::', '[::1', 'a:b', 'a:999999'].map(
+    (host) =>
+      [request({ set: { Host: host } }), 'headers.request.set.Host', `expected a host name or address, with or without ':port', got '${host}'`] as const,
+  ),
   [request({ add: { host: 'a' } }), 'headers.request.add.host', "expected another field than Host, which can only be set, got 'host'"],
   [request({ set: { 'X-A': '1' }, remove: ['x_a'] }), 'headers.request.remove[0]', "expected a field that nothing else here names, got 'x_a'"],
   [request({ set: { 'X-A': '1', 'x-a': '2' } }), 'headers.request.set.x-a', "expected a field that nothing else here names, got 'x-a'"],
@@ -77,6 +81,7 @@ const BAD: readonly (readonly [object, string, string])[] = [
   ],
   [{ methods: [] }, 'methods', 'expected at least 1 of them, got an empty list'],
   [{ methods: ['trace'] }, 'methods[0]', "expected a method such as 'GET' (never TRACE or CONNECT), got 'trace'"],
+  [{ methods: ['get'] }, 'methods[0]', "expected 'GET' (methods are case-sensitive), got 'get'"],
   [{ methods: ['GE T'] }, 'methods[0]', "expected a method such as 'GET' (never TRACE or CONNECT), got 'GE T'"],
   [{ limits: { connections: 1 } }, 'limits.connections', 'is not a known field'],
   [{ security: { hsts: { preload: true } } }, 'security.hsts', 'expected preload only with includeSubDomains and a maxAge of at least 31536000, got an object'],
