@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Config, UpstreamConfig } from './config.ts';
+import type { Config, ListenerConfig, UpstreamConfig } from './config.ts';
 
 /** What a reload has to do, and what it cannot do. */
 export interface ConfigDiff {
@@ -31,7 +31,7 @@ export function diffConfig(before: Config, after: Config): ConfigDiff {
   const changed = kept.map(({ upstream, old }) => ({ upstream, fields: differing(old.policy, upstream.policy) })).filter(({ fields }) => fields.length > 0);
   const edge = !isDeepStrictEqual(before.edge, after.edge);
   const shutdown = !isDeepStrictEqual(before.shutdown, after.shutdown);
-  const tls = !isDeepStrictEqual(tlsOf(before), tlsOf(after));
+  const tls = after.listeners.some((listener) => endsOtherwise(listener, before));
   return {
     added,
     changed,
@@ -54,8 +54,9 @@ function routesOf({ upstreams }: Config): string[] {
   return [...upstreams.values()].flatMap(({ name, policy }) => policy.routes.map(({ host, path }) => `${host}${path} ${name}`)).toSorted();
 }
 
-function tlsOf({ listeners }: Config) {
-  return listeners.map(({ host, port, tls }) => ({ host, port, tls }));
+function endsOtherwise({ host, port, tls }: ListenerConfig, before: Config): boolean {
+  const running = before.listeners.find((one) => one.host === host && one.port === port);
+  return running !== undefined && running.tls !== null && tls !== null && !isDeepStrictEqual(running.tls, tls);
 }
 
 /** How a listener that ends TLS does so can change while it runs; whether it does, cannot. */

@@ -1,4 +1,5 @@
 import { Agent, request } from 'node:http';
+import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { sleep } from './wait.ts';
 
@@ -25,12 +26,14 @@ export interface TrafficOptions {
   readonly posts?: number;
   /** Between an answer and the next request, in ms. */
   readonly pause?: number;
+  /** Over TLS; the proxy's certificate is believed. */
+  readonly tls?: boolean;
 }
 
 const MOST_BODY = 30_000;
 const BODY = Buffer.alloc(MOST_BODY, 'b');
 
-function ask(port: number, agent: Agent | false, path: string, body: Buffer | null): Promise<Taken> {
+function ask({ port, tls = false }: TrafficOptions, agent: Agent | false, path: string, body: Buffer | null): Promise<Taken> {
   const began = performance.now();
   return new Promise((resolve) => {
     let answer: IncomingMessage | null = null;
@@ -47,7 +50,8 @@ function ask(port: number, agent: Agent | false, path: string, body: Buffer | nu
       });
     };
     const headers = body === null ? {} : { 'content-length': body.length };
-    const sent = request({ host: '127.0.0.1', port, path, method: body === null ? 'GET' : 'POST', headers, agent }, (response) => {
+    const options = { host: '127.0.0.1', port, path, method: body === null ? 'GET' : 'POST', headers, agent, rejectUnauthorized: false };
+    const sent = (tls ? tlsRequest : request)(options, (response) => {
       answer = response;
       let text = '';
       response.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
@@ -72,15 +76,16 @@ export class Traffic {
     this.#clients = Array.from({ length: options.clients }, (_, i) => this.#client(i, options));
   }
 
-  async #client(index: number, { port, freshEvery = 4, slow = 5, posts = 30, pause = 4 }: TrafficOptions): Promise<void> {
+  async #client(index: number, options: TrafficOptions): Promise<void> {
+    const { freshEvery = 4, slow = 5, posts = 30, pause = 4, tls = false } = options;
     const keeps = freshEvery === 0 || index % freshEvery !== 0;
-    const agent = keeps ? new Agent({ keepAlive: true, maxSockets: 1 }) : null;
+    const agent = keeps ? new (tls ? TlsAgent : Agent)({ keepAlive: true, maxSockets: 1 }) : null;
     await sleep((pause * index) / 8);
     while (this.#running) {
       const isSlow = Math.random() * 100 < slow;
       const path = isSlow ? `/slow?ms=${100 + Math.floor(Math.random() * 200)}` : '/';
       const body = Math.random() * 100 < posts ? BODY.subarray(0, 1 + Math.floor(Math.random() * MOST_BODY)) : null;
-      this.taken.push(await ask(port, agent ?? false, path, body));
+      this.taken.push(await ask(options, agent ?? false, path, body));
       await sleep(pause);
     }
     agent?.destroy();
