@@ -1,3 +1,5 @@
+import { Views } from './views.ts';
+
 const HEX_DIGITS = Buffer.from('0123456789abcdef', 'latin1');
 /** Up to so many bytes, a loop is cheaper than the call into the runtime (some 60 ns). */
 const BY_HAND = 24;
@@ -5,10 +7,12 @@ const BY_HAND = 24;
 /** Grows a head in a buffer of its own; handed out with `take`, after which it begins anew. */
 export class HeadWriter {
   private buf: Buffer;
+  private views: Views;
   private at = 0;
 
   constructor(size = 4096) {
     this.buf = Buffer.allocUnsafeSlow(size);
+    this.views = new Views(this.buf);
   }
 
   begin(): void {
@@ -24,6 +28,7 @@ export class HeadWriter {
     const larger = Buffer.allocUnsafeSlow(Math.max(this.buf.length * 2, this.at + bytes));
     this.buf.copy(larger, 0, 0, this.at);
     this.buf = larger;
+    this.views = new Views(larger);
   }
 
   /** Forgets all that was written from offset `at` on. */
@@ -65,12 +70,13 @@ export class HeadWriter {
 
   /** What was written, not copied: good until the next `begin`, unless the buffer is given away. */
   view(): Buffer {
-    return this.buf.subarray(0, this.at);
+    return this.views.upTo(this.at);
   }
 
   /** Whoever has the view keeps it: the writer goes on with another buffer. */
   giveAway(): void {
     this.buf = Buffer.allocUnsafeSlow(this.buf.length);
+    this.views = new Views(this.buf);
   }
 
   /** A copy of what was written, with bytes [from, to) of `body` behind it. */

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { Views } from '../http/views.ts';
 
 /** What a socket tells its owner. */
 export interface SocketOwner {
@@ -49,11 +50,12 @@ const READ_BYTES = 65_536;
  */
 export function sharedRead(): SharedRead {
   const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  const views = new Views(buffer);
   return {
     buffer,
     callback(size) {
       const { owner } = this as OwnedSocket;
-      owner?.onData(buffer.subarray(0, size));
+      owner?.onData(views.upTo(size));
       return true;
     },
   };

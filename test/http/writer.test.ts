@@ -32,3 +32,22 @@ t.test('what was written can be had without a copy, and given away', async (t) =
   t.equal(view.toString('latin1'), 'FIRST', 'from then on it is not');
   t.equal(writer.view().toString('latin1'), 'third');
 });
+
+t.test('a view that is kept is never written over', async (t) => {
+  const writer = new HeadWriter(16);
+  const write = (text: string): Buffer => {
+    writer.begin();
+    writer.text(text);
+    return writer.view();
+  };
+  const first = write('first');
+  t.equal(write('other'), first, 'the same bytes of the same buffer are one view');
+  t.equal(first.toString(), 'other');
+  writer.giveAway();
+  const third = write('third');
+  t.strictSame([first.toString(), third.toString()], ['other', 'third'], 'after it is given away there is another buffer');
+  const grown = write('longer than the sixteen bytes there were');
+  t.equal(grown.toString(), 'longer than the sixteen bytes there were');
+  t.equal(write('third').toString(), 'third', 'and another one when it has grown');
+  t.equal(third.toString(), 'third');
+});
