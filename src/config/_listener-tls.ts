@@ -1,6 +1,7 @@
 /** The shape of a listener's `tls`. */
 import { z } from 'zod';
 import { foldedName, isEditable } from '../http/edit-fields.ts';
+import { acme } from './_acme.ts';
 import { fieldName } from './_fields.ts';
 import { pemField } from './_pem.ts';
 
@@ -30,14 +31,17 @@ const clientAuth = z.strictObject({
   headers: headers.prefault({}),
 });
 
-export const listenerTls = z.strictObject({
-  certificates: z
-    .array(z.strictObject({ cert: pemField, key: pemField }))
-    .min(1)
-    .max(1000),
-  minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2'),
-  clientAuth: clientAuth.nullable().default(null),
-  http2: z.boolean().default(true),
-});
+export const listenerTls = z
+  .strictObject({
+    certificates: z
+      .array(z.strictObject({ cert: pemField, key: pemField }))
+      .max(1000)
+      .default([]),
+    acme: acme.nullable().default(null),
+    minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2'),
+    clientAuth: clientAuth.nullable().default(null),
+    http2: z.boolean().default(true),
+  })
+  .refine(({ certificates, acme: automatic }) => certificates.length > 0 || automatic !== null, { error: 'at least one certificate, or acme' });
 
 export type ParsedListenerTls = z.output<typeof listenerTls>;

@@ -1,6 +1,8 @@
 import type { X509Certificate } from 'node:crypto';
 import type { Issue } from '../errors/catalogue.ts';
+import type { AcmePolicy } from '../pool/acme.ts';
 import type { Certificate, ClientFields } from '../pool/tls.ts';
+import { acmePolicy } from './_acme.ts';
 import type { ParsedListenerTls } from './_listener-tls.ts';
 import { PemReader } from './_pem.ts';
 
@@ -36,6 +38,8 @@ export interface ListenerTls {
   /** As long as `certificates`. */
   readonly sources: readonly PairSource[];
   readonly certificates: readonly LoadedCertificate[];
+  /** Certificates that it gets by itself; null = none. */
+  readonly acme: AcmePolicy | null;
   readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
   readonly http2: boolean;
   readonly clientAuth: {
@@ -73,12 +77,14 @@ export class ListenerReader extends PemReader {
   /** @returns null when something is wrong: see `issues`. */
   read(parsed: ParsedListenerTls | null, path: Path): ListenerTls | null {
     if (parsed === null) return null;
-    const { certificates: sources, minVersion, http2, clientAuth } = parsed;
+    const { certificates: sources, acme, minVersion, http2, clientAuth } = parsed;
     const certificates = sources.map((source, i) => this.pair(source, [...path, 'certificates', i])).filter((one) => one !== null);
     const ca = clientAuth === null ? null : this.authorities(clientAuth.ca, [...path, 'clientAuth', 'ca']);
     const asked =
       clientAuth === null || ca === null ? null : { source: clientAuth.ca, ca, required: clientAuth.mode === 'require', fields: clientAuth.headers };
-    return { folder: this.folder, sources, certificates, minVersion, http2, clientAuth: asked };
+    const server = acme === null || acme.ca === null ? null : this.authorities(acme.ca, [...path, 'acme', 'ca']);
+    const automatic = acme === null ? null : acmePolicy(acme, server);
+    return { folder: this.folder, sources, certificates, acme: automatic, minVersion, http2, clientAuth: asked };
   }
 
   authorities(source: string, path: Path): string | null {

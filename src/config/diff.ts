@@ -61,7 +61,7 @@ function endsOtherwise({ host, port, tls }: ListenerConfig, before: Config): boo
 
 /** How a listener that ends TLS does so can change while it runs; whether it does, cannot. */
 function fixedParts({ listeners, admin, dataThreads, stateDir, demo }: Config) {
-  return { listeners: listeners.map((one) => ({ ...one, tls: one.tls !== null })), admin, dataThreads, stateDir, demo };
+  return { listeners: listeners.map((one) => ({ ...one, tls: one.tls !== null, acme: one.tls?.acme ?? null })), admin, dataThreads, stateDir, demo };
 }
 
 function restartWarnings(before: Config, after: Config): string[] {

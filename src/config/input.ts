@@ -191,12 +191,32 @@ export interface DemoInput {
   ports: readonly number[];
 }
 
+/** Certificates from an authority that speaks ACME (RFC 8555), renewed in time. */
+export interface AcmeInput {
+  /** One certificate for each name or list of names; no wildcards. */
+  domains: readonly (string | readonly string[])[];
+  /** Where the authority may write to. */
+  email?: string | null;
+  /** `production` and `staging` are Let's Encrypt's; else the URL of a directory. Default `production`. */
+  directory?: string;
+  /** How names are proven. Default `http-01`: a plain listener must be reachable on port 80. */
+  challenge?: 'http-01';
+  /** External account binding, where the authority asks for it; `hmacKey` is base64url. */
+  eab?: { kid: string; hmacKey: string } | null;
+  /** Authorities that the ACME server's own certificate is checked against; a file or PEM. Default: those that Node trusts. */
+  ca?: string | null;
+  /** You agree to the terms of the authority. */
+  termsAgreed: true;
+}
+
 export interface ListenerTlsInput {
   /**
    * Shown by server name (SNI); the first is also for clients that name none, or one that no certificate is for. `cert` is the chain, leaf
    * first. Each is a file beside the configuration, or PEM text; files are read again when they change.
    */
-  certificates: readonly { cert: string; key: string }[];
+  certificates?: readonly { cert: string; key: string }[];
+  /** Certificates that the listener gets by itself, beside `certificates` or alone. */
+  acme?: AcmeInput | null;
   /** Default `TLSv1.2`. */
   minVersion?: 'TLSv1.2' | 'TLSv1.3';
   /** Certificates of clients, checked against the authorities in `ca`; `request` lets clients without one in. Default: not asked for. */

@@ -40,6 +40,14 @@ interface Listener {
   readonly address: string;
   tls: ListenerTls;
   slots: Slot[];
+  /** Those that it gets by itself. */
+  issued: Slot[];
+}
+
+/** PEM. */
+interface Pair {
+  readonly cert: string;
+  readonly key: string;
 }
 
 /** What a reload found for one listener. */
@@ -64,12 +72,12 @@ export class Certificates {
   }
 
   /**
-   * Takes up the certificates of a configuration.
+   * Takes up the certificates of a configuration. @param issued those that listeners have got by themselves, by position.
    * @returns the listeners as data threads open them.
    * @throws Error of OpenSSL when one cannot be used.
    */
-  async start(configs: readonly ListenerConfig[], now: number): Promise<ListenerSpec[]> {
-    this.listeners = configs.map((config) => (config.tls === null ? null : listenerOf(config, config.tls, now)));
+  async start(configs: readonly ListenerConfig[], issued: ReadonlyMap<number, readonly Pair[]>, now: number): Promise<ListenerSpec[]> {
+    this.listeners = configs.map((config, at) => (config.tls === null ? null : listenerOf(config, config.tls, issued.get(at) ?? [], now)));
     const specs = configs.map((config, i) => ({ ...config, tls: this.policyOf(i) }));
     for (const { tls } of specs) if (tls !== null) void new TlsContexts(tls);
     await this.watch.set(this.files());
@@ -92,7 +100,24 @@ export class Certificates {
 
   private policyOf(at: number): TlsPolicy | null {
     const listener = this.listeners[at];
-    return listener === null ? null : policy(listener.tls, listener.slots, this.ticketKeys);
+    return listener === null ? null : policy(listener.tls, [...listener.slots, ...listener.issued], this.ticketKeys);
+  }
+
+  /**
+   * Puts the certificates that a listener has got by itself in the place of those before; resolves when all threads show them.
+   * @throws Error when one cannot be used; then those before stay.
+   */
+  install(at: number, pairs: readonly Pair[]): Promise<void> {
+    return this.queued(async () => {
+      const listener = this.listeners[at];
+      if (listener === null) return;
+      const issued = issuedSlots(pairs, listener.issued, Date.now());
+      const made = policy(listener.tls, [...listener.slots, ...issued], this.ticketKeys);
+      const problem = unusable(made);
+      if (problem !== null) throw new Error(problem);
+      listener.issued = issued;
+      await this.parts.renew(new Map([[at, made]]));
+    });
   }
 
   private files(): string[] {
@@ -164,7 +189,7 @@ export class Certificates {
     for (const [at, candidate] of candidates.entries()) {
       const listener = this.listeners[at];
       if (candidate === null || listener === null) continue;
-      const made = policy(candidate.tls, candidate.slots, this.ticketKeys);
+      const made = policy(candidate.tls, [...candidate.slots, ...listener.issued], this.ticketKeys);
       const isChanged = !isDeepStrictEqual(made, this.policyOf(at));
       const problem = isChanged ? unusable(made) : null;
       if (problem !== null) {
@@ -227,7 +252,7 @@ export class Certificates {
   }
 
   private slots(): { listener: Listener; slot: Slot }[] {
-    return this.listeners.flatMap((listener) => (listener === null ? [] : listener.slots.map((slot) => ({ listener, slot }))));
+    return this.listeners.flatMap((listener) => (listener === null ? [] : [...listener.slots, ...listener.issued].map((slot) => ({ listener, slot }))));
   }
 
   views(): CertificateView[] {
@@ -271,9 +296,20 @@ export class Certificates {
   }
 }
 
-function listenerOf(config: ListenerConfig, tls: ListenerTls, now: number): Listener {
+/** Those that have not changed stay what they are. */
+function issuedSlots(pairs: readonly Pair[], before: readonly Slot[], now: number): Slot[] {
+  return pairs.map((source) => {
+    const known = before.find((slot) => slot.source.cert === source.cert && slot.source.key === source.key);
+    if (known !== undefined) return known;
+    const read = readPair(source, null, ['acme']);
+    if ('issues' in read) throw new Error(read.issues.map(({ message }) => message).join('; '));
+    return { source, certificate: read.found, loadedAt: now, triedAt: now, refused: null };
+  });
+}
+
+function listenerOf(config: ListenerConfig, tls: ListenerTls, pairs: readonly Pair[], now: number): Listener {
   const slots = tls.certificates.map((certificate, i) => ({ source: tls.sources[i], certificate, loadedAt: now, triedAt: now, refused: null }));
-  return { address: addressOf(config), tls, slots };
+  return { address: addressOf(config), tls, slots, issued: issuedSlots(pairs, [], now) };
 }
 
 function addressOf({ host, port }: Pick<ListenerConfig, 'host' | 'port'>): string {

@@ -10,6 +10,9 @@ import { ControlLedger } from '../ledger/control.ts';
 import type { ListenerSpec } from '../listen/tcp.ts';
 import type { UpstreamState } from '../pool/upstream.ts';
 import { Journal } from '../swap/journal.ts';
+import type { AcmeKeeper } from '../acme/keeper.ts';
+import type { RetryPolicy } from '../acme/schedule.ts';
+import { acmeKeeper, acmePolicies } from './acme.ts';
 import { Certificates } from './certificates.ts';
 import { Declared } from './declared.ts';
 import { EventLog } from './events.ts';
@@ -30,6 +33,8 @@ export interface ControlParts {
   readonly onLog: (batch: string) => void;
   /** Something an operator should read; one sentence. */
   readonly tell: (level: 'info' | 'warn' | 'error', message: string) => void;
+  /** How often an order of a certificate that failed is repeated. */
+  readonly acmeRetry?: RetryPolicy;
 }
 
 /** THE CONTROL PLANE, on the main thread: owns the state, publishes tables, supervises the data threads. */
@@ -45,6 +50,7 @@ export class Control {
   private readonly journal: Journal;
   private readonly declared: Declared;
   readonly certificates: Certificates;
+  readonly acme: AcmeKeeper;
   private readonly parts: ControlParts;
   private config: Config;
   private standing: 'starting' | 'ready' | 'stopping' = 'starting';
@@ -89,6 +95,14 @@ export class Control {
       renew: (policies) => this.threads.renew(policies),
       emit: (event) => this.events.emit(event),
       tell: parts.tell,
+    });
+    this.acme = acmeKeeper({
+      stateDir: parts.config.stateDir,
+      threads: this.threads,
+      certificates: this.certificates,
+      emit: (event) => this.events.emit(event),
+      tell: parts.tell,
+      retry: parts.acmeRetry,
     });
     this.fleet = new Fleet({
       ledger: this.ledger,
@@ -149,8 +163,10 @@ export class Control {
     const refused = (error: Error): never => {
       throw new Refusal(REFUSAL.invalid, error.message);
     };
-    const specs = await this.certificates.start(config.listeners, Date.now()).catch(refused);
+    const issued = await this.acme.load(acmePolicies(config.listeners));
+    const specs = await this.certificates.start(config.listeners, issued, Date.now()).catch(refused);
     const listeners = await threads.listen(specs).catch(refused);
+    this.acme.start();
     this.standing = 'ready';
     return listeners;
   }
@@ -173,7 +189,7 @@ export class Control {
 
   /** Figures for a scrape. */
   snapshot() {
-    return measure(this.fleet, this.ledger, this.clients, this.threads, this.vitals, this.certificates);
+    return measure(this.fleet, this.ledger, this.clients, this.threads, this.vitals, { certificates: this.certificates, acme: this.acme });
   }
 
   /** Puts a changed configuration in force; what runs is not disturbed by what cannot be changed. One reload at a time. */
@@ -215,6 +231,7 @@ export class Control {
 
   private async close(drainMs: number): Promise<number> {
     this.certificates.close();
+    await this.acme.close();
     const cut = await this.threads.finish(drainMs);
     await this.fleet.close();
     this.vitals.close();

@@ -4,13 +4,21 @@ import { EDGE } from '../ledger/layout.ts';
 import { weightOf } from '../pool/split.ts';
 import { isFinished } from '../pool/upstream.ts';
 import type { Swap, UpstreamState } from '../pool/upstream.ts';
+import type { AcmeKeeper } from '../acme/keeper.ts';
 import type { Certificates } from './certificates.ts';
 import type { Fleet } from './fleet.ts';
 import type { DataThreads } from './threads.ts';
 import type { Vitals } from './vitals.ts';
 
 /** A snapshot of all figures, as plain data; metrics/ puts it into words. */
-export function measure(fleet: Fleet, ledger: ControlLedger, clients: ClientTableControl, threads: DataThreads, vitals: Vitals, certificates: Certificates) {
+export function measure(
+  fleet: Fleet,
+  ledger: ControlLedger,
+  clients: ClientTableControl,
+  threads: DataThreads,
+  vitals: Vitals,
+  { certificates, acme }: { certificates: Certificates; acme: AcmeKeeper },
+) {
   return {
     generation: ledger.generation(),
     acked: threads.acks(),
@@ -22,6 +30,7 @@ export function measure(fleet: Fleet, ledger: ControlLedger, clients: ClientTabl
     rejected: ledger.rejected(),
     handshakes: ledger.handshakes(),
     certificates: certificates.expiries(),
+    acme: { ...acme.renewals, next: acme.status().map(({ domains, nextAt }) => ({ name: domains[0], at: nextAt / 1000 })) },
     upstreams: [...fleet.served].map(([name, { driver }]) => measureUpstream(name, driver.state, fleet, ledger, vitals)),
   };
 }

@@ -49,6 +49,7 @@ export class DataThreads {
   private readonly cells: (Cell | null)[];
   private listeners: readonly ListenerSpec[] = [];
   private renewal = 0;
+  private challenges: ReadonlyMap<string, string> = new Map();
   private preparing: TableDelta | null = null;
   private ending = false;
   private listenFailed: ((error: Error) => void) | null = null;
@@ -86,6 +87,7 @@ export class DataThreads {
     worker.on('exit', (code) => this.died(thread, cell, reason === '' ? `it ended with code ${code}` : reason));
     // What is being prepared now is not in the committed table it is born with.
     if (this.preparing !== null) this.tell(cell, { type: 'prepare', delta: this.preparing });
+    if (this.challenges.size > 0) this.tell(cell, { type: 'challenges', renewal: this.renewal, answers: this.challenges });
     if (this.listeners.length > 0) this.tell(cell, { type: 'listen', listeners: this.listeners });
     return cell;
   }
@@ -167,8 +169,19 @@ export class DataThreads {
     const renewal = ++this.renewal;
     // A thread that is born from now on gets them with its listeners.
     this.listeners = this.listeners.map((spec, at) => ({ ...spec, tls: policies.get(at) ?? spec.tls }));
+    await this.renewed(renewal, { type: 'tls', renewal, policies });
+  }
+
+  /** Answers these challenges (key authorisations by token) and no others; resolves when all threads do. */
+  async challenge(answers: ReadonlyMap<string, string>): Promise<void> {
+    const renewal = ++this.renewal;
+    this.challenges = answers;
+    await this.renewed(renewal, { type: 'challenges', renewal, answers });
+  }
+
+  private async renewed(renewal: number, message: ToThread): Promise<void> {
     const cells = this.cells.filter((cell) => cell !== null);
-    for (const cell of cells) this.tell(cell, { type: 'tls', renewal, policies });
+    for (const cell of cells) this.tell(cell, message);
     await Promise.all(cells.map((cell) => this.answered(cell, () => cell.renewed >= renewal)));
   }
 

@@ -86,6 +86,9 @@ class DataThread {
         }
         this.reserve();
         return this.say({ type: 'renewed', renewal: message.renewal });
+      case 'challenges':
+        this.ctx.challenges = message.answers.size === 0 ? null : message.answers;
+        return this.say({ type: 'renewed', renewal: message.renewal });
       case 'cut':
         return this.cut(message.versionSlot, message.kind, message.spreadMs);
       case 'finish':

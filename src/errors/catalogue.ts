@@ -59,6 +59,8 @@ export const REJECT = {
 
 /** The answer of a route that leads elsewhere: no fault, and counted as none. The route says the status. */
 export const REDIRECT = fault('redirect', 308, 'client', 'This is to be found at another address.');
+/** The answer to a challenge of a certificate authority (RFC 8555 §8.3): no fault either. */
+export const CHALLENGE = fault('acme-challenge', 200, 'client', 'The answer to a challenge.');
 
 /** Faults of a backend, after a claim. */
 export const FAILURE = {

@@ -1,4 +1,4 @@
-import { FAILURE, REDIRECT, REJECT } from '../errors/catalogue.ts';
+import { CHALLENGE, FAILURE, REDIRECT, REJECT } from '../errors/catalogue.ts';
 import type { Fault } from '../errors/catalogue.ts';
 import type { AnswerRules, AnswerTurn } from './answer-rules.ts';
 import { bytes } from './chars.ts';
@@ -73,6 +73,8 @@ export interface AnswerDetails {
   /** Seconds. */
   readonly retryAfter?: number;
   readonly page?: CompiledPage | null;
+  /** The whole body, whatever the client likes best. */
+  readonly text?: string;
 }
 
 const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
@@ -113,11 +115,12 @@ const NOTHING = new Uint8Array();
 
 /** Error type of RFC 9209; none for what is no error. */
 function errorType(fault: Fault): string {
-  if (fault === REDIRECT || fault === REJECT.maxForwards) return '';
+  if (fault === REDIRECT || fault === CHALLENGE || fault === REJECT.maxForwards) return '';
   return `error=${STATUS_ERRORS.get(fault) ?? (fault.blame === 'client' ? 'http_request_error' : 'proxy_internal_response')}; `;
 }
 
 function content(fault: Fault, status: number, reason: string, { json, details, page, requestId = '' }: AnswerStyle): { body: Buffer; type: string } {
+  if (details?.text !== undefined) return { body: Buffer.from(details.text, 'latin1'), type: 'application/octet-stream' };
   const own = details?.page ?? page ?? null;
   if (own !== null && (!json || own.type === 'json')) {
     return { body: own.render({ status: `${status}`, reason, code: fault.code, request_id: requestId }), type: MEDIA_TYPE[own.type] };
@@ -127,7 +130,7 @@ function content(fault: Fault, status: number, reason: string, { json, details, 
 }
 
 /** Requests that are refused for this were read as they were meant: the connection goes on. */
-const UNDERSTOOD: ReadonlySet<Fault> = new Set([REJECT.noRoute, REJECT.methodRefused, REJECT.rateLimited, REJECT.maxForwards, REDIRECT]);
+const UNDERSTOOD: ReadonlySet<Fault> = new Set([REJECT.noRoute, REJECT.methodRefused, REJECT.rateLimited, REJECT.maxForwards, REDIRECT, CHALLENGE]);
 
 /** Whether the connection of a client ends with this answer. */
 export function endsConnection(fault: Fault): boolean {

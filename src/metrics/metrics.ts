@@ -199,6 +199,23 @@ const METRICS: readonly Described[] = [
     read: ({ certificates }) => certificates.map(({ listener, name, expires }): Point => [[listener, name], expires]),
   },
   {
+    type: 'counter',
+    name: 'switchyard_acme_renewals_total',
+    help: 'Tries to get a certificate from an ACME authority, the first of each included, by how they ended.',
+    labels: ['outcome'],
+    read: ({ acme: { issued, failed } }) => [
+      [['issued'], issued],
+      [['failed'], failed],
+    ],
+  },
+  {
+    type: 'gauge',
+    name: 'switchyard_acme_next_renewal_seconds',
+    help: 'When a certificate is next asked for, in seconds since 1970, by its first name.',
+    labels: ['name'],
+    read: ({ acme: { next } }) => [...new Map(next.toReversed().map(({ name, at }) => [name, at]))].map(([name, at]): Point => [[name], at]),
+  },
+  {
     type: 'gauge',
     name: 'switchyard_generation',
     help: 'Generation of the table that is committed.',

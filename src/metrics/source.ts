@@ -23,6 +23,8 @@ export interface MetricsSnapshot {
   readonly rejected: readonly number[];
   readonly handshakes: HandshakeMetrics;
   readonly certificates: readonly { readonly listener: string; readonly name: string; /** Epoch seconds. */ readonly expires: number }[];
+  /** Tries to get certificates of an ACME authority; `at` is in epoch seconds. */
+  readonly acme: { readonly issued: number; readonly failed: number; readonly next: readonly { readonly name: string; readonly at: number }[] };
   readonly upstreams: readonly UpstreamMetrics[];
 }
 

@@ -1,9 +1,10 @@
-import { REDIRECT, REJECT, type Fault } from '../errors/catalogue.ts';
+import { CHALLENGE, REDIRECT, REJECT, type Fault } from '../errors/catalogue.ts';
 import { requestScheme } from '../http/forward-request.ts';
 import { pathEnd } from '../http/path.ts';
 import type { Place } from '../http/redirect.ts';
 import { BODY, type RequestHead } from '../http/request-head.ts';
 import { EDGE } from '../ledger/layout.ts';
+import { challengeAnswer } from './_challenge.ts';
 import { stickyKey } from './_choose.ts';
 import type { ExchangeRecord } from './_record.ts';
 import { TRAIT } from './_traits.ts';
@@ -20,6 +21,13 @@ import { CompiledRoute, type CompiledMaintenance, type CompiledRules } from './r
 export function guard(ctx: Context, exchange: ExchangeRecord, head: RequestHead, buf: Buffer): Fault | null {
   const { rate } = ctx.table.edge.limits;
   if (rate !== null && !ctx.callers.admit(exchange.down.address, ANY_UPSTREAM, rate)) return tooMany(exchange, ctx.callers.retryAfter);
+  if (ctx.challenges !== null) {
+    const text = challengeAnswer(ctx.challenges, head, buf);
+    if (text !== null) {
+      exchange.details = { text };
+      return CHALLENGE;
+    }
+  }
   if ((exchange.traits & TRAIT.trace) !== 0) return REJECT.methodRefused;
   if (head.maxForwards === 0) return REJECT.maxForwards;
   const route = ctx.table.routes.find(head, buf);

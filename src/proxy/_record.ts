@@ -1,4 +1,4 @@
-import { REDIRECT, REJECT } from '../errors/catalogue.ts';
+import { CHALLENGE, REDIRECT, REJECT } from '../errors/catalogue.ts';
 import type { Fault } from '../errors/catalogue.ts';
 import { CLAIM, believed } from '../http/claims.ts';
 import { FIELD } from '../http/fields.ts';
@@ -190,7 +190,7 @@ export abstract class ExchangeRecord {
   refused(fault: Fault): void {
     this.ctx.countRejected(fault);
     this.status = this.details?.status ?? fault.status;
-    this.fault = fault === REDIRECT ? null : fault;
+    this.fault = fault === REDIRECT || fault === CHALLENGE ? null : fault;
     if (this.ctx.log.mode !== 'off') this.ctx.log.write(this.logEntry(false, performance.now() - this.startedAt));
   }
 

@@ -29,6 +29,8 @@ export type EventType =
   | 'config'
   | 'certificate-reloaded'
   | 'certificate-refused'
+  | 'certificate-issued'
+  | 'certificate-failed'
   | 'error';
 
 export interface SwitchyardEvent {

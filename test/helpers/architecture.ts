@@ -26,6 +26,7 @@ export const ROOMS = [
   'data',
   'health',
   'swap',
+  'acme',
   'control',
   'metrics',
   'admin',

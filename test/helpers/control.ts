@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { parseConfig } from '../../src/config/parse.ts';
 import { Control } from '../../src/control/control.ts';
+import type { ControlParts } from '../../src/control/control.ts';
 import type { LoggedEvent } from '../../src/control/operations.ts';
 import type { Receipt } from '../../src/pool/upstream.ts';
 import { freePort } from './ports.ts';
@@ -27,11 +28,12 @@ export class InProcess {
   }
 
   /** @param folder what names of files in it are relative to. */
-  static async start(t: Teardown, config: Record<string, unknown>, folder?: string): Promise<InProcess> {
+  static async start(t: Teardown, config: Record<string, unknown>, folder?: string, parts: Partial<ControlParts> = {}): Promise<InProcess> {
     const [dir, port] = [await tempDir(t), await freePort()];
     const raw = { listeners: [{ host: '127.0.0.1', port }], dataThreads: 2, stateDir: join(dir, 'state'), shutdown: { drain: '1s' }, ...config };
     const told: string[] = [];
     const { control } = await Control.start({
+      ...parts,
       config: parseConfig(raw, { folder }),
       onLog: () => undefined,
       tell: (level, message) => told.push(`${level} ${message}`),

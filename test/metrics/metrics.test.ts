@@ -64,6 +64,7 @@ function snapshotOf(versions: VersionMetrics[], change: Partial<MetricsSnapshot>
     redirects: 6,
     handshakes: { done: 9, resumed: 4, tls13: 6, open: 1, failed: [2] },
     certificates: [{ listener: '0.0.0.0:443', name: 'a.example', expires: 1_800_000_000 }],
+    acme: { issued: 2, failed: 1, next: [{ name: 'a.example', at: 1_800_000_000 }] },
     rejected: REJECT_LIST.map((_, i) => i),
     upstreams: [{ name: 'web', versions, swaps: { done: 4 }, swapSeconds: { admitting: 1.25 }, ...web }],
     ...change,
@@ -122,6 +123,8 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
     ['switchyard_tls_protocol_total', 'counter', 'version'],
     ['switchyard_tls_handshakes_under_way', 'gauge', ''],
     ['switchyard_certificate_expiry_seconds', 'gauge', 'listener,name'],
+    ['switchyard_acme_renewals_total', 'counter', 'outcome'],
+    ['switchyard_acme_next_renewal_seconds', 'gauge', 'name'],
     ['switchyard_generation', 'gauge', ''],
     ['switchyard_thread_acked_generation', 'gauge', 'thread'],
   ];
