@@ -16,7 +16,9 @@ const METHODS: readonly [Uint8Array, number][] = (
   ] as [string, number][]
 ).map(([name, traits]) => [bytes(name), traits]);
 
-/** TRAIT bits of the method in bytes [from, to); methods are case-sensitive. */
+const TRACE_LETTERS = bytes('trace');
+
+/** TRAIT bits of the method in bytes [from, to); methods are case-sensitive, but what some backend might take for TRACE is TRACE. */
 export function methodTraits(buf: Buffer, from: number, to: number): number {
   next: for (let m = 0; m < METHODS.length; m++) {
     const [name, traits] = METHODS[m];
@@ -24,7 +26,7 @@ export function methodTraits(buf: Buffer, from: number, to: number): number {
     for (let i = 0; i < name.length; i++) if (buf[from + i] !== name[i]) continue next;
     return traits;
   }
-  return 0;
+  return isWord(buf, from, to, TRACE_LETTERS) ? TRAIT.trace : 0;
 }
 
 const EVENT_STREAM = bytes('text/event-stream');

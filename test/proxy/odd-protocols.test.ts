@@ -39,6 +39,7 @@ const cases: readonly (readonly [string, string, number, string])[] = [
   ['connect in lower case', 'connect / HTTP/1.1\r\nHost: a\r\n\r\n', 501, 'not-implemented'],
   ['a target that is an authority', 'GET a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n', 400, 'bad-target'],
   ['TRACE', 'TRACE / HTTP/1.1\r\nHost: a\r\n\r\n', 405, 'method-refused'],
+  ['TRACE in other letters', 'Trace / HTTP/1.1\r\nHost: a\r\n\r\n', 405, 'method-refused'],
   ['TRACE with Max-Forwards', 'TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n', 405, 'method-refused'],
   ['a method of 33 characters', `${'M'.repeat(33)} / HTTP/1.1\r\nHost: a\r\n\r\n`, 501, 'not-implemented'],
   ['a method in brackets', '(GET) / HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'bad-method'],
