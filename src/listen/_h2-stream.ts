@@ -16,9 +16,18 @@ const STATE = { head: 0, body: 1, tunnel: 2, over: 3 } as const;
 const DROP = new Uint8Array(64);
 for (const id of [FIELD.connection, FIELD.transferEncoding, FIELD.keepAlive, FIELD.proxyConnection, FIELD.upgrade, FIELD.te, FIELD.http2Settings]) DROP[id] = 1;
 
+const NONE: readonly string[] = [];
+
 // Scratch of the thread, used within one call only.
 const scratch = new HeadWriter(1024);
 const answer = new ResponseHead();
+
+/** What a stream needs of its connection. */
+interface StreamKeeper {
+  readonly thrift: Thrift;
+  /** It is over, and its owner has been told. */
+  ended(stream: ServerHttp2Stream, socket: H2StreamSocket): void;
+}
 
 /**
  * One stream of an HTTP/2 connection, to the rest of the proxy a connection of its own on which one HTTP/1.1 request comes:
@@ -31,8 +40,8 @@ export class H2StreamSocket implements ClientSocket {
   /** We ended it before its time, for reasons that are not the client's. */
   isCut = false;
   private readonly stream: ServerHttp2Stream;
-  private readonly thrift: Thrift;
-  private readonly chunks = new ChunkedReader();
+  readonly session: StreamKeeper;
+  private chunks: ChunkedReader | null = null;
   private readonly asked = { head: false, upgrade: false };
   private state: number = STATE.head;
   private framing: Body = BODY.none;
@@ -44,23 +53,24 @@ export class H2StreamSocket implements ClientSocket {
   /** A WebSocket: bytes go both ways, and each end is closed by itself. */
   private tunnels = false;
   /** Trailers of the request, as they came. */
-  private received: readonly string[] = [];
+  received: readonly string[] = NONE;
   /** Trailers of the answer; null = there can be none. */
   private trailers: Record<string, string | string[]> | null = null;
   /** What is left of the request is not wanted once the answer is sent. */
   private enough = false;
 
-  constructor(stream: ServerHttp2Stream, thrift: Thrift) {
+  constructor(stream: ServerHttp2Stream, session: StreamKeeper) {
     this.stream = stream;
-    this.thrift = thrift;
-    stream.on('error', () => undefined);
-    stream.on('aborted', () => this.aborted());
-    stream.on('close', () => this.owner?.onClose());
-    stream.on('drain', () => this.owner?.onDrain());
+    this.session = session;
+    (stream as OwnedStream).socket = this;
+    stream.on('error', ignoreError);
+    stream.on('aborted', onAborted);
+    stream.on('close', onClose);
+    stream.on('drain', onDrain);
   }
 
   /** The client has reset it. Its 'close' comes only when all that it had sent was read, which may be never. */
-  private aborted(): void {
+  aborted(): void {
     if (!this.isCut) this.owner?.onClose();
   }
 
@@ -74,7 +84,7 @@ export class H2StreamSocket implements ClientSocket {
   /** Hands the request to the owner. @returns false when it is no request; then the stream has been reset. */
   begin(fields: readonly string[], ended: boolean): boolean {
     scratch.begin();
-    this.key = randomBytes(16).toString('base64');
+    if (fields.includes(':protocol')) this.key = randomBytes(16).toString('base64');
     const { problem, chunked, webSocket } = writeAsHttp1(scratch, { fields, ended, key: this.key });
     if (problem !== null) {
       this.stream.close(NGHTTP2_PROTOCOL_ERROR);
@@ -92,13 +102,13 @@ export class H2StreamSocket implements ClientSocket {
 
   private listen(): void {
     const { stream } = this;
-    stream.on('data', (chunk: Buffer) => this.onBody(chunk));
-    stream.on('trailers', (_headers: unknown, _flags: unknown, raw: string[]) => (this.received = raw));
-    stream.on('end', () => this.onBodyEnd());
+    stream.on('data', onBody);
+    stream.on('trailers', onTrailers);
+    stream.on('end', onBodyEnd);
   }
 
-  private onBody(chunk: Buffer): void {
-    this.thrift.piece(chunk.length);
+  onBody(chunk: Buffer): void {
+    this.session.thrift.piece(chunk.length);
     if (!this.chunked) {
       this.owner?.onData(chunk);
       return;
@@ -108,7 +118,7 @@ export class H2StreamSocket implements ClientSocket {
     this.owner?.onData(CHUNK_END);
   }
 
-  private onBodyEnd(): void {
+  onBodyEnd(): void {
     // A reset ends the readable side too, and must not look like the end of a body.
     if (this.stream.closed) return;
     this.uploaded = true;
@@ -184,15 +194,15 @@ export class H2StreamSocket implements ClientSocket {
     this.remaining = length;
     this.state = ends ? STATE.over : STATE.body;
     if (body === BODY.chunked) {
-      this.chunks.reset();
+      this.chunks = new ChunkedReader();
       this.trailers = {};
-      this.stream.on('wantTrailers', () => this.sendTrailers());
+      this.stream.on('wantTrailers', onWantTrailers);
     }
     const fields = [':status', `${answer.status}`, ...fieldsOf(answer.fields, bytes)];
     this.stream.respond(fields, { endStream: ends, waitForTrailers: body === BODY.chunked });
   }
 
-  private sendTrailers(): void {
+  sendTrailers(): void {
     this.stream.sendTrailers(this.trailers ?? {});
     this.trailers = null;
     // Node sends them in an immediate of its own, which comes first.
@@ -221,7 +231,7 @@ export class H2StreamSocket implements ClientSocket {
       this.send(bytes, from, to, this.remaining === 0);
       return to;
     }
-    const { chunks } = this;
+    const chunks = this.chunks!;
     const found = chunks.next(bytes, from, bytes.length);
     if (found === CHUNK.bad) return this.fail(bytes.length);
     if (found === CHUNK.data) this.send(bytes, chunks.dataStart, chunks.dataEnd, false);
@@ -289,6 +299,36 @@ export class H2StreamSocket implements ClientSocket {
   uncork(): void {
     // As above.
   }
+}
+
+type OwnedStream = ServerHttp2Stream & { socket: H2StreamSocket };
+
+// One function for all streams: closures for each would be most of what a stream costs in memory.
+function ignoreError(): void {
+  // What follows is 'close'.
+}
+function onAborted(this: ServerHttp2Stream): void {
+  (this as OwnedStream).socket.aborted();
+}
+function onClose(this: ServerHttp2Stream): void {
+  const { socket } = this as OwnedStream;
+  socket.owner?.onClose();
+  socket.session.ended(this, socket);
+}
+function onDrain(this: ServerHttp2Stream): void {
+  (this as OwnedStream).socket.owner?.onDrain();
+}
+function onBody(this: ServerHttp2Stream, chunk: Buffer): void {
+  (this as OwnedStream).socket.onBody(chunk);
+}
+function onBodyEnd(this: ServerHttp2Stream): void {
+  (this as OwnedStream).socket.onBodyEnd();
+}
+function onTrailers(this: ServerHttp2Stream, _headers: unknown, _flags: unknown, raw: string[]): void {
+  (this as OwnedStream).socket.received = raw;
+}
+function onWantTrailers(this: ServerHttp2Stream): void {
+  (this as OwnedStream).socket.sendTrailers();
 }
 
 /** Names in lower case and values, one after the other, without what speaks of a connection. */

@@ -52,7 +52,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   private readonly socket: Socket;
   private readonly session: ServerHttp2Session;
   private readonly deadline: Deadline;
-  private readonly thrift: Thrift;
+  readonly thrift: Thrift;
   private open = 0;
   private blamed = false;
   private state: number = STATE.open;
@@ -110,8 +110,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     }
     // While there are streams, each has its own deadlines; that anything is read at all is looked at here.
     if (this.open++ === 0 && this.state === STATE.open) ctx.timers.arm(this.deadline, ctx.table.edge.timeouts.body);
-    const socket = new H2StreamSocket(stream, this.thrift);
-    stream.on('close', () => this.ended(stream, socket));
+    const socket = new H2StreamSocket(stream, this);
     const connection = new ClientConnection(ctx, socket, client.ends, client.trusted, false);
     const isFine = socket.begin(fields, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
     if (isFine) return;
@@ -120,7 +119,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     connection.close();
   }
 
-  private ended(stream: ServerHttp2Stream, socket: H2StreamSocket): void {
+  ended(stream: ServerHttp2Stream, socket: H2StreamSocket): void {
     const { ctx } = this;
     this.open--;
     // A reset that we were made to send costs as much as one that came (RFC 9113 §10.5; CVE-2023-44487, CVE-2025-8671).
