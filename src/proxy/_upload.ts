@@ -91,11 +91,11 @@ export class Upload {
     const trailers = this.trailersStay ? null : received;
     if (!this.sealed) {
       if (trailers === null || source === null) this.ctx.requestWriter.bytes(LAST_CHUNK);
-      else writeTrailers(this.ctx.requestWriter, trailers, source, this.edits);
+      else writeTrailers(this.ctx.requestWriter, trailers, source, this.edits, this.down.forwarder.reserved);
     } else if (trailers === null || source === null) this.pass(LAST_CHUNK);
     else {
       const writer = new HeadWriter(1024);
-      writeTrailers(writer, trailers, source, this.edits);
+      writeTrailers(writer, trailers, source, this.edits, this.down.forwarder.reserved);
       this.pass(writer.take());
     }
   }

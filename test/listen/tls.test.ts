@@ -13,7 +13,7 @@ import { field } from '../helpers/message.ts';
 import { freePort } from '../helpers/ports.ts';
 import { Proxy, catchAll } from '../helpers/proxy.ts';
 import { RawClient } from '../helpers/raw_client.ts';
-import { RawUpstream } from '../helpers/raw_upstream.ts';
+import { RawUpstream, answer } from '../helpers/raw_upstream.ts';
 import type { SeenRequest } from '../helpers/raw_upstream.ts';
 import { TlsClient } from '../helpers/tls_client.ts';
 import { eventually } from '../helpers/wait.ts';
@@ -267,6 +267,16 @@ t.test('clients show certificates: who has none is refused, who has one is named
   t.match(head, /\r\nX-Client-Cert: mine\r\n/, 'another name is another field');
   using outside = await RawClient.connect(plain);
   t.notMatch(await passed(world, outside.request({ fields: [['X-Client-Cert-Subject', 'CN=admin']] })), /cert-subject/i, 'nor on the plain listener');
+  const asked = taking(world);
+  using late = await RawClient.connect(plain);
+  late.write('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n');
+  const { connection } = await asked;
+  let body = '';
+  connection.socket.on('data', (chunk: Buffer) => (body += chunk.toString('latin1')));
+  late.write('1\r\nx\r\n0\r\nX-Client-Cert-Subject: CN=admin\r\nx_client_cert_names: me\r\nX-Sum: 1\r\n\r\n');
+  await eventually('the end of the body', () => body.endsWith('\r\n\r\n'));
+  t.equal(body, '1\r\nx\r\n0\r\nX-Sum: 1\r\n\r\n', 'nor behind the body');
+  world.upstream.use(answer('ok'));
   const { session } = await new Promise<{ session: Buffer }>((resolve, reject) => {
     const first = connect({ port, host: '127.0.0.1', servername: 'localhost', rejectUnauthorized: false, cert: mine.cert, key: mine.key });
     first.on('error', reject);
