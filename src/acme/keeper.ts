@@ -44,6 +44,8 @@ export interface AcmeStatus {
   readonly directory: string;
   /** `waiting` = there is none yet, and a self-signed one is shown. */
   readonly state: 'waiting' | 'ordering' | 'issued';
+  /** What is shown is the authority's. */
+  readonly issued: boolean;
   /** Why the last try failed; null = it did not. */
   readonly problem: string | null;
   /** Tries that failed since the last success. */
@@ -116,6 +118,7 @@ export class AcmeKeeper {
       listener,
       domains,
       directory: policy.directory,
+      issued,
       state: ordering ? 'ordering' : issued ? 'issued' : 'waiting',
       problem,
       failures,

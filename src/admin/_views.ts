@@ -101,6 +101,10 @@ export const CertificateView = z.object({
   loadedAt: Time,
   triedAt: Time,
   refused: z.string().nullable().meta({ description: 'why what its files hold now is not in force' }),
+  acme: z
+    .object({ directory: z.string(), state: z.enum(['waiting', 'ordering', 'issued']), problem: z.string().nullable(), failures: Whole, nextAt: Time })
+    .nullable()
+    .meta({ description: 'How it stands with one that renews itself; while it is `waiting`, what is shown is self-signed' }),
 });
 
 export const ReloadView = z.object({

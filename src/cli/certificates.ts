@@ -9,10 +9,15 @@ const SOON_DAYS = 14;
 
 /** What should be done something about; one sentence each. */
 export function certificateTroubles(views: readonly CertificateView[], now: number): string[] {
-  return views.flatMap(({ listener, names, subject, notAfter, refused }) => {
+  return views.flatMap(({ listener, names, subject, notAfter, refused, acme }) => {
     const about = `certificate ${names.at(0) ?? subject} of ${listener}`;
     const left = Math.floor((Date.parse(notAfter) - now) / DAY_MS);
-    const late = left >= SOON_DAYS ? [] : [left < 0 ? `${about} has expired` : `${about} expires in ${left} ${left === 1 ? 'day' : 'days'}`];
+    const late =
+      left >= (acme === null ? SOON_DAYS : 0) ? [] : [left < 0 ? `${about} has expired` : `${about} expires in ${left} ${left === 1 ? 'day' : 'days'}`];
+    if (acme !== null && acme.problem !== null) {
+      const shown = acme.state === 'waiting' ? 'could not be had, and a self-signed one is shown' : 'could not be renewed';
+      return [...late, `${about} ${shown}; it is tried again at ${acme.nextAt}: ${acme.problem}`];
+    }
     return refused === null ? late : [...late, `${about} was not replaced: ${refused}`];
   });
 }
@@ -20,13 +25,13 @@ export function certificateTroubles(views: readonly CertificateView[], now: numb
 function lines(views: readonly CertificateView[], call: Call): string[] {
   if (views.length === 0) return ['no listener ends TLS'];
   const paint = painter(call.io.stdout, call.io.env);
-  const rows = views.map(({ listener, names, subject, keyType, issuer, notAfter, file }) => [
+  const rows = views.map(({ listener, names, subject, keyType, issuer, notAfter, file, acme }) => [
     listener,
     names.join(' ') || subject,
     keyType,
     notAfter.slice(0, 10),
     issuer,
-    file ?? 'inline',
+    acme === null ? (file ?? 'inline') : `acme (${acme.state})`,
   ]);
   const troubles = certificateTroubles(views, Date.now()).map((text) => paint('yellow', `! ${text}`));
   return [...table(['LISTENER', 'NAMES', 'KEY', 'EXPIRES', 'ISSUER', 'FILE'], rows), ...troubles];

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import type { AcmeStatus } from '../acme/keeper.ts';
 import { readAuthorities, readPair } from '../config/certificates.ts';
 import type { ListenerTls, LoadedCertificate, PairSource, Read } from '../config/certificates.ts';
 import type { ListenerConfig } from '../config/config.ts';
@@ -22,6 +23,8 @@ export interface CertificatesParts {
   /** Resolves when all data threads show these to new connections; by position of the listener. */
   readonly renew: (policies: ReadonlyMap<number, TlsPolicy>) => Promise<void>;
   readonly emit: (event: SwitchyardEvent) => void;
+  /** How it stands with certificates that listeners get by themselves. */
+  readonly acme: () => readonly AcmeStatus[];
   readonly tell: (level: 'info' | 'warn' | 'error', message: string) => void;
 }
 
@@ -243,20 +246,28 @@ export class Certificates {
 
   private warn(): void {
     const now = Date.now();
-    for (const { listener, slot } of this.slots()) {
+    for (const { listener, slot, acme } of this.slots()) {
       const { certificate } = slot;
-      if (certificate.notAfter - now > SOON_MS) continue;
+      if (!isSoon(certificate, acme, now)) continue;
       const when = certificate.notAfter < now ? 'has expired' : 'expires';
       this.parts.tell('warn', `certificate ${nameOf(certificate)} of ${listener.address} ${when} on ${day(certificate.notAfter)}`);
     }
   }
 
-  private slots(): { listener: Listener; slot: Slot }[] {
-    return this.listeners.flatMap((listener) => (listener === null ? [] : [...listener.slots, ...listener.issued].map((slot) => ({ listener, slot }))));
+  private slots(): { listener: Listener; slot: Slot; acme: AcmeStatus | null }[] {
+    const automatic = this.parts.acme();
+    return this.listeners.flatMap((listener, at) => {
+      if (listener === null) return [];
+      const own = automatic.filter((one) => one.listener === at);
+      return [
+        ...listener.slots.map((slot) => ({ listener, slot, acme: null })),
+        ...listener.issued.map((slot, i) => ({ listener, slot, acme: own.at(i) ?? null })),
+      ];
+    });
   }
 
   views(): CertificateView[] {
-    return this.slots().map(({ listener, slot: { certificate: one, loadedAt, triedAt, refused } }) => ({
+    return this.slots().map(({ listener, acme, slot: { certificate: one, loadedAt, triedAt, refused } }) => ({
       listener: listener.address,
       names: [...one.names, ...one.addresses],
       subject: one.subject,
@@ -269,6 +280,7 @@ export class Certificates {
       loadedAt: iso(loadedAt),
       triedAt: iso(triedAt),
       refused,
+      acme: acme === null ? null : { directory: acme.directory, state: acme.state, problem: acme.problem, failures: acme.failures, nextAt: iso(acme.nextAt) },
     }));
   }
 
@@ -287,13 +299,22 @@ export class Certificates {
   /** What an operator should do something about: sentences. */
   facts(): string[] {
     const now = Date.now();
-    return this.slots().flatMap(({ listener, slot: { certificate, refused } }) => {
+    return this.slots().flatMap(({ listener, acme, slot: { certificate, refused } }) => {
       const about = `certificate ${nameOf(certificate)} of ${listener.address}`;
       const late = certificate.notAfter < now ? 'has expired' : 'expires';
-      const expiry = certificate.notAfter - now > SOON_MS ? [] : [`${about} ${late} on ${day(certificate.notAfter)}`];
+      const expiry = isSoon(certificate, acme, now) ? [`${about} ${late} on ${day(certificate.notAfter)}`] : [];
+      if (acme !== null && acme.problem !== null) {
+        const shown = acme.issued ? 'could not be renewed' : 'could not be had, and a self-signed one is shown';
+        return expiry.concat(`${about} ${shown}; it is tried again at ${iso(acme.nextAt)}: ${acme.problem}`);
+      }
       return refused === null ? expiry : expiry.concat(`${about} was not replaced: ${refused}`);
     });
   }
+}
+
+/** One that renews itself has a life as short as its authority likes: it is late in its last fifth. */
+function isSoon({ notBefore, notAfter }: LoadedCertificate, acme: AcmeStatus | null, now: number): boolean {
+  return notAfter - now <= (acme === null ? SOON_MS : Math.min(SOON_MS, (notAfter - notBefore) / 5));
 }
 
 /** Those that have not changed stay what they are. */

@@ -95,6 +95,7 @@ export class Control {
       renew: (policies) => this.threads.renew(policies),
       emit: (event) => this.events.emit(event),
       tell: parts.tell,
+      acme: () => this.acme.status(),
     });
     this.acme = acmeKeeper({
       stateDir: parts.config.stateDir,

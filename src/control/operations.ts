@@ -92,6 +92,19 @@ export interface BackendTlsView {
   certificate: PemView | null;
 }
 
+/** A certificate of an ACME authority. */
+export interface AcmeView {
+  directory: string;
+  /** `waiting` = a self-signed one is shown until there is one. */
+  state: 'waiting' | 'ordering' | 'issued';
+  /** Why the last try failed; null = it did not. */
+  problem: string | null;
+  /** Tries that have failed since the last success. */
+  failures: number;
+  /** When it is asked for next. */
+  nextAt: string;
+}
+
 /** A certificate that a listener shows. */
 export interface CertificateView {
   /** Address as the configuration says it. */
@@ -112,6 +125,8 @@ export interface CertificateView {
   triedAt: string;
   /** Why what its files hold now is not in force; null = it is. */
   refused: string | null;
+  /** How it stands with one that renews itself; null = it is from files. */
+  acme: AcmeView | null;
 }
 
 export interface ReloadView {

@@ -55,6 +55,7 @@ const showing = (operations: FakeOperations): void => {
       loadedAt: '2026-01-02T03:04:05.000Z',
       triedAt: '2026-01-02T03:04:05.000Z',
       refused: 'a.pem is damaged',
+      acme: { directory: 'https://ca.example/dir', state: 'issued', problem: null, failures: 0, nextAt: '2026-01-01T00:00:00.000Z' },
     },
   ];
 };
