@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:http2';
 import t from 'tap';
 import { FLAG, FRAME, H2Raw, frame, get, hpack, post, settings, PREFACE, uint32 } from '../helpers/h2_raw.ts';
 import type { Frame } from '../helpers/h2_raw.ts';
@@ -21,6 +23,12 @@ const proxy = await Proxy.start(t, {
       outlier: { failures: 0 },
       timeouts: { head: '5s', idle: '5s' },
       limits: { body: 100_000 },
+      drain: { requests: '300ms' },
+    }),
+    limited: catchAll({ v1: [backend.address] }, 'v1', {
+      health: { kind: 'none' },
+      routes: [{ path: '/limited' }],
+      limits: { rate: { requests: 1, per: '1m' } },
     }),
   },
 });
@@ -242,6 +250,51 @@ t.test('what waits for a slow reader stays with the backend', async (t) => {
   await client.status(1);
   await sleep(400);
   t.ok(written < 20_000_000, `${written} bytes`);
+});
+
+t.test('what is still under way at the drain deadline is cut on its stream, and counted as killed', async (t) => {
+  const from = backend.requests.length;
+  backend.use(({ target }, connection) => {
+    if (target === '/half') connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n');
+    return 'taken';
+  });
+  using client = await H2Raw.open(port);
+  client.headers(1, get('/half'));
+  client.headers(3, get('/none'));
+  await backend.request(from + 1);
+  t.equal(await client.status(1), 200);
+  t.equal((await proxy.admin('/v1/upstreams/web/swap', { body: { to: 'v2', backends: [backend.address] } })).status, 202);
+  const ends: Frame[] = [];
+  while (ends.length < 2) {
+    const ended = ({ type, flags }: Frame): boolean => type === FRAME.reset || (type < 2 && (flags & FLAG.endStream) !== 0);
+    ends.push(await client.until(ended));
+  }
+  const [half, none] = ends.toSorted((a, b) => a.stream - b.stream);
+  t.strictSame([half.type, half.payload.readUInt32BE(0)], [FRAME.reset, INTERNAL_ERROR], 'half an answer never looks whole');
+  t.equal(none.type, FRAME.data, 'who has none yet is told');
+  answerAtOnce(responseBytes(200, 'fine'));
+  client.headers(5, get());
+  t.equal(await client.status(5), 200, 'the connection goes on, with the new version');
+  const receipt = await eventually('the receipt', async () => {
+    const { status, json } = await proxy.admin('/v1/upstreams/web/versions/v1/receipt');
+    return status === 200 ? (json as { counts: { killed: number } }) : null;
+  });
+  t.equal(receipt.counts.killed, 2);
+});
+
+t.test('rates are by client, not by connection; a refusal says why', async (t) => {
+  using client = await H2Raw.open(port);
+  client.headers(1, get('/limited'));
+  t.equal(await client.status(1), 200);
+  client.headers(3, get('/limited'));
+  t.equal(await client.status(3), 429);
+  const { payload } = client.frames.at(-1)!;
+  t.ok(payload.length > 0);
+  const node = connect(`http://127.0.0.1:${port}`);
+  const asked = node.request({ ':path': '/limited', 'x-forwarded-for': '192.0.2.7' });
+  const [headers] = (await once(asked, 'response')) as [Record<string, unknown>];
+  t.match(headers, { ':status': 429, 'proxy-status': /rate-limited/, 'retry-after': /^[0-9]+$/, 'x-forwarded-for': undefined });
+  node.destroy();
 });
 
 t.test('a thread that ends says so, lets streams finish, and cuts none', async (t) => {
