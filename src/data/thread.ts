@@ -18,6 +18,9 @@ import { TICK_MS, Wheel } from './wheel.ts';
 /** What a peer may take at most to hang up after it was asked to; closes are spread so that the last still has its time. */
 const GOODBYE_MS = 2_000;
 
+/** Deadlines that pass in one turn of the event loop: some 2 ms. */
+const MOST_EXPIRED = 32;
+
 /** Entry of a data thread: its listeners, its upstream connections, the current table. No I/O but proxying. */
 class DataThread {
   private readonly port = parentPort!;
@@ -59,11 +62,16 @@ class DataThread {
   }
 
   private tick(): void {
-    this.wheel.advance(performance.now(), Date.now());
+    this.expire();
     this.ctx.refresh();
     this.ctx.hold.release();
     this.ctx.log.flush();
     this.finish?.tick(this.wheel.now);
+  }
+
+  /** Thousands of clients may be due at once; between two parts of them the others have their turn. */
+  private expire(): void {
+    if (this.wheel.advance(performance.now(), Date.now(), MOST_EXPIRED)) setImmediate(() => this.expire());
   }
 
   private hear(message: ToThread): void {

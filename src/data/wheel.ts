@@ -41,28 +41,39 @@ export class Wheel implements Timers {
     if (deadline.tick !== -1) this.unlink(deadline);
   }
 
-  /** Lets time pass up to `now`; calls `expired` of all that is due. */
-  advance(now: number, epoch: number): void {
+  /**
+   * Lets time pass up to `now`; calls `expired` of what is due, of at most `most`.
+   * @returns whether there is more that is due: for the next call, which may be at the same time.
+   */
+  advance(now: number, epoch: number, most = Infinity): boolean {
     this.now = now;
     this.epoch = epoch;
     const last = Math.floor(now / TICK_MS);
+    let left = this.expire(most);
     // After a long stall every bucket is due, each once.
     if (last - this.tick > BUCKETS) this.tick = last - BUCKETS;
-    while (this.tick < last) this.turn(++this.tick);
+    while (this.due === null && this.tick < last) {
+      const index = ++this.tick % BUCKETS;
+      this.due = this.buckets[index];
+      this.buckets[index] = null;
+      left = this.expire(left);
+    }
+    return this.due !== null;
   }
 
-  private turn(tick: number): void {
-    const index = tick % BUCKETS;
-    this.due = this.buckets[index];
-    this.buckets[index] = null;
+  /** Goes on with the bucket whose turn it is. @returns how many more may expire. */
+  private expire(most: number): number {
+    let left = most;
     // One by one from the front: who expires may drop others.
-    for (let deadline = this.due; deadline !== null; deadline = this.due) {
+    for (let deadline = this.due; deadline !== null && left > 0; deadline = this.due) {
       this.unlink(deadline);
       if (deadline.at <= this.now) {
+        left--;
         deadline.at = Infinity;
         deadline.owner.expired();
       } else if (deadline.at !== Infinity) this.link(deadline);
     }
+    return left;
   }
 
   private link(deadline: Deadline): void {

@@ -142,6 +142,38 @@ t.test('what expires may arm itself and switch off others', async (t) => {
   t.equal(late.rang.length, 1);
 });
 
+t.test('what is due may be taken in parts, between which anything may change', async (t) => {
+  const wheel = wheelAt(0);
+  const alarms = Array.from({ length: 10 }, () => new Alarm(wheel));
+  for (const { deadline } of alarms) wheel.arm(deadline, 100);
+  const next = new Alarm(wheel);
+  wheel.arm(next.deadline, 160);
+  const rang = (): number => alarms.filter((alarm) => alarm.rang.length === 1).length;
+  t.equal(wheel.advance(250, 0, 3), true);
+  t.equal(rang(), 3);
+  const [dropped, moved, off] = alarms.filter((alarm) => alarm.rang.length === 0);
+  wheel.drop(dropped.deadline);
+  wheel.arm(moved.deadline, 1000);
+  wheel.disarm(off.deadline);
+  const fresh = new Alarm(wheel);
+  wheel.arm(fresh.deadline, 0);
+  t.equal(wheel.advance(250, 0, 3), true, 'at the same time');
+  t.equal(rang(), 6);
+  t.equal(next.rang.length, 0, 'a bucket is finished before the next');
+  t.equal(wheel.advance(300, 0, 3), false);
+  t.equal(rang(), 7);
+  t.strictSame(
+    [dropped, moved, off].map((alarm) => alarm.rang.length),
+    [0, 0, 0],
+  );
+  t.equal(next.rang.length, 1);
+  pass(wheel, 2_000);
+  t.strictSame(
+    [dropped, moved, off, fresh].map((alarm) => alarm.rang.length),
+    [0, 1, 0, 1],
+  );
+});
+
 t.test('after a stall all that is due expires at once, and the rest is kept', async (t) => {
   for (const stall of [1000, 25_600, 25_650, 26_000, 600_000]) {
     const wheel = wheelAt(0);
