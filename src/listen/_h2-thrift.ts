@@ -2,6 +2,8 @@ import type { Socket } from 'node:net';
 import { Deadline } from '../proxy/deadline.ts';
 import type { Expiring, Timers } from '../proxy/deadline.ts';
 
+/** Bytes of bodies that may have come, by the windows we give, and wait here: they are useful once they are taken. */
+export const SESSION_WINDOW = 1_048_576;
 /** What a client may send beside requests: so many bytes at once, and a second. */
 const BURST = 131_072;
 const A_SECOND = 32_768;
@@ -59,7 +61,7 @@ export class Thrift implements Expiring {
     this.written = bytesWritten;
     this.useful = 0;
     this.at = now;
-    if (this.debt > BURST) this.wasted();
+    if (this.debt > BURST + SESSION_WINDOW) this.wasted();
     else this.timers.arm(this.deadline, came > BUSY_BYTES ? BUSY_MS : QUIET_MS);
   }
 

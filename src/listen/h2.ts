@@ -10,7 +10,7 @@ import { Deadline } from '../proxy/deadline.ts';
 import type { Expiring } from '../proxy/deadline.ts';
 import { own, type SocketOwner } from '../proxy/sockets.ts';
 import { H2StreamSocket } from './_h2-stream.ts';
-import { Thrift } from './_h2-thrift.ts';
+import { SESSION_WINDOW, Thrift } from './_h2-thrift.ts';
 
 const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = constants;
 
@@ -19,7 +19,6 @@ const FLOODS: ReadonlySet<number> = new Set([-902, -904, -905]);
 
 /** Bytes of request bodies a stream, and all streams together, may have on the way without our having taken them. */
 const STREAM_WINDOW = 262_144;
-const SESSION_WINDOW = 1_048_576;
 /** Streams that a client may have reset, itself or by what it sends: so many at once, and a second. */
 const RESETS = 100;
 const RESETS_A_SECOND = 30;
