@@ -84,7 +84,10 @@ export class Operator implements Operations {
     this.refuseStale(name, ifMatch);
     const { swap } = this.state(name);
     if (swap !== null && swap.kind !== 'seed' && !this.swapById(swap.id).finished)
-      throw new Refusal(REFUSAL.swapRunning, `A swap of ${name} is running; abort it first.`, { swap: swap.id });
+      throw new Refusal(REFUSAL.swapRunning, `A swap of ${name}, asked for by ${swap.requestedBy}, is running; abort it first.`, {
+        swap: swap.id,
+        requestedBy: swap.requestedBy,
+      });
     declared.remove(name);
     await fleet.remove(name);
     events.emit({ type: 'config', upstream: name, version: null, data: { by, action: 'removed' } });

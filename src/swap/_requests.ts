@@ -79,8 +79,16 @@ export function register(turn: Turn, input: VersionInput, slots: readonly number
 
 function swapRunning(state: UpstreamState, swap: Swap, hint: string): Refusal {
   const from = swap.from.at(0) ?? null;
-  const detail = `A ${swap.kind} of ${state.name} ${from === null ? '' : `from ${from} `}to ${swap.to} is running (${swap.state})${hint}.`;
-  return new Refusal(REFUSAL.swapRunning, detail, { swap: swap.id, from, to: swap.to, state: swap.state });
+  const { requestedBy, requestedAt } = swap;
+  const detail = `A ${swap.kind} of ${state.name} ${from === null ? '' : `from ${from} `}to ${swap.to}, asked for by ${requestedBy}, is running (${swap.state})${hint}.`;
+  return new Refusal(REFUSAL.swapRunning, detail, {
+    swap: swap.id,
+    from,
+    to: swap.to,
+    state: swap.state,
+    requestedBy,
+    requestedAt: new Date(requestedAt).toISOString(),
+  });
 }
 
 export function refuseRunning(state: UpstreamState, hint = ''): void {

@@ -95,7 +95,7 @@ t.test('a second swap is refused and told of the first; a stale revision is, too
   const first = (await proxy.admin('/v1/upstreams/web/swap', { body: { to: 'v2', backends: v2 } })).json as SwapView;
   const second = await proxy.cli(['swap', 'web', '--to', 'v3', ...backendArgs(v3)]);
   t.equal(second.code, 5, second.stderr);
-  t.match(second.stderr, /swap of web from v1 to v2 is running/);
+  t.match(second.stderr, /swap of web from v1 to v2, asked for by admin@127\.0\.0\.1, is running/);
   const { status, json } = await proxy.admin('/v1/upstreams/web/swap', { body: { to: 'v3', backends: v3 } });
   t.equal(status, 409);
   t.match(json, { code: 'swap-running', swap: first.id });
@@ -107,6 +107,19 @@ t.test('a second swap is refused and told of the first; a stale revision is, too
   t.match(stale.json, { code: 'stale-revision', revision, changedBy: String });
   const fresh = await proxy.admin('/v1/upstreams/web/swap', { body: { to: 'v3', backends: v3 }, headers: { 'if-match': `"${revision}"` } });
   t.equal(fresh.status, 202, fresh.text);
+});
+
+t.test('two deployers at the same moment: one wins, the other is told who did', async (t) => {
+  const { backends, proxy } = await start(t);
+  const deployers = await Promise.all(['ann', 'bob'].map(async (name) => ({ name, args: backendArgs(await backends.listen(`of-${name}`)) })));
+  const runs = await Promise.all(
+    deployers.map(({ name, args }) => proxy.cli(['swap', 'web', '--to', `of-${name}`, ...args, '--canary', '50', '--hold', '1s'], { env: { USER: name } })),
+  );
+  const lost = runs.findIndex(({ code }) => code === 5);
+  t.notSame(lost, -1, runs.map(({ code, stderr }) => `${code} ${stderr}`).join());
+  t.equal(runs[1 - lost].code, 0, runs[1 - lost].stderr);
+  const winner = deployers[1 - lost].name;
+  t.match(runs[lost].stderr, new RegExp(`to of-${winner}, asked for by admin@127\\.0\\.0\\.1/${winner}, is running`));
 });
 
 t.test('what is not reached in time is 4 and goes on; what is cut at the deadline is 3', async (t) => {
