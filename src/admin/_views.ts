@@ -78,6 +78,7 @@ export const SwapView = z.object({
   weight: Whole,
   requestedBy: z.string(),
   reason: z.string().nullable(),
+  stageEndsAt: Time.nullable().meta({ description: 'When its admission, hold or drain ends by itself at the latest' }),
   steps: z.array(z.object({ name: z.string(), at: Time, evidence: Evidence })),
   receipt: Receipt.nullable(),
 });

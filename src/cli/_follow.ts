@@ -4,8 +4,9 @@ import { formatDuration } from '../config/duration.ts';
 import { ApiError, Unreachable } from './_client.ts';
 import type { Client } from './_client.ts';
 import { receiptLines } from './_receipt.ts';
-import { flightText, stepLine, swapTitle } from './_steps.ts';
-import { LiveLine, painter } from './_terminal.ts';
+import { stageLine, stageOf, watchedVersion } from './_progress.ts';
+import { stepLine, swapTitle } from './_steps.ts';
+import { LiveLine, painter, redraws } from './_terminal.ts';
 import type { Paint } from './_terminal.ts';
 import { plural } from './_text.ts';
 import { CliError, EXIT } from './verb.ts';
@@ -59,6 +60,8 @@ class Follower {
   private readonly deadline: number;
   private last: SwapView['steps'][number] | null = null;
   private awaySince: number | null = null;
+  /** The most that was seen in flight on the version that drains. */
+  private most = 0;
 
   constructor(call: Call, watch: Watch) {
     this.call = call;
@@ -137,19 +140,17 @@ class Follower {
 
   private async drawProgress(swap: SwapView): Promise<void> {
     if (this.call.json) return;
-    if (this.awaySince !== null) return this.line.draw(`  … the admin API does not answer; trying again`);
-    if (swap.paused) return this.line.draw(`  … paused at ${swap.weight} %: switchyard resume ${swap.upstream}`);
-    if (swap.state === 'cutting-over' && this.watch.promoted) return this.line.draw(`  … ${swap.weight} % until promoted: switchyard promote ${swap.upstream}`);
-    const watched = swap.state === 'admitting' ? swap.to : swap.state === 'draining' ? swap.from : null;
-    if (watched === null) return;
-    const version = await versionOf(this.api, swap.upstream, watched);
-    if (version === null) return;
-    const healthy = version.backends.filter(({ health }) => health === 'healthy').length;
-    this.line.draw(
-      swap.state === 'draining'
-        ? `  … draining      ${watched}: ${flightText(version)}`
-        : `  … admitting     ${healthy} of ${plural(version.backends.length, 'backend')} healthy`,
-    );
+    if (this.awaySince !== null) return this.line.draw((sign) => `  ${sign} the admin API does not answer; trying again`);
+    const watched = watchedVersion(swap);
+    const version = watched === null ? null : await versionOf(this.api, swap.upstream, watched);
+    this.most = version === null ? 0 : Math.max(this.most, version.inFlight);
+    const live = redraws(this.call.io.stdout, this.call.io.env);
+    const { most } = this;
+    if (stageOf(swap, version, Date.now(), most) === null) return;
+    this.line.draw((sign) => {
+      const stage = stageOf(swap, version, Date.now(), most);
+      return stage === null ? '' : stageLine(stage, sign, this.paint, live);
+    });
   }
 }
 

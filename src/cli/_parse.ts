@@ -14,9 +14,14 @@ export const COMMON_FLAGS: Readonly<Record<string, Flag>> = {
 
 const HELP_FLAG: Flag = { type: 'boolean', help: 'show this help' };
 
+/** The flags of a verb itself, and --help. */
+export function ownFlagsOf(verb: Verb): Readonly<Record<string, Flag>> {
+  return { ...verb.flags, help: HELP_FLAG };
+}
+
 /** All flags that a verb understands. */
 export function flagsOf(verb: Verb): Readonly<Record<string, Flag>> {
-  return { ...verb.flags, ...(verb.local === true ? {} : COMMON_FLAGS), help: HELP_FLAG };
+  return { ...ownFlagsOf(verb), ...(verb.local === true ? {} : COMMON_FLAGS) };
 }
 
 /** How a verb is written: `switchyard swap UPSTREAM --to ID [flags]`. */

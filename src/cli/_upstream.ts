@@ -1,6 +1,9 @@
 import type { UpstreamView, VersionView } from '../control/operations.ts';
 import type { Phase } from '../pool/phase.ts';
+import { stageLine, stageOf, watchedVersion } from './_progress.ts';
+import type { Rates } from './_rates.ts';
 import { stepLine, swapTitle } from './_steps.ts';
+import { bar } from './_terminal.ts';
 import type { Paint } from './_terminal.ts';
 import { ago, plural, table } from './_text.ts';
 
@@ -18,12 +21,25 @@ function healthyText(version: VersionView, paint: Paint): string {
 }
 
 const VERSION_HEAD = ['VERSION', 'PHASE', ' WEIGHT', ' HEALTHY', ' IN FLIGHT', ' REQUESTS', ' FAILED', ' KILLED', ' AGE'];
+const RATE_HEAD = [' REQ/S', ' FAILED/S', 'SHARE'];
+const SHARE_WIDTH = 20;
+
+/** What changes while it is looked at: rates, and a bar for the weight. */
+function rateCells(upstream: string, { id, phase, weight }: VersionView, rates: Rates, paint: Paint): string[] {
+  const rate = rates.of(upstream, id);
+  const failed = rate === null ? '-' : rate.failed.toFixed(1);
+  const failing = rate !== null && rate.failed > 0;
+  return [
+    rate === null ? '-' : rate.requests.toFixed(rate.requests < 10 ? 1 : 0),
+    failing ? paint('red', failed) : failed,
+    phase === 'released' || phase === 'rejected' ? '' : paint(phase === 'live' ? 'green' : 'dim', bar(weight / 100, SHARE_WIDTH)),
+  ];
+}
 
 /** The versions of an upstream as a table, newest first. */
-export function versionLines(versions: readonly VersionView[], paint: Paint, now: number): string[] {
-  const rows = versions
-    .toReversed()
-    .map((version) => [
+export function versionLines(versions: readonly VersionView[], paint: Paint, now: number, watched?: { upstream: string; rates: Rates }): string[] {
+  const rows = versions.toReversed().map((version) => {
+    const cells = [
       version.id,
       phaseText(version.phase, paint),
       `${version.weight} %`,
@@ -33,8 +49,10 @@ export function versionLines(versions: readonly VersionView[], paint: Paint, now
       String(version.counts.upstreamFailed),
       String(version.counts.killed),
       ago(version.createdAt, now),
-    ]);
-  return table(VERSION_HEAD, rows);
+    ];
+    return watched === undefined ? cells : cells.concat(rateCells(watched.upstream, version, watched.rates, paint));
+  });
+  return table(watched === undefined ? VERSION_HEAD : [...VERSION_HEAD, ...RATE_HEAD], rows);
 }
 
 function backendLines(version: VersionView, paint: Paint): string[] {
@@ -56,17 +74,33 @@ function title(upstream: UpstreamView, paint: Paint): string {
   return `${paint('bold', upstream.name)}  ${live === '' ? paint('red', 'nothing is live') : live}${held}${closed}  ${paint('dim', `revision ${upstream.revision}`)}`;
 }
 
+function swapLine({ from, to, state, paused, weight }: NonNullable<UpstreamView['swap']>): string {
+  return `  swap ${from ?? 'nothing'} → ${to}: ${state}${paused ? ', paused' : ''} at ${weight} %`;
+}
+
+/** What the running swap is doing, with its bar. @param sign one that moves. */
+function runningLines({ swap, versions }: UpstreamView, paint: Paint, now: number, sign: string): string[] {
+  if (swap === null || swap.finished) return [];
+  const version = versions.find(({ id }) => id === watchedVersion(swap)) ?? null;
+  const stage = stageOf(swap, version, now, 0);
+  return [swapLine(swap), ...(stage === null ? [] : [stageLine(stage, sign, paint, true)])];
+}
+
 /** An upstream in short: its split, its versions, and a line for a swap that is running. */
 export function upstreamLines(upstream: UpstreamView, paint: Paint, now: number): string[] {
   const { swap } = upstream;
-  const running =
-    swap === null || swap.finished ? [] : [`  swap ${swap.from ?? 'nothing'} → ${swap.to}: ${swap.state}${swap.paused ? ', paused' : ''} at ${swap.weight} %`];
-  return [title(upstream, paint), ...running, ...versionLines(upstream.versions, paint, now)];
+  return [title(upstream, paint), ...(swap === null || swap.finished ? [] : [swapLine(swap)]), ...versionLines(upstream.versions, paint, now)];
+}
+
+/** The same while it is watched: with rates, bars and what the swap is doing. */
+export function watchedLines(upstream: UpstreamView, paint: Paint, now: number, rates: Rates, sign: string): string[] {
+  const versions = versionLines(upstream.versions, paint, now, { upstream: upstream.name, rates });
+  return [title(upstream, paint), ...runningLines(upstream, paint, now, sign), ...versions];
 }
 
 /** An upstream at length: also its backends and the steps of its swap. */
-export function upstreamDetails(upstream: UpstreamView, paint: Paint, now: number): string[] {
-  const lines = [title(upstream, paint), ...versionLines(upstream.versions, paint, now)];
+export function upstreamDetails(upstream: UpstreamView, paint: Paint, now: number, head = upstreamHead(upstream, paint, now)): string[] {
+  const lines = [...head];
   for (const version of upstream.versions.toReversed()) {
     if (version.phase !== 'released' && version.phase !== 'rejected') lines.push('', ...backendLines(version, paint));
   }
@@ -75,4 +109,8 @@ export function upstreamDetails(upstream: UpstreamView, paint: Paint, now: numbe
   lines.push('', `  ${swap.finished ? 'last' : 'running'} swap ${swap.id}, asked for by ${swap.requestedBy}: ${swap.state}${swap.paused ? ', paused' : ''}`);
   lines.push(`  ${swapTitle(swap, paint)}`, ...swap.steps.map((step) => stepLine(step, swap, paint)));
   return lines;
+}
+
+function upstreamHead(upstream: UpstreamView, paint: Paint, now: number): string[] {
+  return [title(upstream, paint), ...versionLines(upstream.versions, paint, now)];
 }

@@ -43,6 +43,9 @@ export const certificatesVerb: Verb = {
   args: [],
   flags: { reload: { type: 'boolean', help: 'reads their files again first; exit code 1 when any was refused' } },
   summary: 'shows the certificates of the listeners',
+  details:
+    'Each certificate with its names, key, issuer, when it expires and where it comes from. What expires within 14 days, could not be renewed or was refused at the last reading is told below the table.',
+  examples: ['switchyard certificates', 'switchyard certificates --reload'],
   run: async (call) => {
     const { api, io, json } = call;
     if (!call.has('reload')) {

@@ -7,9 +7,12 @@ import type { Verb } from './verb.ts';
 export const checkVerb: Verb = {
   name: 'check',
   args: [],
-  flags: { config: { type: 'string', value: 'FILE', help: `The configuration; ${DEFAULT_CONFIG} unless told.` } },
+  flags: { config: { type: 'string', value: 'FILE', help: `the configuration (default ${DEFAULT_CONFIG})` } },
   summary: 'validates a configuration',
   examples: ['switchyard check --config edge.json'],
+  details: 'Reads it as run would, files that it names included, and tells the first faults with place, value and what was expected. Nothing is started.',
+  exits: [0, 2],
+  see: ['run'],
   local: true,
   async run(call) {
     const file = call.text('config') ?? DEFAULT_CONFIG;

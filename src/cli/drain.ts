@@ -31,5 +31,9 @@ export const drainVerb: Verb = {
   ],
   flags: {},
   summary: 'drains and releases a version that is not live, or stops one backend of a live one',
+  details:
+    'A version that is not live is drained, released and gets its receipt; one that is being admitted is rejected. A backend of a live version gets no new requests until its version goes or the proxy is started again; the last available one of a version is never taken.',
+  examples: ['switchyard drain web v3', 'switchyard drain web 10.0.0.7:8080'],
+  see: ['wait', 'explain'],
   run: async (call) => (parseAddress(call.args[1]) === null ? drainVersion(call) : drainBackend(call)),
 };

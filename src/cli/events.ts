@@ -35,5 +35,9 @@ export const eventsVerb: Verb = {
   args: [{ name: 'UPSTREAM', required: false }],
   flags: {},
   summary: 'prints events as they happen, until Ctrl-C; with --json as JSON lines',
+  details:
+    'Swaps and their steps, health of backends, configuration, certificates: a line for each, or with --json the whole event. Begins with what happens from now on.',
+  examples: ['switchyard events web', 'switchyard events --json | jq -c .type'],
+  see: ['status'],
   run,
 };

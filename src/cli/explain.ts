@@ -14,6 +14,10 @@ export const explainVerb: Verb = {
   ],
   flags: {},
   summary: 'tells why a version is not admitted, not live or not released',
+  details:
+    'Answers the question why nothing seems to happen: which backend is not healthy yet and what its probe saw, what is still in flight and until when, who holds the swap, which limit is reached. Facts that block something come with what they block.',
+  examples: ['switchyard explain web', 'switchyard explain web v2'],
+  see: ['status', 'events'],
   run: async ({ args, api, io, json }) => {
     const { body } = await api.call<Explanation>('GET', upstreamPath(args[0], 'explain'), { query: { version: args[1] } });
     const paint = painter(io.stdout, io.env);

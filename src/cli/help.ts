@@ -1,35 +1,105 @@
-import { flagsOf, nearest, usageOf } from './_parse.ts';
+import { COMMON_FLAGS, nearest, ownFlagsOf, usageOf } from './_parse.ts';
 import { CliError, EXIT } from './verb.ts';
-import type { Flag, Verb } from './verb.ts';
+import type { Argument, Flag, Verb } from './verb.ts';
 
 const INDENT = '  ';
+const WIDTH = 110;
+
+/** Breaks a text at spaces into lines of at most `width` characters; its own line ends stay. */
+export function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const paragraph of text.split('\n')) {
+    let line = '';
+    for (const word of paragraph.split(' ')) {
+      if (line !== '' && line.length + 1 + word.length > width) {
+        lines.push(line);
+        line = word;
+      } else line = line === '' ? word : `${line} ${word}`;
+    }
+    lines.push(line);
+  }
+  return lines;
+}
 
 function columns(rows: readonly (readonly [string, string])[]): string {
-  const width = Math.max(...rows.map(([left]) => left.length));
-  return rows.map(([left, right]) => `${INDENT}${left.padEnd(width)}  ${right}\n`).join('');
+  const left = Math.max(...rows.map(([name]) => name.length));
+  const room = WIDTH - INDENT.length - left - 2;
+  return rows
+    .flatMap(([name, text]) => wrapped(text, Math.max(40, room)).map((line, at) => `${INDENT}${(at === 0 ? name : '').padEnd(left)}  ${line}\n`))
+    .join('');
+}
+
+function section(title: string, body: string): string {
+  return body === '' ? '' : `\n${title}\n${body}`;
+}
+
+function indented(lines: readonly string[]): string {
+  return lines.map((line) => (line === '' ? '\n' : `${INDENT}${line}\n`)).join('');
 }
 
 function flagName([name, { type, value, multiple }]: [string, Flag]): string {
   return `--${name}${type === 'string' ? ` ${value ?? 'VALUE'}` : ''}${multiple === true ? ' …' : ''}`;
 }
 
-/** The help of one verb. */
-export function helpOf(verb: Verb): string {
-  const flags = Object.entries(flagsOf(verb)).map((flag) => [flagName(flag), flag[1].help] as const);
-  const examples = verb.examples === undefined ? '' : `\nExamples\n${verb.examples.map((line) => `${INDENT}${line}\n`).join('')}`;
-  const details = verb.details === undefined ? '' : `\n${verb.details}\n`;
-  return `${verb.summary}\n\nUsage: ${usageOf(verb)}\n${details}\nFlags\n${columns(flags)}${examples}`;
+function flagRows(flags: Readonly<Record<string, Flag>>): string {
+  const rows = Object.entries(flags).map((flag) => {
+    const { help, values, required } = flag[1];
+    return [flagName(flag), `${help}${values === undefined ? '' : ` (${values.join(', ')})`}${required === true ? '; has to be given' : ''}`] as const;
+  });
+  return rows.length === 0 ? '' : columns(rows);
 }
 
-const EXITS: readonly (readonly [string, string])[] = [
-  ['0', 'done'],
-  ['1', 'failed, nothing moved'],
-  ['2', 'usage or invalid input'],
-  ['3', 'done, but requests were killed at the drain deadline'],
-  ['4', 'not reached within the timeout, still going on'],
-  ['5', 'conflict: another swap, or the upstream has changed'],
-  ['6', 'the admin API cannot be reached'],
+const ARGUMENTS: Readonly<Record<string, string>> = {
+  UPSTREAM: 'the application, as the configuration names it (switchyard status lists them)',
+  ID: 'a version of it, as the deployer named it (switchyard versions UPSTREAM lists them)',
+  'ID|BACKEND': 'a version that is not live, or the HOST:PORT of one backend',
+  VERB: 'one of the verbs that switchyard help lists',
+};
+
+function argumentRows(args: readonly Argument[]): string {
+  const rows = args.flatMap(({ name, help = ARGUMENTS[name], values, required }) =>
+    help === undefined ? [] : [[name, `${help}${values === undefined ? '' : `: ${values.join(', ')}`}${required ? '' : '; all of them unless told'}`] as const],
+  );
+  return rows.length === 0 ? '' : columns(rows);
+}
+
+const EXITS: Readonly<Record<number, string>> = {
+  [EXIT.done]: 'done',
+  [EXIT.failed]: 'failed, nothing moved',
+  [EXIT.usage]: 'usage or invalid input',
+  [EXIT.killed]: 'done, but requests were killed at the drain deadline',
+  [EXIT.unfinished]: 'not reached within the timeout, still going on',
+  [EXIT.conflict]: 'conflict: another swap, or the upstream has changed',
+  [EXIT.unreachable]: 'the admin API cannot be reached',
+};
+const REMOTE_EXITS: readonly number[] = [EXIT.done, EXIT.failed, EXIT.usage, EXIT.conflict, EXIT.unreachable];
+const LOCAL_EXITS: readonly number[] = [EXIT.done, EXIT.failed, EXIT.usage];
+
+function exitRows(codes: readonly number[]): string {
+  return columns(codes.map((code) => [String(code), EXITS[code]] as const));
+}
+
+const ENVIRONMENT: readonly (readonly [string, string])[] = [
+  ['SWITCHYARD_ADMIN_URL', 'the admin API, where --admin is not given'],
+  ['SWITCHYARD_ADMIN_TOKEN', 'its token, where --token is not given'],
+  ['NO_COLOR', 'no colours, also on a terminal'],
 ];
+
+/** The help of one verb: what it does, each argument and flag, the environment, exit codes, examples. */
+export function helpOf(verb: Verb): string {
+  const remote = verb.local !== true;
+  return [
+    `switchyard ${verb.name}: ${verb.summary}\n\nUsage: ${usageOf(verb)}\n`,
+    section('Description', verb.details === undefined ? '' : indented(wrapped(verb.details, WIDTH - INDENT.length))),
+    section('Arguments', argumentRows(verb.args)),
+    section('Flags', flagRows(ownFlagsOf(verb))),
+    remote ? section('Flags of all verbs', flagRows(COMMON_FLAGS)) : '',
+    remote ? section('Environment', columns(ENVIRONMENT)) : '',
+    section('Exit codes', exitRows(verb.exits ?? (remote ? REMOTE_EXITS : LOCAL_EXITS))),
+    section('Examples', indented(verb.examples ?? [])),
+    section('See also', indented((verb.see ?? []).map((name) => `switchyard help ${name}`))),
+  ].join('');
+}
 
 /** The help of the command as a whole. */
 export function overview(verbs: readonly Verb[]): string {
@@ -44,7 +114,7 @@ export function overview(verbs: readonly Verb[]): string {
   );
   return (
     `Switchyard: an edge load balancer whose first verb is swap.\n\nUsage: switchyard VERB [arguments] [flags]\n\nVerbs\n${columns(rows)}\n` +
-    `Exit codes\n${columns(EXITS)}\nsee: switchyard help VERB\n`
+    `Exit codes\n${exitRows(Object.values(EXIT))}\nEnvironment\n${columns(ENVIRONMENT)}\nDurations are written 500ms, 30s, 5m or 1h.\nsee: switchyard help VERB\n`
   );
 }
 

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { ApiError } from './_client.ts';
+import { candidates } from './_complete.ts';
 import { parseCall } from './_parse.ts';
 import { certificatesVerb } from './certificates.ts';
+import { COMPLETE, completionVerb } from './completion.ts';
 import { drainVerb } from './drain.ts';
 import { eventsVerb } from './events.ts';
 import { explainVerb } from './explain.ts';
@@ -39,6 +41,7 @@ const VERBS: readonly Verb[] = [
   unholdVerb,
   eventsVerb,
   certificatesVerb,
+  completionVerb,
   helpVerb(() => VERBS),
 ];
 
@@ -92,6 +95,11 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
   }
   if (name === '--help' || name === '-h') {
     io.stdout.write(overview(VERBS));
+    return EXIT.done;
+  }
+  if (name === COMPLETE) {
+    const [word = '', ...words] = rest;
+    io.stdout.write((await candidates(words, word, VERBS, io)).map((candidate) => `${candidate}\n`).join(''));
     return EXIT.done;
   }
   const verb = findVerb(name, VERBS);

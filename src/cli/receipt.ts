@@ -14,6 +14,10 @@ export const receiptVerb: Verb = {
   ],
   flags: {},
   summary: 'shows the proof of release of a version',
+  details:
+    'There is one once a version is released: no data thread can route to it, and nothing of it is in flight. It tells how many requests were started and how each ended (started = completed + aborted by the client + failed + killed), when the first and last one came, and which generation each thread had acknowledged. The last 10 versions of an upstream are remembered.',
+  examples: ['switchyard receipt web v1', 'switchyard receipt web v1 --json > web-v1.receipt.json'],
+  see: ['swap', 'versions'],
   run: async ({ args, api, io, json }) => {
     const { body } = await api.call<Receipt>('GET', upstreamPath(args[0], 'versions', args[1], 'receipt'));
     const paint = painter(io.stdout, io.env);

@@ -9,14 +9,17 @@ export const runVerb: Verb = {
   name: 'run',
   args: [],
   flags: {
-    config: { type: 'string', value: 'FILE', help: `The configuration; ${DEFAULT_CONFIG} unless told.` },
-    port: { type: 'string', value: 'N', help: 'Port of the first listener.' },
-    admin: { type: 'string', value: 'HOST:PORT', help: 'Address of the admin API.' },
-    threads: { type: 'string', value: 'N', help: 'Number of data threads.' },
-    'state-dir': { type: 'string', value: 'DIR', help: 'Folder of the journal.' },
+    config: { type: 'string', value: 'FILE', help: `the configuration (default ${DEFAULT_CONFIG})` },
+    port: { type: 'string', value: 'N', help: 'port of the first listener' },
+    admin: { type: 'string', value: 'HOST:PORT', help: 'address of the admin API' },
+    threads: { type: 'string', value: 'N', help: 'number of data threads' },
+    'state-dir': { type: 'string', value: 'DIR', help: 'folder of the journal' },
   },
   summary: 'runs the proxy',
-  details: 'SIGTERM and SIGINT drain and end it with 0; SIGHUP, or an edit of the file, reloads the configuration.',
+  details:
+    'Reads the configuration, takes up what it knew before (a proxy that was killed goes on with the last committed split and finishes or takes back the swap that was running), and serves. SIGTERM and SIGINT drain and end it with 0; SIGHUP, or an edit of the file, reloads the configuration, and one that is not valid changes nothing.',
+  exits: [0, 1, 2],
+  see: ['check', 'status'],
   examples: ['switchyard run', 'switchyard run --config edge.json --threads 4'],
   local: true,
   async run(call) {

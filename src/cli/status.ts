@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CertificateView, UpstreamView } from '../control/operations.ts';
 import { upstreamPath } from './_paths.ts';
-import { painter, Screen } from './_terminal.ts';
-import { upstreamDetails, upstreamLines } from './_upstream.ts';
+import { Rates } from './_rates.ts';
+import { FRAMES, painter, redraws, Screen } from './_terminal.ts';
+import { upstreamDetails, upstreamLines, watchedLines } from './_upstream.ts';
 import { certificateTroubles } from './certificates.ts';
 import { EXIT } from './verb.ts';
 import type { Call, Verb } from './verb.ts';
@@ -30,16 +31,31 @@ async function troubles(call: Call): Promise<string[]> {
   return found.length === 0 ? [] : ['', ...found];
 }
 
+/** The picture of `--watch` on a terminal: who is asked and when, then the upstreams with what moves. */
+function picture(call: Call, view: UpstreamView[] | UpstreamView, rates: Rates, frame: number): string {
+  const paint = painter(call.io.stdout, call.io.env);
+  const now = Date.now();
+  const sign = FRAMES[frame % FRAMES.length];
+  const head = paint('dim', `${call.api.base.host}  ${new Date(now).toTimeString().slice(0, 8)}  Ctrl-C ends`);
+  const blocks = Array.isArray(view)
+    ? view.map((upstream) => watchedLines(upstream, paint, now, rates, sign).join('\n'))
+    : [upstreamDetails(view, paint, now, watchedLines(view, paint, now, rates, sign)).join('\n')];
+  return [head, ...(blocks.length === 0 ? ['no upstreams'] : blocks)].join('\n\n');
+}
+
 async function watch(call: Call): Promise<number> {
   const stop = new AbortController();
   const off = call.io.onInterrupt(() => stop.abort());
   const screen = new Screen(call.io);
+  const rates = new Rates();
+  const live = redraws(call.io.stdout, call.io.env);
   let last = '';
   try {
-    while (!stop.signal.aborted) {
+    for (let frame = 0; !stop.signal.aborted; frame++) {
       const view = await read(call, stop.signal);
       const line = JSON.stringify(view);
-      if (!call.json) screen.draw(show(call, view));
+      rates.take(Array.isArray(view) ? view : [view], performance.now());
+      if (!call.json) screen.draw(live ? picture(call, view, rates, frame) : show(call, view));
       else if (line !== last) call.io.stdout.write(`${line}\n`);
       last = line;
       await sleep(WATCH_MS, undefined, { signal: stop.signal });
@@ -58,6 +74,10 @@ export const statusVerb: Verb = {
   name: 'status',
   args: [{ name: 'UPSTREAM', required: false }],
   summary: 'shows upstreams, versions, phases, weights, health and what is in flight',
+  details:
+    'Without UPSTREAM all of them in short; with it also each backend with its last probe, and the steps of the running or last swap. With --watch on a terminal the picture is drawn over and over, with requests a second and, while a swap runs, its progress.',
+  examples: ['switchyard status', 'switchyard status web --watch', "switchyard status web --json | jq '.versions[].phase'"],
+  see: ['explain', 'versions', 'events'],
   flags: { watch: { type: 'boolean', help: 'show it again whenever it changes, until Ctrl-C; with --json as JSON lines' } },
   run: async (call) => {
     if (call.has('watch')) return watch(call);

@@ -5,10 +5,13 @@ import { painter } from './_terminal.ts';
 import { EXIT } from './verb.ts';
 import type { Verb } from './verb.ts';
 
-function steering(name: 'promote' | 'pause' | 'resume' | 'abort', summary: string): Verb {
+function steering(name: 'promote' | 'pause' | 'resume' | 'abort', summary: string, details: string): Verb {
   return {
     name,
     summary,
+    details,
+    examples: [`switchyard ${name} web`],
+    see: ['swap', 'status'],
     args: [{ name: 'UPSTREAM', required: true }],
     flags: {},
     run: async ({ args, api, io, json }) => {
@@ -24,7 +27,19 @@ function steering(name: 'promote' | 'pause' | 'resume' | 'abort', summary: strin
 }
 
 /** The verbs that steer the running swap. */
-export const promoteVerb = steering('promote', 'takes the next canary step of the running swap now');
-export const pauseVerb = steering('pause', 'freezes the running swap at its present weight');
-export const resumeVerb = steering('resume', 'lets a paused swap go on');
-export const abortVerb = steering('abort', 'ends the running swap and gives the traffic back');
+export const promoteVerb = steering(
+  'promote',
+  'takes the next canary step of the running swap now',
+  'Ends the hold of the present step, or moves on where a step is held until promoted. After the last step all traffic is on the new version.',
+);
+export const pauseVerb = steering(
+  'pause',
+  'freezes the running swap at its present weight',
+  'No further step is taken until resume. The new version goes on being probed, and the swap still goes back by itself when none of its backends is healthy.',
+);
+export const resumeVerb = steering('resume', 'lets a paused swap go on', 'The hold of the present step begins anew.');
+export const abortVerb = steering(
+  'abort',
+  'ends the running swap and gives the traffic back',
+  'The split is as it was before the swap, and the new version is drained and rejected. After the last step a swap cannot be aborted: use rollback.',
+);

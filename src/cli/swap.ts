@@ -8,7 +8,7 @@ import { CliError, EXIT } from './verb.ts';
 import type { Call, Verb } from './verb.ts';
 
 export const DEFAULT_TIMEOUT_MS = 600_000;
-const GOALS: readonly Until[] = ['admitted', 'live', 'drained', 'released'];
+export const GOALS: readonly Until[] = ['admitted', 'live', 'drained', 'released'];
 
 /** Reads `5,25,50`; every step is held for `hold` milliseconds, null = until promoted. */
 function canarySteps(text: string, hold: number | null): { weight: number; hold: number | null }[] {
@@ -95,13 +95,13 @@ export const swapVerb: Verb = {
   args: [{ name: 'UPSTREAM', required: true }],
   summary: 'swaps to a version: admit, cut over, drain, release',
   details:
-    'Without --backend the version must be registered already. The command waits and shows each step; Ctrl-C ends the\nwaiting, not the swap. Without --hold each canary step is held until promoted.',
+    'Probes the backends of the version until they are ready, moves the traffic to it at once or by canary steps, lets the version before finish what it has begun, proves that it has, and prints the receipt: from then on the old version may be destroyed.\n\nWithout --backend the version must be registered already. Without --hold each canary step is held until promoted. The command waits and shows each step, in a log as plain lines; Ctrl-C ends the waiting, not the swap. When anything fails before the last step, the traffic is back where it was and the exit code is 1. To swap to the version that is live already changes nothing and is a success.',
   flags: {
     to: { type: 'string', value: 'ID', required: true, help: 'the version to swap to' },
     backend: { type: 'string', value: 'HOST:PORT', multiple: true, help: 'a backend of a new version; with a weight: HOST:PORT=2' },
     canary: { type: 'string', value: '5,25,50', help: 'percents to go through before all traffic moves' },
     hold: { type: 'string', value: 'D', help: 'how long each canary step is held (default: until promoted)' },
-    until: { type: 'string', value: 'GOAL', help: 'wait for admitted, live, drained or released (default: released, or drained when kept)' },
+    until: { type: 'string', value: 'GOAL', values: GOALS, help: 'what to wait for (default: released, or drained when the old version is kept)' },
     timeout: { type: 'string', value: 'D', help: 'how long to wait (default 10m)' },
     'admission-timeout': { type: 'string', value: 'D', help: 'how long the version may take to become healthy' },
     'drain-timeout': { type: 'string', value: 'D', help: 'how long requests of the old version may take to finish' },
@@ -113,5 +113,7 @@ export const swapVerb: Verb = {
     'switchyard swap web --to v2 --backend 127.0.0.1:9003 --backend 127.0.0.1:9004',
     'switchyard swap web --to v2 --canary 5,25,50 --hold 30s --rollback-keep 10m',
   ],
+  exits: [0, 1, 2, 3, 4, 5, 6],
+  see: ['rollback', 'promote', 'abort', 'receipt', 'explain'],
   run,
 };

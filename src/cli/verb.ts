@@ -28,6 +28,8 @@ export interface Flag {
   readonly required?: boolean;
   /** Placeholder of its value in the help: `D`, `HOST:PORT`. */
   readonly value?: string;
+  /** All values that it takes, where they can be listed; offered by completion. */
+  readonly values?: readonly string[];
   readonly help: string;
 }
 
@@ -35,6 +37,10 @@ export interface Argument {
   /** As shown in the help: `UPSTREAM`. */
   readonly name: string;
   readonly required: boolean;
+  /** What it stands for; those of the words UPSTREAM, ID and VERB explain themselves. */
+  readonly help?: string;
+  /** All values that it takes, where they can be listed; offered by completion. */
+  readonly values?: readonly string[];
 }
 
 /** A command line, parsed and checked against the verb's arguments and flags. */
@@ -64,6 +70,10 @@ export interface Verb {
   /** Further lines of its help. */
   readonly details?: string;
   readonly examples?: readonly string[];
+  /** The exit codes it can end with, where they are others than those of most verbs. */
+  readonly exits?: readonly number[];
+  /** Verbs to read about next. */
+  readonly see?: readonly string[];
   /** True when it does not call the admin API: --admin, --token and --json are unknown to it. */
   readonly local?: boolean;
   /** @returns the exit code. */

@@ -11,6 +11,8 @@ export const versionsVerb: Verb = {
   args: [{ name: 'UPSTREAM', required: true }],
   flags: {},
   summary: 'lists the versions of an upstream, with its history',
+  details: 'Newest first: those that exist, then the last 10 that were released or rejected, with what they had served.',
+  see: ['receipt', 'status'],
   run: async ({ args, api, io, json }) => {
     const { body } = await api.call<VersionView[]>('GET', upstreamPath(args[0], 'versions'));
     const text = body.length === 0 ? 'no versions' : versionLines(body, painter(io.stdout, io.env), Date.now()).join('\n');

@@ -71,8 +71,13 @@ export const waitVerb: Verb = {
   ],
   summary: 'waits until a version is admitted, live, drained or released',
   flags: {
-    for: { type: 'string', value: 'PHASE', required: true, help: GOALS.join(', ') },
+    for: { type: 'string', value: 'PHASE', required: true, values: GOALS, help: 'the phase to wait for' },
     timeout: { type: 'string', value: 'D', help: 'how long to wait (default 10m)' },
   },
+  details:
+    'Ends with 0 once the version has reached the phase or is past it, with 1 when it never can, with 4 when the time is up. Live means all of the traffic: the first step of a canary is not yet it.',
+  examples: ['switchyard wait web v1 --for released --timeout 10m && docker rm -f web-v1'],
+  exits: [0, 1, 2, 4, 6],
+  see: ['swap', 'explain'],
   run,
 };

@@ -133,6 +133,7 @@ export class Operator implements Operations {
       weight: 100,
       requestedBy: '',
       reason: `${to} is live already`,
+      stageEndsAt: null,
       steps: [],
       receipt: null,
     };

@@ -68,6 +68,8 @@ export interface SwapView {
   weight: number;
   requestedBy: string;
   reason: string | null;
+  /** When its admission, hold or drain ends by itself at the latest; null = no limit, somebody has to say so, or it is finished. */
+  stageEndsAt: string | null;
   steps: { name: string; at: string; evidence: Record<string, unknown> }[];
   /** Of the version that this swap let go, once it is released. */
   receipt: Receipt | null;

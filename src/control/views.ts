@@ -6,6 +6,7 @@ import { isFinished } from '../pool/upstream.ts';
 import type { PastVersion, Receipt, Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
 import type { BackendHealth, Probe } from '../swap/ports.ts';
+import { stageEndsAt } from '../swap/stage.ts';
 import type { BackendTlsView, BackendView, PemView, ProbeView, SwapView, UpstreamView, VersionView } from './operations.ts';
 
 /** What the views are made of beside the state. */
@@ -142,6 +143,7 @@ export function swapView(state: UpstreamState, swap: Swap, observed: Observed): 
     weight: weightOf(state.split, swap.to),
     requestedBy: swap.requestedBy,
     reason: swap.reason,
+    stageEndsAt: isoOrNull(stageEndsAt(state, swap)),
     steps: swap.steps.map(({ name, at, evidence }) => ({ name, at: iso(at), evidence })),
     receipt: draining.length > 0 ? null : (receipts.at(0) ?? null),
   };
@@ -155,6 +157,10 @@ function receiptSince(state: UpstreamState, id: string, since: number): Receipt 
 
 function countsOf({ started, completed, clientAborted, upstreamFailed, killed }: Counts): VersionView['counts'] {
   return { started, completed, clientAborted, upstreamFailed, killed };
+}
+
+function isoOrNull(at: number | null): string | null {
+  return at === null ? null : iso(at);
 }
 
 function iso(at: number): string {

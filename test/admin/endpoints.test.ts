@@ -35,6 +35,7 @@ const running = (operations: FakeOperations): void => {
     weight: 5,
     requestedBy: 'test',
     reason: null,
+    stageEndsAt: null,
     steps: [{ name: 'requested', at: '2026-01-02T03:04:05.000Z', evidence: { by: 'test' } }],
     receipt: receiptOf('v1'),
   };

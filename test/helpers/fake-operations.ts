@@ -188,6 +188,7 @@ export class FakeOperations implements Operations {
       weight: 0,
       requestedBy: 'test',
       reason: null,
+      stageEndsAt: null,
       steps: [],
       receipt: null,
       ...more,
