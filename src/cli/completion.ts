@@ -21,7 +21,7 @@ complete -F _switchyard switchyard
 const ZSH = `#compdef switchyard
 _switchyard() {
   local -a found
-  found=("\${(@f)$("\${words[1]}" ${COMPLETE} "\${words[CURRENT]}" "\${(@)words[2,CURRENT-1]}" 2>/dev/null)}")
+  found=("\${(@f)$("\${words[1]}" ${COMPLETE} "\${words[CURRENT]}" "\${(@)words[2,CURRENT-1]:#}" 2>/dev/null)}")
   found=("\${(@)found:#}")
   if (( \${found[(Ie):files]} )); then
     _files
