@@ -29,7 +29,8 @@ _switchyard() {
     compadd -- "\${found[@]}"
   fi
 }
-compdef _switchyard switchyard
+# As a file of fpath it is run by the first completion; sourced, it only names itself.
+if [[ "\${funcstack[1]}" = _switchyard ]]; then _switchyard "$@"; else compdef _switchyard switchyard; fi
 `;
 
 const FISH = `function __switchyard_complete
