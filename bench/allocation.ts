@@ -52,8 +52,8 @@ function heapOf(running: Running): Promise<HeapLine> {
 /** Bytes per request, of the scenarios with this name, through a running proxy. */
 export async function allocations(processes: Processes, dir: string, names: readonly string[], requests: number): Promise<Allocation[]> {
   const subject = switchyardWith({ name: 'switchyard, heap counted', nodeArgs: ['--import', PROBE] });
-  const behind = await start(processes, backend, 0, dir, 'load', '/small');
-  const running = await start(processes, subject, behind.place.port, dir, 'subject', '/small');
+  const behind = await start(processes, backend, { backendPort: 0, parent: dir, core: 'load', path: '/small' });
+  const running = await start(processes, subject, { backendPort: behind.place.port, parent: dir, core: 'subject', path: '/small' });
   const load = loadOf('autocannon', processes, dir);
   const found: Allocation[] = [];
   const warmUp = Math.min(WARM_SECONDS, requests * WARM_PER_REQUEST);

@@ -25,6 +25,10 @@ const GOALS: readonly Goal[] = [
   ...['100kb', '10mb', 'upload-30kb', 'upload-10mb'].map((scenario) => cpu(scenario, 'haproxy', 1.25, 1)),
   cpu('connect', 'nginx', 2, 1.5),
   cpu('connect', 'caddy', 1),
+  cpu('tls', 'nginx', 1.25, 1),
+  // Handshakes a second that a core can give: at least 0.8 of nginx's.
+  ...['tls-handshake', 'tls-resumed'].map((scenario) => cpu(scenario, 'nginx', 1 / 0.8, 1)),
+  ...['h2', 'h2-h2c'].map((scenario) => cpu(scenario, 'nginx', 2, 1)),
   { scenario: '1000-connections', figure: 'p99', ours: 'switchyard', peer: 'nginx', least: 1.5, stretch: 1 },
   { scenario: 'routes', figure: 'CPU', ours: 'switchyard, 10000 routes', peer: 'switchyard, 1 route', least: 1.05, stretch: 1 },
   { scenario: 'swap', figure: 'CPU', ours: 'switchyard, swapping', peer: 'switchyard', least: 1.05, stretch: 1 },

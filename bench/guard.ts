@@ -66,7 +66,7 @@ async function ratiosOnce(processes: Processes, dir: string, options: Options): 
   const load = loadOf('autocannon', processes, dir);
   const ratios: Ratios = {};
   for (const scenario of GUARDED) {
-    const pace = { rounds: options.rounds, seconds: options.seconds, warmUp: options.seconds * WARM_UP };
+    const pace = { rounds: options.rounds, seconds: options.seconds, warmUp: options.seconds * WARM_UP, warmRequests: 0 };
     const [samples, absent] = await measure(stage, scenario, [switchyard, ...REFERENCES], load, pace);
     for (const { subject, error } of absent) throw new Error(`${subject} could not be measured: ${error}`);
     for (const { name } of REFERENCES) ratios[`${scenario.name} / ${name}`] = pairedRatio(samples.get(switchyard.name) ?? [], samples.get(name) ?? []);

@@ -48,7 +48,7 @@ export async function idle(
   load: Load,
   seconds: number,
 ): Promise<IdleSample> {
-  const running = await start(processes, subject, backend.place.port, dir, 'subject', scenario.path);
+  const running = await start(processes, subject, { backendPort: backend.place.port, parent: dir, core: 'subject', path: scenario.path });
   try {
     await sample(running, backend, { ...scenario, kind: 'requests', connections: 100 }, load, seconds);
     const before = usage(running.child.pid ?? 0).rss;

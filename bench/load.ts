@@ -1,15 +1,14 @@
 import type { ChildProcess } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { outsideLoads } from './outside-loads.ts';
 import { usage } from './processes.ts';
 import type { Processes } from './processes.ts';
 import type { Scenario } from './scenarios.ts';
-import { installed } from './subjects/subject.ts';
+import { NOT_INSTALLED, installed } from './subjects/subject.ts';
 
 export interface LoadOrder {
-  /** Of the subject: `http://127.0.0.1:PORT`. */
+  /** Of the subject: `http://127.0.0.1:PORT`, or `https:`. */
   readonly url: string;
   readonly seconds: number;
   readonly scenario: Scenario;
@@ -24,7 +23,7 @@ export interface LoadResult {
   /** Answers other than 200, those of another length, and connections that broke. */
   readonly failed: number;
   readonly seconds: number;
-  /** Latencies in µs. */
+  /** Latencies in µs; NaN where the load does not tell. */
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;
@@ -120,93 +119,22 @@ class BuiltInLoad implements Load {
   }
 }
 
-function fieldsOf({ scenario }: LoadOrder): [string, string][] {
-  return Object.entries({ ...scenario.headers, ...(scenario.reconnect ? { connection: 'close' } : {}) });
-}
-
-function wrkScript(order: LoadOrder): string {
-  const { scenario } = order;
-  const quoted = (text: string): string => `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
-  return `wrk.method = "${scenario.method}"
-${scenario.bodyBytes > 0 ? `wrk.body = string.rep("x", ${scenario.bodyBytes})` : ''}
-${fieldsOf(order)
-  .map(([name, value]) => `wrk.headers[${quoted(name)}] = ${quoted(value)}`)
-  .join('\n')}
-done = function(summary, latency, requests)
-  local e = summary.errors
-  io.write(string.format('{"requests":%d,"failed":%d,"seconds":%f,"p50":%f,"p99":%f,"p999":%f,"trace":[]}\\n', summary.requests,
-    e.connect + e.read + e.write + e.status + e.timeout, summary.duration / 1e6, latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
-end
-`;
-}
-
-/** wrk and h2load count whole seconds. */
-function wholeSeconds(seconds: number): number {
-  return Math.max(1, Math.round(seconds));
-}
-
-function wrkLoad(processes: Processes, wrk: string, dir: string): Load['run'] {
-  return async (order, onBegun) => {
-    onBegun?.();
-    const file = join(dir, `${order.scenario.name}.lua`);
-    writeFileSync(file, wrkScript(order));
-    const seconds = wholeSeconds(order.seconds);
-    const args = ['-t1', `-c${order.scenario.connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', file, order.url + order.scenario.path];
-    const { text, cpu } = await processes.output(wrk, args, seconds * 1000 + GRACE_MS);
-    return { ...(JSON.parse(text.trimEnd().split('\n').at(-1) ?? '') as LoadResult), cpu };
-  };
-}
-
-/** A line of h2load's log: start in µs since the epoch, status, latency in µs. */
-function fromLog(text: string): LoadResult {
-  const lines = text
-    .trimEnd()
-    .split('\n')
-    .map((line) => line.split('\t').map(Number));
-  const latencies = Float64Array.from(lines, ([, , taken]) => taken).sort();
-  const at = (share: number): number => latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))];
-  let [first, last, failed] = [Infinity, 0, 0];
-  for (const [start, status, taken] of lines) {
-    first = Math.min(first, start);
-    last = Math.max(last, start + taken);
-    if (status !== 200) failed++;
-  }
-  return { requests: lines.length, failed, seconds: (last - first) / 1e6, p50: at(0.5), p99: at(0.99), p999: at(0.999), trace: [] };
-}
-
-function h2loadLoad(processes: Processes, h2load: string, dir: string): Load['run'] {
-  return async (order, onBegun) => {
-    onBegun?.();
-    const { scenario } = order;
-    const log = join(dir, 'h2load.log');
-    const seconds = wholeSeconds(order.seconds);
-    rmSync(log, { force: true });
-    const args = ['--h1', '-t1', `-c${scenario.connections}`, `-D${seconds}`, `--log-file=${log}`];
-    for (const [name, value] of fieldsOf(order)) args.push('-H', `${name}: ${value}`);
-    if (scenario.bodyBytes > 0) {
-      const body = join(dir, `${scenario.bodyBytes}.body`);
-      writeFileSync(body, 'x'.repeat(scenario.bodyBytes));
-      args.push('-d', body);
-    }
-    const { cpu } = await processes.output(h2load, [...args, order.url + scenario.path], seconds * 1000 + GRACE_MS);
-    return { ...fromLog(readFileSync(log, 'utf8')), cpu };
-  };
-}
-
 export const LOADS = ['autocannon', 'wrk', 'h2load'] as const;
 export type LoadName = (typeof LOADS)[number];
 
-/** The load of this name; what it cannot do is done by the built-in one. */
+/** The load of this name; what it cannot do is done by the built-in one, or by the only program that can. */
 export function loadOf(name: LoadName, processes: Processes, dir: string): Load {
   const builtIn = new BuiltInLoad(processes);
-  if (name === 'autocannon') return builtIn;
-  const program = installed(name);
-  if (program === null) throw new Error(`${name} is not installed`);
-  const outside = name === 'wrk' ? wrkLoad(processes, program, dir) : h2loadLoad(processes, program, dir);
-  const can = (order: LoadOrder): boolean => {
-    const { scenario } = order;
-    if (order.trace || order.amount !== undefined || scenario.kind !== 'requests' || scenario.chunked) return false;
+  if (name !== 'autocannon' && installed(name) === null) throw new Error(`${name} is ${NOT_INSTALLED}`);
+  const programs = outsideLoads(processes, dir);
+  const can = ({ trace, amount, scenario }: LoadOrder): boolean => {
+    if (trace || amount !== undefined || scenario.kind !== 'requests' || scenario.chunked) return false;
     return name === 'wrk' || !scenario.reconnect;
   };
-  return { name, run: (order, onBegun) => (can(order) ? outside(order, onBegun) : builtIn.run(order, onBegun)), end: () => builtIn.end() };
+  const run: Load['run'] = async (order, onBegun) => {
+    const { by } = order.scenario;
+    if (by !== 'any' && by !== 'raw') return programs[by](order, onBegun);
+    return name !== 'autocannon' && can(order) ? programs[name](order, onBegun) : builtIn.run(order, onBegun);
+  };
+  return { name, run, end: () => builtIn.end() };
 }

@@ -1,13 +1,15 @@
 import type { ChildProcess } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
-import { request } from 'node:http';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { ask } from './ask.ts';
+import type { Pair } from './certificate.ts';
 import type { Load } from './load.ts';
 import { usage } from './processes.ts';
 import type { Core, Processes } from './processes.ts';
 import type { Scenario } from './scenarios.ts';
+import { NOT_INSTALLED } from './subjects/subject.ts';
 import type { Place, Spans, Subject } from './subjects/subject.ts';
 
 const READY_WITHIN = 15_000;
@@ -49,42 +51,38 @@ function freePort(): Promise<number> {
   });
 }
 
-type Asked = Pick<Scenario, 'path' | 'method' | 'headers' | 'bodyBytes' | 'chunked'>;
-
-/** Status and length of one answer; rejects when there is none within two seconds. */
-export function ask(port: number, scenario: Asked): Promise<{ status: number; bytes: number }> {
-  return new Promise((resolve, reject) => {
-    const framing = scenario.chunked ? { 'transfer-encoding': 'chunked' } : {};
-    const headers = { ...scenario.headers, ...framing };
-    const options = { host: '127.0.0.1', port, path: scenario.path, method: scenario.method, headers, agent: false, timeout: 2_000 };
-    const call = request(options, (response) => {
-      let bytes = 0;
-      response.on('data', (chunk: Buffer) => (bytes += chunk.length));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, bytes }));
-      response.on('error', reject);
-    });
-    call.on('timeout', () => call.destroy(new Error('no answer within two seconds')));
-    call.on('error', reject);
-    call.end(scenario.bodyBytes > 0 ? Buffer.alloc(scenario.bodyBytes, 'x') : undefined);
-  });
-}
-
 let started = 0;
 
-/** Starts a subject and waits until it answers a GET of `path` with 200. */
-export async function start(processes: Processes, subject: Subject, backendPort: number, parent: string, core: Core, path: string): Promise<Running> {
-  if (subject.program === null) throw new Error('not installed');
+/** How a subject is started. */
+export interface StartOrder {
+  readonly backendPort: number;
+  /** Where its own folder is made. */
+  readonly parent: string;
+  readonly core: Core;
+  /** It is there when it answers a GET of this with 200. */
+  readonly path: string;
+  /** The certificate it shows; null = it speaks without TLS. */
+  readonly tls?: Pair | null;
+  /** It speaks HTTP/2 without TLS to its backend. */
+  readonly h2c?: boolean;
+}
+
+/** Starts a subject and waits until it answers. */
+export async function start(processes: Processes, subject: Subject, order: StartOrder): Promise<Running> {
+  if (subject.program === null) throw new Error(NOT_INSTALLED);
+  const { backendPort, parent, path, tls = null, h2c = false } = order;
   const dir = join(parent, `${++started}-${subject.name.replaceAll(/\W+/g, '-')}`);
   mkdirSync(dir);
-  const place = { dir, port: await freePort(), sparePort: await freePort(), backendPort };
-  const child = processes.start(subject.program, subject.prepare(place), subject.bothCores === true ? 'both' : core, { into: join(dir, 'output') });
+  const place = { dir, port: await freePort(), sparePort: await freePort(), backendPort, tls, h2c };
+  const core = subject.bothCores === true ? 'both' : order.core;
+  const child = processes.start(subject.program, subject.prepare(place), core, { into: join(dir, 'output') });
   let complaint = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (complaint = (complaint + text).slice(-2_000)));
   child.on('error', (error) => (complaint += error.message));
   const running: Running = { subject, place, child, complaint: () => complaint.trim() };
   const end = performance.now() + READY_WITHIN;
   let last = '';
-  const asked = { path, method: 'GET', headers: {}, bodyBytes: 0, chunked: false } as const;
+  const asked = { path, method: 'GET', headers: {}, bodyBytes: 0, chunked: false, speaks: tls === null ? 'http' : 'tls' } as const;
   while (performance.now() < end && child.exitCode === null && child.signalCode === null) {
     const answer = await ask(place.port, asked).catch((error: unknown) => String(error));
     if (typeof answer !== 'string' && answer.status === 200) return running;
@@ -124,7 +122,8 @@ async function sampleOnce(running: Running, backend: Running, scenario: Scenario
   const pid = running.child.pid ?? 0;
   const backendPid = backend.child.pid ?? 0;
   const disturbance = running.subject.disturb?.(running.place);
-  const order = { url: `http://127.0.0.1:${running.place.port}`, seconds, scenario, trace: disturbance !== undefined };
+  const scheme = running.place.tls === null ? 'http' : 'https';
+  const order = { url: `${scheme}://127.0.0.1:${running.place.port}`, seconds, scenario, trace: disturbance !== undefined };
   let [before, backendBefore, began] = [0, 0, 0];
   const begun = (): void => {
     before = usage(pid).cpu;

@@ -9,7 +9,7 @@ import { SUBJECTS, VARIANTS } from './subjects/all.ts';
 import type { Subject } from './subjects/subject.ts';
 
 export const HELP = `npm run bench -- [options]
-  --quick            everything in under two minutes: one short round, for a first look; no figure to quote
+  --quick            everything in some two minutes: one short round, for a first look; no figure to quote
   --rounds N         rounds of each subject in each scenario, 1 to 50; default 5
   --seconds N        length of a round, 0.1 to 60; default 1
   --scenario NAME    only this one; may be repeated: ${SCENARIOS.map(({ name }) => name).join(', ')}
@@ -50,20 +50,26 @@ const IDLE_SECONDS = 2;
 /** Of a subject that is started for one scenario only. */
 const START_SECONDS = 0.4;
 const LEAST_SECONDS = 0.1;
+/** What programs count that are not the bench's own. */
+const WHOLE_SECOND = 1;
 
 /** Seconds that a scenario takes with a warm-up and a round that are so long. */
 function takes(scenario: Scenario, bases: readonly string[], seconds: number): number {
   const subjects = subjectsOf(scenario, bases).filter(({ program }) => program !== null).length;
   if (scenario.kind === 'idle') return subjects * IDLE_SECONDS;
   const starting = scenario.kind === 'tunnel' || scenario.only !== undefined ? START_SECONDS : 0;
-  return subjects * (starting + seconds + Math.max(seconds, scenario.leastSeconds ?? 0) + 2 * ROUND_OVERHEAD);
+  const outside = scenario.by !== 'any' && scenario.by !== 'raw';
+  return subjects * (starting + Math.max(seconds, outside ? WHOLE_SECOND : 0) + Math.max(seconds, scenario.leastSeconds ?? 0) + 2 * ROUND_OVERHEAD);
 }
+
+/** By then the compiler has done what it will do. */
+const WARM_REQUESTS = 20_000;
 
 /** One round, as long as all of them fit into the time. */
 function quickPace(scenarios: readonly Scenario[], bases: readonly string[]): Pace {
   let seconds = 1;
   while (seconds > LEAST_SECONDS && scenarios.reduce((sum, one) => sum + takes(one, bases, seconds), 0) > QUICK_SECONDS) seconds -= 0.01;
-  return { rounds: 1, seconds, warmUp: seconds };
+  return { rounds: 1, seconds, warmUp: seconds, warmRequests: 0 };
 }
 
 function withConnections(scenario: Scenario, connections: number): Scenario {
@@ -93,11 +99,12 @@ export function planOf(args: string[]): Plan | null {
   const idleConnections = number('connections', values.connections ?? (values.quick ? '1000' : '10000'), 1, 20_000, true);
   const scenarios = chosen('scenario', SCENARIOS, values.scenario).map((one) => (one.kind === 'idle' ? withConnections(one, idleConnections) : one));
   const bases = chosen('subject', SUBJECTS, values.subject).map(({ name }) => name);
-  const base: Pace = values.quick ? quickPace(scenarios, bases) : { rounds: 5, seconds: 1, warmUp: 1 };
+  const base: Pace = values.quick ? quickPace(scenarios, bases) : { rounds: 5, seconds: 1, warmUp: 1, warmRequests: WARM_REQUESTS };
   const pace = {
     rounds: values.rounds === undefined ? base.rounds : number('rounds', values.rounds, 1, 50, true),
     seconds: values.seconds === undefined ? base.seconds : number('seconds', values.seconds, 0.1, 60, false),
     warmUp: base.warmUp,
+    warmRequests: base.warmRequests,
   };
   return { pace, scenarios, bases, load, json: values.json ?? null, svg: values.svg ?? null };
 }

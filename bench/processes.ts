@@ -55,9 +55,14 @@ export class Processes {
     return child;
   }
 
-  /** Runs a process on the core of the load to its end; what it printed, and the CPU time it took in µs. */
-  async output(program: string, args: readonly string[], deadlineMs: number): Promise<{ text: string; cpu: number }> {
+  /** Runs a process for each list of arguments, at once, on the core of the load to their end; what they printed, and the CPU time they took in µs. */
+  async output(program: string, lists: readonly (readonly string[])[], deadlineMs: number): Promise<{ texts: string[]; cpu: number }> {
     const before = reapedCpu();
+    const texts = await Promise.all(lists.map((args) => this.#textOf(program, args, deadlineMs)));
+    return { texts, cpu: reapedCpu() - before };
+  }
+
+  async #textOf(program: string, args: readonly string[], deadlineMs: number): Promise<string> {
     const child = this.start(program, args, 'load');
     let [text, err] = ['', ''];
     child.stdout?.setEncoding('utf8').on('data', (more: string) => (text += more));
@@ -66,7 +71,7 @@ export class Processes {
     const [code] = (await once(child, 'close')) as [number | null];
     clearTimeout(timer);
     if (code !== 0) throw new Error(`${program} ended with ${code}: ${err.trim().split('\n').at(-1)}`);
-    return { text, cpu: reapedCpu() - before };
+    return text;
   }
 
   async stop(child: ChildProcess): Promise<void> {

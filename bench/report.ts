@@ -1,6 +1,7 @@
 import type { IdleSample } from './idle.ts';
 import type { Sample } from './measure.ts';
 import type { Scenario } from './scenarios.ts';
+import { NOT_INSTALLED } from './subjects/subject.ts';
 
 /** Those whose figures the others are set against. */
 const PEERS = ['nginx', 'haproxy', 'http-proxy'] as const;
@@ -94,7 +95,8 @@ export function aligned(rows: readonly (readonly string[])[]): string {
 
 const times = (ratio: number | null): string => (ratio === null ? '-' : ratio.toFixed(2));
 const megabytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
-const millis = (micros: number): string => (micros / 1000).toFixed(2);
+/** Not all loads tell each latency. */
+const millis = (micros: number): string => (Number.isNaN(micros) ? '-' : (micros / 1000).toFixed(2));
 
 /** Names that any row is set against. */
 function columnsOf(rows: readonly Common[]): string[] {
@@ -114,7 +116,7 @@ function notes(scenario: Scenario, rows: readonly Row[], absent: readonly Absent
     ...(scenario.except === undefined ? [] : [`not ${scenario.except.subjects.join(', ')}: ${scenario.except.why}`]),
     ...(full.length === 0 ? [] : [`requests/s and latencies are those of the load and the backend, whose core was full, for: ${full.join('; ')}`]),
     ...cutovers.map((row) => `${row.subject}: p99 of the answers while it happened ${millis(row.p99Disturbed ?? 0)} ms, of all ${millis(row.p99)} ms`),
-    ...absent.filter(({ expected, error }) => !expected || error === 'not installed').map(({ subject, error }) => `${subject}: ${error}`),
+    ...absent.filter(({ expected, error }) => !expected || error.endsWith(NOT_INSTALLED)).map(({ subject, error }) => `${subject}: ${error}`),
   ];
 }
 

@@ -1,19 +1,27 @@
+import { AGREED, ask } from './ask.ts';
+import { newCertificate } from './certificate.ts';
+import type { Pair } from './certificate.ts';
 import { idle } from './idle.ts';
 import type { IdleSample } from './idle.ts';
 import type { Load } from './load.ts';
-import { ask, sample, start } from './measure.ts';
+import { sample, start } from './measure.ts';
 import type { Running, Sample } from './measure.ts';
 import type { Processes } from './processes.ts';
 import type { Absent } from './report.ts';
 import type { Scenario } from './scenarios.ts';
-import { backend, echo } from './subjects/backend.ts';
+import { backend, byNginx, echo } from './subjects/backend.ts';
+import { NOT_INSTALLED } from './subjects/subject.ts';
 import type { Subject } from './subjects/subject.ts';
 
 export interface Pace {
   readonly rounds: number;
   readonly seconds: number;
+  /** Length of a warm-up; on a busy machine there are up to MOST_WARM_UPS, until there were so many requests. */
   readonly warmUp: number;
+  readonly warmRequests: number;
 }
+
+const MOST_WARM_UPS = 6;
 
 export type Samples<T> = Map<string, T[]>;
 
@@ -22,6 +30,7 @@ export class Stage {
   private readonly processes: Processes;
   private readonly dir: string;
   private readonly running = new Map<string, Promise<Running>>();
+  private certificate: Promise<Pair> | null = null;
 
   constructor(processes: Processes, dir: string) {
     this.processes = processes;
@@ -30,19 +39,26 @@ export class Stage {
 
   /** The subject in front of the scenario's backend; a plain one stays for the scenarios that follow. */
   get(subject: Subject, scenario: Scenario): Promise<Running> {
-    return this.on(subject, scenario, 'subject', () => this.backend(scenario).then(({ place }) => place.port));
+    return this.once(keyOf(subject, scenario), async () => {
+      const { place } = await this.backend(scenario);
+      const { behind, speaks } = scenario;
+      const tls = speaks === 'http' ? null : await (this.certificate ??= newCertificate(this.dir));
+      // Every subject answers /small; a variant with routes only what its scenario asks for.
+      const path = scenario.kind === 'tunnel' || scenario.only === undefined ? '/small' : scenario.path;
+      const h2c = behind === 'h2c';
+      const backendPort = h2c ? place.sparePort : place.port;
+      return start(this.processes, subject, { backendPort, parent: this.dir, core: 'subject', path, tls, h2c });
+    });
   }
 
   backend(scenario: Scenario): Promise<Running> {
-    return this.on(scenario.kind === 'tunnel' ? echo : backend, scenario, 'load', () => Promise.resolve(0));
+    const subject = scenario.kind === 'tunnel' ? echo : backend;
+    if (scenario.behind === 'h2c' && subject !== byNginx) throw new Error('its backend, nginx, is not installed');
+    return this.once(subject.name, () => start(this.processes, subject, { backendPort: 0, parent: this.dir, core: 'load', path: '/small' }));
   }
 
-  private on(subject: Subject, scenario: Scenario, core: 'subject' | 'load', backendPort: () => Promise<number>): Promise<Running> {
-    const tunnel = scenario.kind === 'tunnel';
-    const key = `${subject.name} ${tunnel}`;
-    // Every subject answers /small; a variant with routes only what its scenario asks for.
-    const path = tunnel || scenario.only === undefined || core === 'load' ? '/small' : scenario.path;
-    const known = this.running.get(key) ?? backendPort().then((port) => start(this.processes, subject, port, this.dir, core, path));
+  private once(key: string, begin: () => Promise<Running>): Promise<Running> {
+    const known = this.running.get(key) ?? begin();
     this.running.set(key, known);
     return known;
   }
@@ -57,8 +73,8 @@ export class Stage {
   /** Ends what only this scenario needs, so that it disturbs no other. */
   async clear(subjects: readonly Subject[], scenario: Scenario): Promise<void> {
     for (const subject of subjects) {
-      if (subject.name === subject.base && scenario.kind !== 'tunnel') continue;
-      const key = `${subject.name} ${scenario.kind === 'tunnel'}`;
+      if (subject.name === subject.base && scenario.kind !== 'tunnel' && scenario.behind === 'http') continue;
+      const key = keyOf(subject, scenario);
       const running = await this.running.get(key)?.catch(() => null);
       this.running.delete(key);
       if (running) await this.processes.stop(running.child);
@@ -66,10 +82,17 @@ export class Stage {
   }
 }
 
+/** A subject serves all scenarios of one kind. */
+function keyOf(subject: Subject, { kind, speaks, behind }: Scenario): string {
+  return [subject.name, kind === 'tunnel', speaks === 'http', behind].join();
+}
+
 async function answersAsExpected(running: Running, scenario: Scenario): Promise<void> {
   if (scenario.kind !== 'requests') return;
-  const answer = await ask(running.place.port, scenario);
-  if (answer.status !== 200 || answer.bytes !== scenario.answerBytes) throw new Error(`answered ${answer.status} with ${answer.bytes} bytes`);
+  const { status, bytes, agreed } = await ask(running.place.port, scenario);
+  if (status !== 200 || bytes !== scenario.answerBytes) throw new Error(`answered ${status} with ${bytes} bytes`);
+  const expected = scenario.speaks === 'http' ? '' : `${AGREED}, ${scenario.speaks === 'h2' ? 'h2' : 'http/1.1'}`;
+  if (agreed !== expected) throw new Error(`has agreed on ${agreed} instead of ${expected}`);
 }
 
 /** Errors make a round invalid: it is repeated once. */
@@ -95,7 +118,8 @@ export async function measure(stage: Stage, scenario: Scenario, subjects: readon
       const behind = await stage.backend(scenario);
       if (round === 0) {
         await answersAsExpected(running, scenario);
-        await sample(running, behind, scenario, load, pace.warmUp);
+        for (let made = 0, i = 0; i === 0 || (made < pace.warmRequests && i < MOST_WARM_UPS); i++)
+          made += (await sample(running, behind, scenario, load, pace.warmUp)).requestsPerSecond * pace.warmUp;
         return;
       }
       const one = running;
@@ -103,8 +127,9 @@ export async function measure(stage: Stage, scenario: Scenario, subjects: readon
       samples.get(subject.name)?.push(taken);
     } catch (error) {
       samples.delete(subject.name);
-      const message = `${(error as Error).message} ${running?.complaint().slice(-200) ?? ''}`.trim();
-      absent.set(subject.name, { scenario: scenario.name, subject: subject.name, error: message, expected: message === 'not installed' });
+      const { message: reason } = error as Error;
+      const message = reason.endsWith(NOT_INSTALLED) ? reason : `${reason} ${running?.complaint().slice(-200) ?? ''}`.trim();
+      absent.set(subject.name, { scenario: scenario.name, subject: subject.name, error: message, expected: message.endsWith(NOT_INSTALLED) });
     }
   };
   for (let round = 0; round <= pace.rounds; round++) {
@@ -141,7 +166,7 @@ export async function measureIdle(
       } catch (error) {
         samples.delete(subject.name);
         const { message } = error as Error;
-        absent.set(subject.name, { scenario: scenario.name, subject: subject.name, error: message, expected: message === 'not installed' });
+        absent.set(subject.name, { scenario: scenario.name, subject: subject.name, error: message, expected: message.endsWith(NOT_INSTALLED) });
       }
     }
   }

@@ -6,8 +6,15 @@ export interface Scenario {
   readonly standsFor: string;
   /** `idle` holds connections and measures memory; in `tunnel` a request is a WebSocket message there and back. */
   readonly kind: 'requests' | 'tunnel' | 'idle';
-  /** `raw`: by the bench's own client, which autocannon, wrk and h2load cannot replace. */
-  readonly by: 'any' | 'raw';
+  /**
+   * `raw`: by the bench's own client, which autocannon, wrk and h2load cannot replace. Handshakes and HTTP/2 come from programs
+   * in C, which are there or the scenario is left out: a client in Node would cost more than the subject.
+   */
+  readonly by: 'any' | 'raw' | 'ab' | 's_time' | 'h2load';
+  /** What clients speak: `tls` is HTTP/1.1 over TLS 1.3, `h2` HTTP/2 over it. */
+  readonly speaks: 'http' | 'tls' | 'h2';
+  /** What the subject speaks to the backend: HTTP/1.1, or HTTP/2 without TLS. */
+  readonly behind: 'http' | 'h2c';
   readonly method: 'GET' | 'POST';
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -16,6 +23,8 @@ export interface Scenario {
   readonly chunked: boolean;
   readonly answerBytes: number;
   readonly connections: number;
+  /** Requests at once on each connection. */
+  readonly streams: number;
   /** A new connection for each request. */
   readonly reconnect: boolean;
   /** The subjects it is for, when not all, and why. */
@@ -47,6 +56,8 @@ const BROWSER: Readonly<Record<string, string>> = {
 const plain = {
   kind: 'requests',
   by: 'any',
+  speaks: 'http',
+  behind: 'http',
   method: 'GET',
   path: '/small',
   headers: {},
@@ -54,6 +65,7 @@ const plain = {
   chunked: false,
   answerBytes: SMALL_ANSWER.length,
   connections: 32,
+  streams: 1,
   reconnect: false,
 } as const;
 
@@ -124,6 +136,38 @@ const GENERAL: readonly Scenario[] = [
   },
 ];
 
+const TLS_SUBJECTS = { subjects: ['switchyard', 'http-proxy', 'undici', 'nginx', 'haproxy'], why: 'set up with TLS here' } as const;
+const H2_SUBJECTS = { subjects: ['switchyard', 'undici', 'nginx', 'haproxy'], why: 'speak HTTP/2 (undici: behind node:http2)' } as const;
+const handshakes = { ...plain, speaks: 'tls', reconnect: true, only: TLS_SUBJECTS, connections: 16, leastSeconds: 1 } as const;
+
+/** All with one certificate (a key on P-256), TLS 1.3, the suite and key exchange that ask.ts insists on, and two tickets a session. */
+const SECURE: readonly Scenario[] = [
+  { ...plain, name: 'tls', standsFor: 'the small GET on a kept connection, over TLS', speaks: 'tls', only: TLS_SUBJECTS },
+  { ...handshakes, name: 'tls-handshake', standsFor: 'new visitors: a full handshake, one small GET, the end', by: 'ab' },
+  { ...handshakes, name: 'tls-resumed', standsFor: 'visitors who come back: the same with a session resumed by its ticket', by: 's_time', connections: 8 },
+  {
+    ...plain,
+    name: 'h2',
+    standsFor: 'browsers: small GETs over HTTP/2 and TLS, 8 at once on each of 16 connections',
+    speaks: 'h2',
+    by: 'h2load',
+    connections: 16,
+    streams: 8,
+    only: H2_SUBJECTS,
+  },
+  {
+    ...plain,
+    name: 'h2-h2c',
+    standsFor: 'the way of gRPC: the same, and HTTP/2 without TLS to the backend',
+    speaks: 'h2',
+    behind: 'h2c',
+    by: 'h2load',
+    connections: 16,
+    streams: 8,
+    only: { subjects: ['switchyard', 'nginx', 'haproxy'], why: 'speak HTTP/2 to backends (nginx by its gRPC module)' },
+  },
+];
+
 const OWN = 'about a feature of ours';
 
 const OURS: readonly Scenario[] = [
@@ -178,4 +222,4 @@ const OURS: readonly Scenario[] = [
   },
 ];
 
-export const SCENARIOS: readonly Scenario[] = [...GENERAL, ...OURS];
+export const SCENARIOS: readonly Scenario[] = [...GENERAL, ...SECURE, ...OURS];

@@ -129,7 +129,7 @@ class Trial {
   }
 
   async of(subject: Subject): Promise<Figures> {
-    const running = await start(this.processes, subject, this.behind.place.port, this.dir, 'subject', this.normal.path);
+    const running = await start(this.processes, subject, { backendPort: this.behind.place.port, parent: this.dir, core: 'subject', path: this.normal.path });
     try {
       return { ...(await this.beside(running)), bytesPerIdle: await this.idle(subject) };
     } finally {
@@ -207,7 +207,7 @@ function table(all: readonly Figures[]): string {
 async function bench(plan: Plan, processes: Processes, dir: string): Promise<number> {
   const { cpu, cores, kernel, node } = machine();
   console.log(`${cpu}, ${cores} cores, Linux ${kernel}, Node ${node}: ${plan.clients} clients that send a byte each ${plan.every} ms`);
-  const behind = await start(processes, backend, 0, dir, 'load', '/small');
+  const behind = await start(processes, backend, { backendPort: 0, parent: dir, core: 'load', path: '/small' });
   const trial = new Trial(processes, dir, behind, plan);
   const all: Figures[] = [];
   let complete = true;

@@ -88,14 +88,14 @@ async function syscalls(options: Options, processes: Processes, dir: string): Pr
   if (strace === null) throw new Error('strace is not installed');
   const small = SCENARIOS[0];
   const load = loadOf('autocannon', processes, dir);
-  const behind = await start(processes, backend, 0, dir, 'load', small.path);
+  const behind = await start(processes, backend, { backendPort: 0, parent: dir, core: 'load', path: small.path });
   const all: Calls[] = [];
   for (const subject of [switchyard, nginx, haproxy]) {
     if (subject.program === null) {
       console.log(`${subject.name}: not installed`);
       continue;
     }
-    const running = await start(processes, subject, behind.place.port, dir, 'subject', small.path);
+    const running = await start(processes, subject, { backendPort: behind.place.port, parent: dir, core: 'subject', path: small.path });
     await sample(running, behind, small, load, WARM_SECONDS);
     for (const connections of CONNECTIONS) {
       all.push(await count(processes, strace, dir, running, load, { ...small, connections }, options.requests));

@@ -5,11 +5,11 @@ import { nginxFrame } from './nginx.ts';
 import { installed, nodeSubject } from './subject.ts';
 import type { Subject } from './subject.ts';
 
-const byNginx: Subject = {
+export const byNginx: Subject = {
   name: 'backend (nginx)',
   base: 'backend',
   program: installed('nginx'),
-  prepare({ dir, port }) {
+  prepare({ dir, port, sparePort }) {
     const root = join(dir, 'www');
     mkdirSync(root);
     for (const [path, bytes] of Object.entries(FILES)) writeFileSync(join(root, path), 'x'.repeat(bytes));
@@ -32,6 +32,7 @@ const byNginx: Subject = {
   }
   server {
     listen 127.0.0.1:${port} backlog=4096;
+    listen 127.0.0.1:${sparePort} http2 backlog=4096;
     root ${root};
     client_max_body_size 0;
     location = /small { ${answer} }
@@ -45,7 +46,7 @@ const byNginx: Subject = {
   },
 };
 
-/** What all subjects proxy to: nginx where it is installed, so that the backend takes little of the core it shares with the load. */
+/** What all subjects proxy to: nginx where it is installed, so that the backend takes little of the core it shares with the load. nginx speaks HTTP/2 without TLS at its spare port. */
 export const backend: Subject = byNginx.program === null ? nodeSubject('backend (node:http)', 'backend.ts') : byNginx;
 /** Behind the tunnels. */
 export const echo: Subject = nodeSubject('backend (ws)', 'ws-echo.ts');

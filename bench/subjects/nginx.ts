@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Pair } from '../certificate.ts';
 import { installed } from './subject.ts';
 import type { Subject } from './subject.ts';
 
@@ -34,21 +35,30 @@ const FIELDS = `proxy_set_header Host $host;
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     proxy_set_header X-Forwarded-Proto $scheme;`;
 
+/** Its sessions are kept in tickets: without a cache, and with the two tickets of OpenSSL's default. */
+function certificate({ cert, key }: Pair): string {
+  return `ssl_certificate ${cert};
+    ssl_certificate_key ${key};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_timeout 1h;`;
+}
+
 function nginxWith(variant: Variant): Subject {
   return {
     name: variant.name,
     base: 'nginx',
     program: installed('nginx'),
-    prepare({ dir, port, backendPort }) {
+    prepare({ dir, port, backendPort, tls, h2c }) {
       const file = join(dir, 'nginx.conf');
       const locations =
         variant.locations === undefined || variant.locations === 1
-          ? '    location / { proxy_pass http://bench; }'
+          ? `    location / { ${h2c ? 'grpc_pass grpc://bench' : 'proxy_pass http://bench'}; }`
           : Array.from({ length: variant.locations }, (_, i) => `    location /r/${i}/ { proxy_pass http://bench; }`).join('\n');
       const http = `  access_log ${variant.accessLog === true ? `${join(dir, 'access.log')} combined buffer=64k flush=1s` : 'off'};
   upstream bench { server 127.0.0.1:${backendPort}; keepalive 1024; keepalive_requests 1000000000; }
   server {
-    listen 127.0.0.1:${port} backlog=4096;
+    listen 127.0.0.1:${port}${tls === null ? '' : ' ssl http2'} backlog=4096;
+    ${tls === null ? '' : certificate(tls)}
     client_max_body_size 0;
     proxy_http_version 1.1;
     proxy_request_buffering off;

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Pair } from '../certificate.ts';
 
 export interface Place {
   /** A folder of this subject's own, for its configuration. */
@@ -11,6 +12,10 @@ export interface Place {
   readonly sparePort: number;
   /** Where the backend listens, on 127.0.0.1. */
   readonly backendPort: number;
+  /** The certificate it shows, in front of HTTP/1.1 and HTTP/2; null = it speaks HTTP/1.1 without TLS. */
+  readonly tls: Pair | null;
+  /** The backend speaks HTTP/2 without TLS. */
+  readonly h2c: boolean;
 }
 
 /** Spans of epoch milliseconds in which something happened to the subject, such as a cutover. */
@@ -37,14 +42,22 @@ export interface Subject {
   disturb?(place: Place): Disturbance;
 }
 
+/** How an error ends that says what is missing here. */
+export const NOT_INSTALLED = 'not installed';
+
 /** Where a program is installed, or null. */
 export function installed(name: string): string | null {
   const places = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
   return places.map((place) => join(place, name)).find((path) => existsSync(path)) ?? null;
 }
 
-/** A proxy of bench/servers that is told its port and the backend's. */
+/** A proxy of bench/servers that is told its port and the backend's, and the certificate and key if it is to speak TLS. */
 export function nodeSubject(name: string, server: string): Subject {
   const script = fileURLToPath(new URL(`../servers/${server}`, import.meta.url));
-  return { name, base: name, program: process.execPath, prepare: ({ port, backendPort }) => [script, String(port), String(backendPort)] };
+  return {
+    name,
+    base: name,
+    program: process.execPath,
+    prepare: ({ port, backendPort, tls }) => [script, String(port), String(backendPort), ...(tls === null ? [] : [tls.cert, tls.key])],
+  };
 }

@@ -20,11 +20,12 @@ interface Variant {
   readonly nodeArgs?: readonly string[];
 }
 
-function upstreamsOf(variant: Variant, backendPort: number): Record<string, unknown> {
+function upstreamsOf(variant: Variant, backendPort: number, h2c: boolean): Record<string, unknown> {
   const { routes = 1, upstreams = 1 } = variant;
   const each = routes / upstreams;
   const upstream = (index: number): Record<string, unknown> => ({
     routes: routes === 1 ? [{ path: '/' }] : Array.from({ length: each }, (_, i) => ({ path: `/r/${index * each + i}` })),
+    ...(h2c ? { protocol: 'h2' } : {}),
     health: { kind: upstreams === 1 ? 'tcp' : 'none', admitInterval: '50ms' },
     versions: { v1: { backends: [`127.0.0.1:${backendPort}`] } },
     live: 'v1',
@@ -40,16 +41,16 @@ export function switchyardWith(variant: Variant): Subject {
     program: process.execPath,
     bothCores: variant.bothCores,
     disturb: variant.disturb,
-    prepare({ dir, port, sparePort, backendPort }) {
+    prepare({ dir, port, sparePort, backendPort, tls, h2c }) {
       const threads = variant.threads ?? 1;
       const config = {
-        listeners: [{ host: '127.0.0.1', port }],
+        listeners: [{ host: '127.0.0.1', port, ...(tls === null ? {} : { tls: { certificates: [{ cert: tls.cert, key: tls.key }] } }) }],
         admin: { host: '127.0.0.1', port: sparePort },
         dataThreads: threads,
         limits: { connections: 12_000 },
         accessLog: variant.accessLog === true ? 'full' : 'off',
         stateDir: join(dir, 'state'),
-        upstreams: upstreamsOf(variant, backendPort),
+        upstreams: upstreamsOf(variant, backendPort, h2c),
       };
       const file = join(dir, 'proxy.config.json');
       writeFileSync(file, JSON.stringify(config));
