@@ -31,7 +31,7 @@ export const acme = z.strictObject({
     .max(1000),
   email: email.nullable().default(null),
   directory: directory.default(DIRECTORIES.production),
-  challenge: z.enum(['http-01']).default('http-01'),
+  challenge: z.enum(['http-01', 'tls-alpn-01']).default('http-01'),
   eab: z
     .strictObject({
       kid: z.string().min(1).max(1000),
@@ -49,6 +49,7 @@ function isHttps(text: string): boolean {
 
 const CHALLENGES: Readonly<Record<z.output<typeof acme>['challenge'], readonly ChallengeType[]>> = {
   'http-01': ['http-01'],
+  'tls-alpn-01': ['tls-alpn-01'],
 };
 
 /** @param ca the authorities themselves, as PEM. */

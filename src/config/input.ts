@@ -199,8 +199,11 @@ export interface AcmeInput {
   email?: string | null;
   /** `production` and `staging` are Let's Encrypt's; else the URL of a directory. Default `production`. */
   directory?: string;
-  /** How names are proven. Default `http-01`: a plain listener must be reachable on port 80. */
-  challenge?: 'http-01';
+  /**
+   * How names are proven. Default `http-01`: a plain listener must be reachable on port 80 of each name. With `tls-alpn-01` the authority
+   * comes to port 443, to any listener with `tls`.
+   */
+  challenge?: 'http-01' | 'tls-alpn-01';
   /** External account binding, where the authority asks for it; `hmacKey` is base64url. */
   eab?: { kid: string; hmacKey: string } | null;
   /** Authorities that the ACME server's own certificate is checked against; a file or PEM. Default: those that Node trusts. */

@@ -3,7 +3,11 @@ import { AcmeKeeper } from '../acme/keeper.ts';
 import type { Challenge, ChallengeSite } from '../acme/order.ts';
 import { AcmeStore } from '../acme/store.ts';
 import type { RetryPolicy } from '../acme/schedule.ts';
+import { challengeCertificate } from '../acme/x509.ts';
+import type { Pair } from '../acme/x509.ts';
 import type { ListenerConfig } from '../config/config.ts';
+import { ChallengeContexts } from '../listen/tls-contexts.ts';
+import { NO_CHALLENGES } from '../pool/acme.ts';
 import type { AcmePolicy } from '../pool/acme.ts';
 import type { SwitchyardEvent } from '../swap/ports.ts';
 import type { Certificates } from './certificates.ts';
@@ -47,18 +51,32 @@ export function acmePolicies(listeners: readonly ListenerConfig[]): Map<number, 
 class Site implements ChallengeSite {
   private readonly threads: DataThreads;
   private readonly answers = new Map<string, string>();
+  private readonly certificates = new Map<string, Pair>();
 
   constructor(threads: DataThreads) {
     this.threads = threads;
   }
 
-  show({ token, keyAuthorization }: Challenge): Promise<void> {
-    this.answers.set(token, keyAuthorization);
-    return this.threads.challenge(new Map(this.answers));
+  async show({ type, domain, token, keyAuthorization }: Challenge): Promise<void> {
+    if (type === 'http-01') this.answers.set(token, keyAuthorization);
+    else {
+      const pair = await challengeCertificate(domain, keyAuthorization, Date.now());
+      // Tried here, so that a data thread is never told something that it cannot do.
+      void new ChallengeContexts(new Map([[domain, pair]]));
+      this.certificates.set(domain, pair);
+    }
+    await this.tell();
   }
 
-  hide({ token }: Challenge): Promise<void> {
-    this.answers.delete(token);
-    return this.threads.challenge(new Map(this.answers));
+  async hide({ type, domain, token }: Challenge): Promise<void> {
+    if (type === 'http-01') this.answers.delete(token);
+    else this.certificates.delete(domain);
+    await this.tell();
+  }
+
+  private tell(): Promise<void> {
+    const { answers, certificates } = this;
+    const none = answers.size === 0 && certificates.size === 0;
+    return this.threads.challenge(none ? NO_CHALLENGES : { answers: new Map(answers), certificates: new Map(certificates) });
   }
 }

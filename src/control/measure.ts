@@ -27,10 +27,15 @@ export function measure(
     clientsUncounted: ledger.edge(EDGE.uncounted),
     retries: ledger.edge(EDGE.retries),
     redirects: ledger.edge(EDGE.redirects),
+    requests: ledger.requests(),
     rejected: ledger.rejected(),
     handshakes: ledger.handshakes(),
     certificates: certificates.expiries(),
-    acme: { ...acme.renewals, next: acme.status().map(({ domains, nextAt }) => ({ name: domains[0], at: nextAt / 1000 })) },
+    acme: {
+      ...acme.renewals,
+      next: acme.status().map(({ domains, nextAt }) => ({ name: domains[0], at: nextAt / 1000 })),
+      challenges: ledger.challenges(),
+    },
     upstreams: [...fleet.served].map(([name, { driver }]) => measureUpstream(name, driver.state, fleet, ledger, vitals)),
   };
 }

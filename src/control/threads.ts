@@ -3,6 +3,8 @@ import type { FromThread, ThreadBirth, ToThread } from '../data/messages.ts';
 import type { ClientTableControl } from '../ledger/clients-control.ts';
 import type { ControlLedger } from '../ledger/control.ts';
 import type { ListenerSpec } from '../listen/tcp.ts';
+import { NO_CHALLENGES } from '../pool/acme.ts';
+import type { PendingChallenges } from '../pool/acme.ts';
 import type { TableDelta } from '../pool/table.ts';
 import type { TlsPolicy } from '../pool/tls.ts';
 
@@ -49,7 +51,7 @@ export class DataThreads {
   private readonly cells: (Cell | null)[];
   private listeners: readonly ListenerSpec[] = [];
   private renewal = 0;
-  private challenges: ReadonlyMap<string, string> = new Map();
+  private challenges = NO_CHALLENGES;
   private preparing: TableDelta | null = null;
   private ending = false;
   private listenFailed: ((error: Error) => void) | null = null;
@@ -87,7 +89,7 @@ export class DataThreads {
     worker.on('exit', (code) => this.died(thread, cell, reason === '' ? `it ended with code ${code}` : reason));
     // What is being prepared now is not in the committed table it is born with.
     if (this.preparing !== null) this.tell(cell, { type: 'prepare', delta: this.preparing });
-    if (this.challenges.size > 0) this.tell(cell, { type: 'challenges', renewal: this.renewal, answers: this.challenges });
+    if (this.challenges !== NO_CHALLENGES) this.tell(cell, { type: 'challenges', renewal: this.renewal, pending: this.challenges });
     if (this.listeners.length > 0) this.tell(cell, { type: 'listen', listeners: this.listeners });
     return cell;
   }
@@ -172,11 +174,11 @@ export class DataThreads {
     await this.renewed(renewal, { type: 'tls', renewal, policies });
   }
 
-  /** Answers these challenges (key authorisations by token) and no others; resolves when all threads do. */
-  async challenge(answers: ReadonlyMap<string, string>): Promise<void> {
+  /** Answers these challenges and no others; resolves when all threads do. */
+  async challenge(pending: PendingChallenges): Promise<void> {
     const renewal = ++this.renewal;
-    this.challenges = answers;
-    await this.renewed(renewal, { type: 'challenges', renewal, answers });
+    this.challenges = pending;
+    await this.renewed(renewal, { type: 'challenges', renewal, pending });
   }
 
   private async renewed(renewal: number, message: ToThread): Promise<void> {

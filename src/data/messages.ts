@@ -1,4 +1,5 @@
 import type { ListenerSpec } from '../listen/tcp.ts';
+import type { PendingChallenges } from '../pool/acme.ts';
 import type { TableDelta } from '../pool/table.ts';
 import type { TlsPolicy } from '../pool/tls.ts';
 
@@ -20,8 +21,8 @@ export type ToThread =
   | { readonly type: 'listen'; readonly listeners: readonly ListenerSpec[] }
   /** New connections of these listeners, by position, are shown these certificates. Rises with each; answered with `renewed`. */
   | { readonly type: 'tls'; readonly renewal: number; readonly policies: ReadonlyMap<number, TlsPolicy> }
-  /** All challenges of certificate authorities to answer from now on: key authorisations by token. Answered with `renewed`, like `tls`. */
-  | { readonly type: 'challenges'; readonly renewal: number; readonly answers: ReadonlyMap<string, string> }
+  /** All challenges of certificate authorities to answer from now on. Answered with `renewed`, like `tls`. */
+  | { readonly type: 'challenges'; readonly renewal: number; readonly pending: PendingChallenges }
   /** Cut what is in flight on a version: requests now; streams and tunnels politely, spread over `spreadMs`. */
   | { readonly type: 'cut'; readonly versionSlot: number; readonly kind: 'requests' | 'tunnels'; readonly spreadMs: number }
   /** Finish: stop accepting, let what is in flight end within `drainMs`, then say `stopped`. */

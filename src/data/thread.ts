@@ -3,6 +3,8 @@ import { ClientTable } from '../ledger/clients.ts';
 import { KIND, ThreadLedger } from '../ledger/thread.ts';
 import { TcpListener } from '../listen/tcp.ts';
 import type { ListenerSpec } from '../listen/tcp.ts';
+import { ChallengeContexts } from '../listen/tls-contexts.ts';
+import type { PendingChallenges } from '../pool/acme.ts';
 import { AccessLog } from '../proxy/access-log.ts';
 import { Callers } from '../proxy/callers.ts';
 import { Context } from '../proxy/context.ts';
@@ -31,6 +33,8 @@ class DataThread {
   private readonly listeners: TcpListener[] = [];
   /** What was told of certificates, by position: it may come while the listeners are still being opened. */
   private readonly newest = new Map<number, TlsPolicy>();
+  /** Asked in TLS handshakes. */
+  private challenges: ChallengeContexts | null = null;
   private next: Prepared | null = null;
   private finish: Finish | null = null;
 
@@ -95,7 +99,7 @@ class DataThread {
         this.reserve();
         return this.say({ type: 'renewed', renewal: message.renewal });
       case 'challenges':
-        this.ctx.challenges = message.answers.size === 0 ? null : message.answers;
+        this.challenge(message.pending);
         return this.say({ type: 'renewed', renewal: message.renewal });
       case 'cut':
         return this.cut(message.versionSlot, message.kind, message.spreadMs);
@@ -125,6 +129,12 @@ class DataThread {
     queueMicrotask(() => this.ctx.hold.release());
   }
 
+  private challenge({ answers, certificates }: PendingChallenges): void {
+    this.ctx.challenges = answers.size === 0 ? null : answers;
+    this.challenges = certificates.size === 0 ? null : new ChallengeContexts(certificates);
+    for (const { entrance } of this.listeners) entrance.challenges = this.challenges;
+  }
+
   /** What one listener says of its clients, no client of another may say of itself. */
   private reserve(): void {
     this.ctx.reserved.set(this.listeners.flatMap(({ entrance: { clientAuth } }) => (clientAuth === null ? [] : [clientAuth.fields])));
@@ -133,6 +143,7 @@ class DataThread {
   private async listen(specs: readonly ListenerSpec[]): Promise<void> {
     const ports: number[] = [];
     for (const [at, spec] of specs.entries()) this.listeners.push(new TcpListener(this.ctx, { ...spec, tls: this.newest.get(at) ?? spec.tls }));
+    for (const { entrance } of this.listeners) entrance.challenges = this.challenges;
     this.reserve();
     for (const [at, listener] of this.listeners.entries()) {
       try {

@@ -1,6 +1,6 @@
 import { FAILURE_LIST, REJECT_LIST } from '../errors/catalogue.ts';
 import { HANDSHAKE_FAILURES } from '../errors/handshake.ts';
-import { BINS, CONTROL_CELLS, COUNTER, COUNTERS, EDGE, EDGES, GAUGE, GAUGES, HANDSHAKES, HEAD, layoutFor } from './layout.ts';
+import { BINS, CHALLENGES, CONTROL_CELLS, COUNTER, COUNTERS, EDGE, EDGES, GAUGE, GAUGES, HANDSHAKES, HEAD, REQUESTS, layoutFor } from './layout.ts';
 import type { Layout } from './layout.ts';
 
 /** Sums over threads. The conservation law holds in each: started = completed + clientAborted + upstreamFailed + killed + inFlight. */
@@ -219,6 +219,18 @@ export class ControlLedger {
   /** Refused requests by position in REJECT_LIST. */
   rejected(): number[] {
     return REJECT_LIST.map((_, i) => this.edge(EDGE.rejected + i));
+  }
+
+  /** Requests of clients by version of HTTP: cells of REQUESTS. */
+  requests() {
+    const cell = (what: number): number => this.edge(EDGE.requests + what);
+    return { http10: cell(REQUESTS.http10), http11: cell(REQUESTS.http11), http2: cell(REQUESTS.http2) };
+  }
+
+  /** Answered questions of certificate authorities: cells of CHALLENGES. */
+  challenges() {
+    const cell = (what: number): number => this.edge(EDGE.challenges + what);
+    return { http: cell(CHALLENGES.http), tls: cell(CHALLENGES.tls) };
   }
 
   /** TLS handshakes: cells of HANDSHAKES, the failed ones by position in HANDSHAKE_FAILURES. */

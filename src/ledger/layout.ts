@@ -63,15 +63,30 @@ export const COUNTER = {
 } as const;
 export const COUNTERS = 72;
 
-/** Counters of a thread as a whole. `rejected` is the first of a run that follows REJECT_LIST. */
-export const EDGE = { connections: 0, accepted: 1, retries: 2, retriesRefused: 3, redirects: 4, uncounted: 5, rejected: 8, handshakes: 64 } as const;
+/** Counters of a thread as a whole. `challenges`, `rejected`, `handshakes` and `requests` are the first of runs: those that follow, and REJECT_LIST. */
+export const EDGE = {
+  connections: 0,
+  accepted: 1,
+  retries: 2,
+  retriesRefused: 3,
+  redirects: 4,
+  uncounted: 5,
+  challenges: 6,
+  rejected: 8,
+  handshakes: 64,
+  requests: 84,
+} as const;
+/** Cells from EDGE.challenges: questions of certificate authorities that were answered, by how they came. */
+export const CHALLENGES = { http: 0, tls: 1 } as const;
 /** Cells from EDGE.handshakes: handshakes that succeeded, those of them that resumed a session, with TLS 1.3, those under way now, and the failed ones by HANDSHAKE_FAILURES. */
 export const HANDSHAKES = { done: 0, resumed: 1, tls13: 2, open: 3, failed: 4 } as const;
+/** Cells from EDGE.requests: heads of requests that could be read, by version of HTTP; the first two follow the minor version. */
+export const REQUESTS = { http10: 0, http11: 1, http2: 2 } as const;
 export const EDGES = 88;
 
 if (FAILURE_LIST.length > COUNTER.bins - COUNTER.failures) throw new Error('ledger: no room for all failures');
 if (REJECT_LIST.length > EDGE.handshakes - EDGE.rejected) throw new Error('ledger: no room for all rejections');
-if (HANDSHAKES.failed + HANDSHAKE_FAILURES.length > EDGES - EDGE.handshakes) throw new Error('ledger: no room for all handshakes');
+if (HANDSHAKES.failed + HANDSHAKE_FAILURES.length > EDGE.requests - EDGE.handshakes) throw new Error('ledger: no room for all handshakes');
 if (COUNTER.bins + BINS > COUNTERS) throw new Error('ledger: no room for all bins');
 
 export const HEAD = { generation: 0, threads: 1, slots: 2, acks: 16 } as const;

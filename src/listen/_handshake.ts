@@ -11,7 +11,7 @@ import type { Expiring } from '../proxy/deadline.ts';
 import { own } from '../proxy/sockets.ts';
 import type { SocketOwner } from '../proxy/sockets.ts';
 import { clientCertificateProblem, established, handleOf, holderOf, secureSocket } from './_secure-socket.ts';
-import type { TlsContexts } from './tls-contexts.ts';
+import type { HandshakeTerms } from './tls-contexts.ts';
 
 /** A connection whose handshake is over. */
 export interface Secured {
@@ -24,13 +24,15 @@ export interface Secured {
   readonly http2: boolean;
 }
 
-interface HandshakeParts {
-  readonly contexts: TlsContexts;
+export interface HandshakeParts {
+  readonly contexts: HandshakeTerms;
   readonly ends: Endpoints;
   readonly trusted: boolean;
   readonly row: number;
   /** Bytes that were read already. */
   readonly rest: Buffer;
+  /** When the first of them were waited for, on the wheel's clock. */
+  readonly since: number;
   readonly next: { secured(found: Secured): void };
 }
 
@@ -55,10 +57,10 @@ export class Handshake implements SocketOwner, Expiring, Arriving {
 
   /** Takes over from the plain socket, which is of no use afterwards. */
   constructor(ctx: Context, plain: Socket, parts: HandshakeParts) {
-    const { contexts, rest } = parts;
+    const { contexts, rest, since } = parts;
     this.ctx = ctx;
     this.parts = parts;
-    this.since = ctx.timers.now;
+    this.since = since;
     this.deadline = new Deadline(this);
     this.socket = secureSocket(
       handleOf(plain),
@@ -77,7 +79,7 @@ export class Handshake implements SocketOwner, Expiring, Arriving {
     ctx.handshakes++;
     this.count(HANDSHAKES.open);
     ctx.ledger.count(EDGE.connections, 1);
-    ctx.timers.arm(this.deadline, ctx.table.edge.timeouts.handshake);
+    ctx.timers.arm(this.deadline, since + ctx.table.edge.timeouts.handshake - ctx.timers.now);
   }
 
   private secure(): void {

@@ -8,11 +8,13 @@ import type { Context } from '../proxy/context.ts';
 import { AddressList, endpointsOf } from '../proxy/trust.ts';
 import type { SocketOwner } from '../proxy/sockets.ts';
 import { H2Connection } from './h2.ts';
-import { Handshake, refuseHandshake, type Secured } from './_handshake.ts';
+import { Challenged } from './_challenged.ts';
+import { Handshake, refuseHandshake, type HandshakeParts, type Secured } from './_handshake.ts';
+import { Hello } from './_hello.ts';
 import { Preface } from './_preface.ts';
 import { ProxiedConnection } from './_proxied.ts';
 import { TurnedAway } from './_turned-away.ts';
-import { TlsContexts } from './tls-contexts.ts';
+import { TlsContexts, type ChallengeContexts } from './tls-contexts.ts';
 
 const NOTHING = Buffer.alloc(0);
 
@@ -36,6 +38,8 @@ export class Entrance {
   private readonly http2: boolean;
   /** null = plain HTTP. Replaced by a reload: connections that come from then on are shown the new certificates. */
   private contexts: TlsContexts | null;
+  /** What is shown to certificate authorities that ask whether a name is ours; null = nothing is pending. */
+  challenges: ChallengeContexts | null = null;
 
   constructor(ctx: Context, { proxyProtocol: peers, tls, http2 }: EntrancePolicy) {
     this.ctx = ctx;
@@ -85,7 +89,26 @@ export class Entrance {
     } else if (ctx.handshakes >= ctx.table.edge.limits.handshakes) {
       ctx.callers.disconnect(row);
       refuseHandshake(ctx, socket);
-    } else new Handshake(ctx, socket, { contexts, ends: { ...ends, secure: true }, trusted, row, rest, next: this });
+    } else if (this.challenges === null) {
+      new Handshake(ctx, socket, { contexts, ends: { ...ends, secure: true }, trusted, row, rest, since: ctx.timers.now, next: this });
+    } else this.listenTo(socket, { contexts, ends: { ...ends, secure: true }, trusted, row, next: this }, rest);
+  }
+
+  /** Somebody may be a certificate authority that asks whether a name is ours: heard out first, then shown what answers that. */
+  private listenTo(socket: Socket, parts: Omit<HandshakeParts, 'rest' | 'since'>, rest: Buffer): void {
+    const { ctx } = this;
+    const hello = new Hello(ctx, socket, {
+      asked: (asked, read, since) => {
+        const answer = asked === null ? null : (this.challenges?.find(asked) ?? null);
+        if (answer === null) new Handshake(ctx, socket, { ...parts, rest: read, since });
+        else {
+          const next = { secured: (found: Secured): void => void new Challenged(ctx, found.socket, parts.row) };
+          new Handshake(ctx, socket, { ...parts, contexts: answer, rest: read, since, next });
+        }
+      },
+      gone: () => ctx.callers.disconnect(parts.row),
+    });
+    if (rest.length > 0) hello.onData(rest);
   }
 
   /** Row of the client among those whose connections are counted; null = it has too many. */

@@ -1,6 +1,7 @@
 import { constants, createHash } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import type { SecureContext } from 'node:tls';
+import type { ClientHello } from '../http/client-hello.ts';
 import type { Certificate, TlsPolicy } from '../pool/tls.ts';
 
 /** Mozilla's intermediate recommendation, version 5.7; the suites of TLS 1.3 come first and are OpenSSL's own. */
@@ -18,14 +19,24 @@ const CIPHERS = [
 const CURVES = 'X25519:prime256v1:secp384r1';
 const SESSION_SECONDS = 3_600;
 
-/** The TLS contexts of a listener, by server name (SNI, RFC 6066 §3). Immutable: a reload makes another one. */
-export class TlsContexts {
+/** What a handshake is made with. */
+export interface HandshakeTerms {
+  /** For clients that name no server. */
   readonly fallback: SecureContext;
-  readonly http2: boolean;
   readonly clientAuth: TlsPolicy['clientAuth'];
   /** ALPN protocols in the wire's form (RFC 7301 §3.1), ours in the order we prefer. */
   readonly alpn: Buffer;
   /** Contexts there are: with one, the name makes no difference. */
+  readonly different: number;
+  find(name: string): SecureContext;
+}
+
+/** The TLS contexts of a listener, by server name (SNI, RFC 6066 §3). Immutable: a reload makes another one. */
+export class TlsContexts implements HandshakeTerms {
+  readonly fallback: SecureContext;
+  readonly http2: boolean;
+  readonly clientAuth: TlsPolicy['clientAuth'];
+  readonly alpn: Buffer;
   readonly different: number;
   private readonly exact = new Map<string, SecureContext>();
   private readonly wildcards = new Map<string, SecureContext>();
@@ -57,7 +68,7 @@ export class TlsContexts {
     this.different = made.size;
   }
 
-  /** The context for a server name: the exact name, else the wildcard of its first label, else the first certificate's. */
+  /** For a server name: the exact name, else the wildcard of its first label, else the first certificate's. */
   find(name: string): SecureContext {
     const lower = name.toLowerCase();
     const dot = lower.indexOf('.');
@@ -84,4 +95,29 @@ function contextFor({ minVersion, clientAuth, ticketKeys }: TlsPolicy, chosen: r
     sessionTimeout: SESSION_SECONDS,
     sessionIdContext: scope,
   });
+}
+
+/** RFC 8737 §6.2. */
+const ACME_TLS = 'acme-tls/1';
+
+/** What clients are shown that ask whether a name is ours (tls-alpn-01, RFC 8737 §3), while that is pending. */
+export class ChallengeContexts {
+  private readonly terms = new Map<string, HandshakeTerms>();
+
+  /** @param certificates by name. @throws Error of OpenSSL when one cannot be used. */
+  constructor(certificates: ReadonlyMap<string, Pick<Certificate, 'cert' | 'key'>>) {
+    for (const [name, { cert, key }] of certificates) {
+      // Without tickets and session ids: each question is answered in full.
+      const secureOptions = constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_TICKET;
+      const context = createSecureContext({ cert, key, minVersion: 'TLSv1.2', ciphers: CIPHERS, ecdhCurve: CURVES, secureOptions });
+      const alpn = Buffer.from(`\x0a${ACME_TLS}`, 'latin1');
+      this.terms.set(name, { fallback: context, clientAuth: null, alpn, different: 1, find: () => context });
+    }
+  }
+
+  /** For a client that asks for this one protocol and a name that is pending; null = it is a client like any other. */
+  find({ serverName, protocols }: ClientHello): HandshakeTerms | null {
+    if (serverName === null || protocols.length !== 1 || protocols[0] !== ACME_TLS) return null;
+    return this.terms.get(serverName) ?? null;
+  }
 }

@@ -143,6 +143,17 @@ const METRICS: readonly Described[] = [
     read: ({ clientConnections }) => [[[], clientConnections]],
   },
   {
+    type: 'counter',
+    name: 'switchyard_client_requests_total',
+    help: 'Requests of clients whose head could be read, refused ones and streams of HTTP/2 included, by version of HTTP.',
+    labels: ['protocol'],
+    read: ({ requests: { http10, http11, http2 } }) => [
+      [['HTTP/1.0'], http10],
+      [['HTTP/1.1'], http11],
+      [['HTTP/2'], http2],
+    ],
+  },
+  {
     type: 'gauge',
     name: 'switchyard_clients_counted',
     help: 'Rows of the client table in use: addresses that have a connection, or have sent requests faster than their rate, while these are limited.',
@@ -214,6 +225,16 @@ const METRICS: readonly Described[] = [
     help: 'When a certificate is next asked for, in seconds since 1970, by its first name.',
     labels: ['name'],
     read: ({ acme: { next } }) => [...new Map(next.toReversed().map(({ name, at }) => [name, at]))].map(([name, at]): Point => [[name], at]),
+  },
+  {
+    type: 'counter',
+    name: 'switchyard_acme_challenges_total',
+    help: 'Questions of ACME authorities whether a name is ours that were answered, by how they came.',
+    labels: ['type'],
+    read: ({ acme: { challenges } }) => [
+      [['http-01'], challenges.http],
+      [['tls-alpn-01'], challenges.tls],
+    ],
   },
   {
     type: 'gauge',

@@ -19,12 +19,20 @@ export interface MetricsSnapshot {
   readonly retries: number;
   /** Requests that were answered with another address. */
   readonly redirects: number;
+  /** Requests whose head could be read, by version of HTTP. */
+  readonly requests: { readonly http10: number; readonly http11: number; readonly http2: number };
   /** By position in REJECT_LIST, as `ControlLedger.rejected()` gives it. */
   readonly rejected: readonly number[];
   readonly handshakes: HandshakeMetrics;
   readonly certificates: readonly { readonly listener: string; readonly name: string; /** Epoch seconds. */ readonly expires: number }[];
   /** Tries to get certificates of an ACME authority; `at` is in epoch seconds. */
-  readonly acme: { readonly issued: number; readonly failed: number; readonly next: readonly { readonly name: string; readonly at: number }[] };
+  readonly acme: {
+    readonly issued: number;
+    readonly failed: number;
+    readonly next: readonly { readonly name: string; readonly at: number }[];
+    /** Questions of authorities that were answered. */
+    readonly challenges: { readonly http: number; readonly tls: number };
+  };
   readonly upstreams: readonly UpstreamMetrics[];
 }
 

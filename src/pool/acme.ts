@@ -15,3 +15,13 @@ export interface AcmePolicy {
   /** Authorities (PEM) that the server's own certificate is checked against; null = those that Node trusts. */
   readonly ca: string | null;
 }
+
+/** What data threads answer to certificate authorities while they check that names are ours. */
+export interface PendingChallenges {
+  /** Key authorisations by token (http-01, RFC 8555 §8.3). */
+  readonly answers: ReadonlyMap<string, string>;
+  /** Certificates, with their keys, by name (tls-alpn-01, RFC 8737); PEM. */
+  readonly certificates: ReadonlyMap<string, { readonly cert: string; readonly key: string }>;
+}
+
+export const NO_CHALLENGES: PendingChallenges = { answers: new Map(), certificates: new Map() };

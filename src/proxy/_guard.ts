@@ -3,7 +3,7 @@ import { requestScheme } from '../http/forward-request.ts';
 import { pathEnd } from '../http/path.ts';
 import type { Place } from '../http/redirect.ts';
 import { BODY, type RequestHead } from '../http/request-head.ts';
-import { EDGE } from '../ledger/layout.ts';
+import { CHALLENGES, EDGE } from '../ledger/layout.ts';
 import { challengeAnswer } from './_challenge.ts';
 import { stickyKey } from './_choose.ts';
 import type { ExchangeRecord } from './_record.ts';
@@ -25,6 +25,7 @@ export function guard(ctx: Context, exchange: ExchangeRecord, head: RequestHead,
     const text = challengeAnswer(ctx.challenges, head, buf);
     if (text !== null) {
       exchange.details = { text };
+      ctx.ledger.count(EDGE.challenges + CHALLENGES.http, 1);
       return CHALLENGE;
     }
   }

@@ -50,7 +50,7 @@ export class Context {
   readonly arriving = new Set<Arriving>();
   /** Fields by which the proxy tells who a client is. */
   readonly reserved = new ReservedFields();
-  /** Challenges of certificate authorities that wait for an answer: key authorisations by token. null = none. */
+  /** Challenges of certificate authorities that wait for an answer (http-01): key authorisations by token. null = none. */
   challenges: ReadonlyMap<string, string> | null = null;
   /** TLS handshakes under way. */
   handshakes = 0;

@@ -1,72 +1,14 @@
 import t from 'tap';
-import type { X509Certificate } from 'node:crypto';
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { connect } from 'node:tls';
-import { InProcess } from '../helpers/control.ts';
-import { Pebble } from '../helpers/pebble.ts';
-import type { PebbleOptions } from '../helpers/pebble.ts';
+import { acmeWorld, issuedFor, shown } from '../helpers/acme.ts';
 import { MAIN, NodeProcess } from '../helpers/process.ts';
 import { freePorts } from '../helpers/ports.ts';
 import { send } from '../helpers/raw_client.ts';
-import { tempDir } from '../helpers/temp.ts';
-import type { Teardown } from '../helpers/temp.ts';
 import { eventually } from '../helpers/wait.ts';
 
-const SOON = { first: 200, most: 400 };
-
-interface World {
-  readonly pebble: Pebble;
-  readonly http: number;
-  readonly https: number;
-  readonly stateDir: string;
-  readonly config: Record<string, unknown>;
-  start(): Promise<InProcess>;
-}
-
-async function world(t: Teardown, options: Partial<PebbleOptions> = {}, acme: Record<string, unknown> = {}): Promise<World> {
-  const [[http, https], dir] = [await freePorts(2), await tempDir(t)];
-  const pebble = await Pebble.start(t, { httpPort: http, tlsPort: https, ...options });
-  const automatic = { domains: ['a.example'], email: 'ops@example.com', directory: pebble.directory, ca: pebble.ca, termsAgreed: true, ...acme };
-  const listeners = [
-    { host: '127.0.0.1', port: http },
-    { host: '127.0.0.1', port: https, tls: { acme: automatic } },
-  ];
-  const config = { listeners, stateDir: join(dir, 'state') };
-  return { pebble, http, https, stateDir: config.stateDir, config, start: () => InProcess.start(t, config, undefined, { acmeRetry: SOON }) };
-}
-
-/** The certificate that a client of this name is shown. */
-function shown(port: number, servername: string): Promise<X509Certificate> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ port, host: '127.0.0.1', servername, rejectUnauthorized: false }, () => {
-      const certificate = socket.getPeerX509Certificate();
-      socket.destroy();
-      if (certificate === undefined) reject(new Error('no certificate'));
-      else resolve(certificate);
-    });
-    socket.on('error', reject);
-  });
-}
-
-function issuedFor(port: number, name: string): Promise<X509Certificate> {
-  return eventually(
-    `a certificate for ${name}`,
-    async () => {
-      const found = await shown(port, name).catch((error: NodeJS.ErrnoException) => {
-        // It may still be starting.
-        if (error.code === 'ECONNREFUSED') return null;
-        throw error;
-      });
-      return found?.issuer.includes('Pebble') === true ? found : null;
-    },
-    20_000,
-    100,
-  );
-}
-
 t.test('a listener gets its certificates by http-01: one for each name or list, kept for the next start', async (t) => {
-  const { pebble, http, https, stateDir, start } = await world(t, { nonceReject: 30 }, { domains: ['a.example', ['b.example', 'www.b.example']] });
+  const { pebble, http, https, stateDir, start } = await acmeWorld(t, { nonceReject: 30 }, { domains: ['a.example', ['b.example', 'www.b.example']] });
   const proxy = await start();
   const first = await shown(https, 'a.example');
   t.ok(first.checkHost('a.example'), 'until then there is one for the name');
@@ -104,7 +46,7 @@ t.test('a listener gets its certificates by http-01: one for each name or list, 
 });
 
 t.test('certificates are renewed in time; while the authority is away the old one stays, and is renewed when it is back', async (t) => {
-  const { pebble, https, start } = await world(t, { validity: 6 });
+  const { pebble, https, start } = await acmeWorld(t, { validity: 6 });
   const proxy = await start();
   const first = await issuedFor(https, 'a.example');
   const next = await eventually('a renewal', async () => {
@@ -134,7 +76,7 @@ t.test('certificates are renewed in time; while the authority is away the old on
 
 t.test('why a certificate could not be had is told, and plain HTTP goes on meanwhile', async (t) => {
   const [unheard] = await freePorts(1);
-  const { http, https, start } = await world(t, { httpPort: unheard });
+  const { http, https, start } = await acmeWorld(t, { httpPort: unheard });
   const proxy = await start();
   const event = await proxy.event('certificate-failed');
   t.match(event.data.reason, /^a\.example: (connection|unauthorized)/);
@@ -147,13 +89,13 @@ t.test('why a certificate could not be had is told, and plain HTTP goes on meanw
 
 t.test('an account is bound to an external one, where the authority wants that', async (t) => {
   const eab = { kid: 'kid-1', hmacKey: 'zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W' };
-  const { https, start } = await world(t, { eab: { [eab.kid]: eab.hmacKey } }, { eab });
+  const { https, start } = await acmeWorld(t, { eab: { [eab.kid]: eab.hmacKey } }, { eab });
   await start();
   t.match((await issuedFor(https, 'a.example')).issuer, 'Pebble');
 });
 
 t.test('killed at any step of an order, the next start gets its certificate', async (t) => {
-  const { pebble, https, stateDir, config } = await world(t);
+  const { pebble, https, stateDir, config } = await acmeWorld(t);
   const file = join(stateDir, '..', 'proxy.json');
   const [admin] = await freePorts(1);
   writeFileSync(file, JSON.stringify({ ...config, admin: { port: admin }, dataThreads: 1 }));
