@@ -135,7 +135,8 @@ t.test('ECDSA and RSA certificates of one name serve side by side; old versions 
 
 t.test('curl, openssl s_client and fetch get an answer, over each version of TLS and HTTP', async (t) => {
   const authority = await Authority.create(t);
-  const { port } = await start(t, authority);
+  const world = await start(t, authority);
+  const { port } = world;
   const curl = (...args: string[]) =>
     run('curl', ['-sS', '-m', '10', '--cacert', authority.certFile, '-w', ' %{http_version}', ...args, `https://localhost:${port}/`]);
   t.equal((await curl('--http1.1')).stdout, 'ok 1.1');
@@ -148,6 +149,8 @@ t.test('curl, openssl s_client and fetch get an answer, over each version of TLS
   t.match((await client).stdout, /^HTTP\/1\.1 200 Status\r\n[^]*ok$/);
   const script = `fetch('https://localhost:${port}/').then((r) => r.text()).then(console.log)`;
   t.equal((await run(process.execPath, ['-e', script], { env: { ...process.env, NODE_EXTRA_CA_CERTS: authority.certFile } })).stdout, 'ok\n');
+  const spoken = ['HTTP/1.0', 'HTTP/1.1', 'HTTP/2'].map((protocol) => metric(world, `switchyard_client_requests_total{protocol="${protocol}"}`));
+  t.strictSame(await Promise.all(spoken), [1, 4, 2], 'and each is counted');
 });
 
 t.test('the backend is told that the client came by https; requests follow one another on the connection', async (t) => {
