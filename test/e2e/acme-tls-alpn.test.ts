@@ -188,6 +188,7 @@ t.test('openssl is shown the challenge, whole and critical, by every thread, and
       // It ends by itself: nothing is said on its input.
       const { said, text } = await asked(port, '-alpn', 'acme-tls/1', version);
       t.match(said, /ALPN protocol: acme-tls\/1/);
+      t.notMatch(said, /unexpected eof/i, 'with a goodbye of ours');
       t.match(text, /Subject Alternative Name: *\n +DNS:a\.example\n/);
       t.match(text, /1\.3\.6\.1\.5\.5\.7\.1\.31: critical\n/);
       const [pem] = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/.exec(said)!;
