@@ -3,7 +3,7 @@ import { requestScheme } from '../http/forward-request.ts';
 import { pathEnd } from '../http/path.ts';
 import type { Place } from '../http/redirect.ts';
 import { BODY, type RequestHead } from '../http/request-head.ts';
-import { CHALLENGES, EDGE } from '../ledger/layout.ts';
+import { CHALLENGES, EDGE, REQUESTS } from '../ledger/layout.ts';
 import { challengeAnswer } from './_challenge.ts';
 import { stickyKey } from './_choose.ts';
 import type { ExchangeRecord } from './_record.ts';
@@ -20,6 +20,7 @@ import { CompiledRoute, type CompiledMaintenance, type CompiledRules } from './r
  */
 export function guard(ctx: Context, exchange: ExchangeRecord, head: RequestHead, buf: Buffer): Fault | null {
   const { rate } = ctx.table.edge.limits;
+  ctx.ledger.count(EDGE.requests + (exchange.down.alone ? head.minor : REQUESTS.http2), 1);
   if (rate !== null && !ctx.callers.admit(exchange.down.address, ANY_UPSTREAM, rate)) return tooMany(exchange, ctx.callers.retryAfter);
   if (ctx.challenges !== null) {
     const text = challengeAnswer(ctx.challenges, head, buf);

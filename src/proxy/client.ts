@@ -7,7 +7,6 @@ import { endsConnection, ownAnswer, wantsJson } from '../http/own-answer.ts';
 import { BODY, RequestHead, type Body } from '../http/request-head.ts';
 import type { Endpoints } from '../http/proxy-protocol.ts';
 import type { ResponseHead } from '../http/response-head.ts';
-import { EDGE, REQUESTS } from '../ledger/layout.ts';
 import { Accumulator } from './_accumulator.ts';
 import { Delivery, NO_BODY } from './_delivery.ts';
 import { NO_ROW } from './callers.ts';
@@ -151,7 +150,6 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     this.state = STATE.busy;
     ctx.timers.disarm(this.deadline);
     this.minor = head.minor;
-    ctx.ledger.count(EDGE.requests + (this.alone ? head.minor : REQUESTS.http2), 1);
     this.last = !head.keepAlive;
     this.keepAlive = head.keepAlive && !ctx.closing;
     this.json = wantsJson(head.fields, buf);
