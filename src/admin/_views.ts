@@ -43,6 +43,7 @@ export const VersionView = z.object({
   streams: Whole,
   tunnels: Whole,
   createdAt: Time,
+  openUntil: Time.nullable(),
   keepUntil: Time.nullable(),
   backends: z.array(Backend),
   counts: Counts,

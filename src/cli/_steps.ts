@@ -7,7 +7,7 @@ export type Step = SwapView['steps'][number];
 const NAME_WIDTH = 14;
 const TEXT_WIDTH = 52;
 const BAD: readonly string[] = ['not admitted', 'rejected', 'rolled-back', 'aborted', 'going back'];
-const OPEN: readonly string[] = ['requested', 'draining', 'paused'];
+const OPEN: readonly string[] = ['requested', 'open', 'draining', 'paused'];
 
 function whole(evidence: Step['evidence'], key: string): number {
   const value = evidence[key];
@@ -39,6 +39,7 @@ function textOf({ name, evidence }: Step, swap: SwapView): string {
     const flight = { inFlight: whole(evidence, 'inFlight'), streams: whole(evidence, 'streams'), tunnels: whole(evidence, 'tunnels') };
     return `${version}: ${flightText(flight)}`;
   }
+  if (name === 'open' && typeof evidence.openUntil === 'string') return `${version}: to sessions of before, until ${evidence.openUntil}`;
   if (name === 'drained') {
     const killed = whole(evidence, 'killed');
     const took = typeof evidence.drainMs === 'number' ? ` after ${seconds(evidence.drainMs)}` : '';

@@ -67,6 +67,7 @@ export function upstreamIssues(upstream: ParsedUpstream, under: Path): Issue[] {
   if (upstream.sticky.cookie !== null && upstream.sticky.header !== null) {
     issues.push(issue([...under, 'sticky'], 'expected a cookie or a header, got both'));
   }
+  issues.push(...steeringIssues(upstream, under));
   if (upstream.health.kind === 'grpc' && upstream.protocol !== 'h2') {
     issues.push(issue([...under, 'health', 'kind'], "expected another kind, because gRPC goes over HTTP/2 only (protocol: 'h2'), got 'grpc'"));
   }
@@ -81,6 +82,28 @@ export function upstreamIssues(upstream: ParsedUpstream, under: Path): Issue[] {
   issues.push(...liveIssues(upstream.live, ids, [...under, 'live']));
   if (upstream.outlier !== false && upstream.outlier.max < upstream.outlier.base) {
     issues.push(issue([...under, 'outlier', 'max'], `expected at least base (${upstream.outlier.base} ms), got ${upstream.outlier.max} ms`));
+  }
+  return issues;
+}
+
+function steeringIssues({ sticky, skew, preview }: ParsedUpstream, under: Path): Issue[] {
+  const issues: Issue[] = [];
+  if (skew !== null && skew.pin === null && skew.assets.length === 0) issues.push(issue([...under, 'skew'], 'expected a pin, assets or both, got neither'));
+  const pin = skew?.pin ?? null;
+  if (pin !== null && (pin.cookie === null) === (pin.header === null)) {
+    issues.push(issue([...under, 'skew', 'pin'], `expected a cookie or a header, got ${pin.cookie === null ? 'neither' : 'both'}`));
+  }
+  if (pin !== null && pin.cookie === null && pin.maxAge !== null) issues.push(issue([...under, 'skew', 'pin', 'maxAge'], 'expected a cookie, which it is of'));
+  if (preview !== null && preview.header === null && preview.cookie === null) {
+    issues.push(issue([...under, 'preview'], 'expected a header, a cookie or both, got neither'));
+  }
+  const cookies = [
+    { path: ['sticky', 'cookie'], name: sticky.cookie },
+    { path: ['skew', 'pin', 'cookie'], name: pin?.cookie ?? null },
+    { path: ['preview', 'cookie'], name: preview?.cookie ?? null },
+  ].filter(({ name }) => name !== null);
+  for (const { at, key } of repeated(cookies, ({ name }) => name ?? '')) {
+    issues.push(issue([...under, ...cookies[at].path], `expected a cookie of its own, got '${key}' a second time`));
   }
   return issues;
 }

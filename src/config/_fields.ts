@@ -101,6 +101,15 @@ export const fieldValue = text('a header value without line breaks', (value) => 
 
 export const secret = text('a token of 8 to 256 characters without spaces', (value) => /^[!-~]{8,256}$/.test(value));
 
+/** What has to be said beside the version in a preview field; it may stand in a cookie. */
+export const steeringSecret = text("a secret of 8 to 128 letters, digits, '.', '_', '~' and '-'", (value) => /^[A-Za-z0-9._~-]{8,128}$/.test(value));
+
+/** Beginning of the paths of assets. */
+export const assetPrefix = text(
+  "the beginning of a path, with '/' at both ends, without '//', '.' or '..' segments, '?', '#', '%' or spaces",
+  (value) => /^\/(?:[!-~]{1,1023}\/)?$/.test(value) && !/[?#%\\;]|\/\/|\/\.{1,2}\//.test(value),
+);
+
 /** An address or a network: `10.0.0.0/8`, `fd00::/8`, `192.0.2.1`. */
 export const cidr = text("an IP address or network such as '10.0.0.0/8' or 'fd00::/8'", isCidr);
 

@@ -121,6 +121,22 @@ export interface BackendTlsInput {
   minVersion?: 'TLSv1.2' | 'TLSv1.3';
 }
 
+export interface SkewInput {
+  /** What a request is pinned by: a cookie that answers set (for `maxAge`; default: the browser's session), or a field that the client sends. */
+  pin?: { cookie?: string; header?: string; maxAge?: Duration | null } | null;
+  /** Beginnings of paths (`/assets/`): what a version answers with 404 there is tried once on another one. GET and HEAD only. */
+  assets?: readonly string[];
+  /** How long a version that has lost its traffic stays open to both; default 10m. Then its drain begins. */
+  for?: Duration;
+}
+
+/** The value is the id of a version; with `secret`, a colon and the secret behind it. */
+export interface PreviewInput {
+  header?: string;
+  cookie?: string;
+  secret?: string;
+}
+
 export interface VersionInput {
   backends: readonly BackendInput[];
 }
@@ -140,6 +156,12 @@ export interface UpstreamInput {
   balance?: Balance;
   /** What a client is recognised by during a canary: a cookie or a header; default: its address. */
   sticky?: { cookie?: string | null; header?: string | null };
+  /** What keeps an open page in step with the version it came from, for a while after that has lost its traffic. Default false. */
+  skew?: false | SkewInput;
+  /** A request may name a version for itself: one on standby, live or still open. Default false. */
+  preview?: false | PreviewInput;
+  /** Field of answers that says which version gave them; default none. */
+  versionHeader?: string | null;
   /**
    * Each connection to a backend begins with a PROXY protocol header that names the client's address and port, and carries
    * requests of that client's connection only. Default `false`.

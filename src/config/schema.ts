@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { backendTls } from './_backend-tls.ts';
 import { listenerTls } from './_listener-tls.ts';
+import { preview, skew, versionHeader } from './_steering.ts';
 import { errorPages, maintenance, route } from './_rules-schema.ts';
 import { address, bindHost, cidr, duration, fieldName, fieldValue, grpcService, hostHeader, name, percent, probePath, secret, whole } from './_fields.ts';
 
@@ -74,6 +75,9 @@ export const upstreamSchema = z.strictObject({
   rollback: z.strictObject({ keep: duration(0).default(0) }).prefault({}),
   balance: oneOf(['least-in-flight', 'round-robin', 'random', 'maglev']).default('least-in-flight'),
   sticky: z.strictObject({ cookie: fieldName.nullable().default(null), header: fieldName.nullable().default(null) }).prefault({}),
+  skew,
+  preview,
+  versionHeader,
   proxyProtocol: z.union([z.literal(false), oneOf(['v1', 'v2'])], { error: "'v1', 'v2' or false" }).default(false),
   retries: z.strictObject({ attempts: whole(0, 10).default(1), budget: percent.default(20) }).prefault({}),
   timeouts: z

@@ -45,6 +45,8 @@ export interface VersionView {
   streams: number;
   tunnels: number;
   createdAt: string;
+  /** Until then sessions of before may begin requests on it, and its drain is not proven; null = nobody may. */
+  openUntil: string | null;
   /** When a kept version will be released. */
   keepUntil: string | null;
   backends: BackendView[];

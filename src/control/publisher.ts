@@ -1,6 +1,8 @@
 import type { ControlLedger } from '../ledger/control.ts';
 import { parseAddress } from '../pool/address.ts';
 import type { EdgePolicy, UpstreamPolicy } from '../pool/policy.ts';
+import { isRoutable, reachOf } from '../pool/reach.ts';
+import type { Reach } from '../pool/reach.ts';
 import { weightOf } from '../pool/split.ts';
 import type { TableDelta, TableRoute, TableUpstream, TableVersion } from '../pool/table.ts';
 import type { UpstreamState } from '../pool/upstream.ts';
@@ -111,20 +113,21 @@ export class Publisher {
   }
 }
 
-/** What the data plane needs of an upstream: the versions with weight, in the order of the split, then those on standby. */
+/** What the data plane needs of an upstream: the versions with weight, in the order of the split, then the newest first those on standby and those that are open. */
 export function tableOf(state: UpstreamState, policy: UpstreamPolicy, slot: number): TableUpstream {
   const live = state.split.map(({ version }) => state.versions.find(({ id }) => id === version)).filter((version) => version !== undefined);
-  const standby = state.versions.filter(({ id, phase }) => phase === 'standby' && weightOf(state.split, id) === 0);
-  const versions = [...live, ...standby].map((version) => versionOf(version, weightOf(state.split, version.id)));
+  const others = state.versions.filter((version) => weightOf(state.split, version.id) === 0 && (version.phase === 'standby' || isRoutable(version, 0, policy)));
+  const versions = [...live, ...others.toReversed()].map((version) => versionOf(version, weightOf(state.split, version.id), reachOf(version, policy)));
   return { name: state.name, slot, policy, held: state.held, versions };
 }
 
-function versionOf({ id, slot, phase, backends }: Version, weight: number): TableVersion {
+function versionOf({ id, slot, phase, backends }: Version, weight: number, reach: Reach): TableVersion {
   return {
     id,
     slot,
     phase,
     weight,
+    reach,
     backends: backends.map((backend) => {
       const address = parseAddress(backend.address);
       if (address === null) throw new Error(`not an address: ${backend.address}`);

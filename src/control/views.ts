@@ -58,6 +58,7 @@ export function versionView(state: UpstreamState, version: Version, observed: Ob
     streams: counts.streams,
     tunnels: counts.tunnels,
     createdAt: iso(version.createdAt),
+    openUntil: version.drain?.openUntil == null ? null : iso(version.drain.openUntil),
     keepUntil: version.drain?.keepUntil == null ? null : iso(version.drain.keepUntil),
     backends: version.backends.map((backend) => backendView(version, backend, observed)),
     counts: countsOf(counts),
@@ -98,6 +99,7 @@ export function pastView({ version, receipt, reason }: PastVersion): VersionView
     streams: 0,
     tunnels: 0,
     createdAt: iso(version.createdAt),
+    openUntil: null,
     keepUntil: null,
     backends: version.backends.map(({ address, weight }) => ({
       address,
@@ -124,7 +126,7 @@ export function swapView(state: UpstreamState, swap: Swap, observed: Observed): 
   const receipts = gone.map((id) => receiptSince(state, id, swap.requestedAt));
   const draining = state.versions.filter(({ id, phase }) => gone.includes(id) && (phase === 'draining' || phase === 'drained'));
   const before = swap.steps.reduce(
-    (sum, { name, evidence }) => sum + (name === 'draining' && typeof evidence.killedBefore === 'number' ? evidence.killedBefore : 0),
+    (sum, { name, evidence }) => sum + ((name === 'draining' || name === 'open') && typeof evidence.killedBefore === 'number' ? evidence.killedBefore : 0),
     0,
   );
   const killed =

@@ -7,6 +7,7 @@ import { PageSet } from '../http/pages.ts';
 import type { ErrorPages } from '../pool/rules.ts';
 import { RouteMap } from '../proxy/routes.ts';
 import { CompiledMaintenance } from '../proxy/rules.ts';
+import { Steering, isSteered, pinLine, versionLines } from '../proxy/steering.ts';
 import { BackendTarget } from '../proxy/targets.ts';
 import type { CompiledTable, UpstreamLoad, UpstreamTarget, VersionTarget } from '../proxy/targets.ts';
 import { makeWays } from './ways.ts';
@@ -80,14 +81,17 @@ export class Intake {
   }
 
   private upstream(spec: TableUpstream): UpstreamTarget {
-    const live = spec.versions.filter((version) => version.weight > 0).map((version) => this.version(version, spec));
+    const doors = spec.versions.filter(({ weight, reach }) => weight > 0 || reach.pins || reach.assets || reach.preview);
+    const targets = doors.map((version) => ({ target: this.version(version, spec), reach: version.reach }));
+    const live = targets.map(({ target }) => target).filter(({ weight }) => weight > 0);
     let end = 0;
     const ends = live.map((version) => (end += (version.weight * BUCKETS) / 100));
     const load = this.loads.get(spec.name) ?? { active: 0, retrying: 0 };
     this.loads.set(spec.name, load);
     const { name, slot, policy, held } = spec;
     const maintenance = policy.maintenance === null ? null : new CompiledMaintenance(policy.maintenance);
-    return { name, slot, policy, held, live, ends, seed: hashText(name), load, maintenance, pages: pageSet(policy.errorPages) };
+    const steering = isSteered(policy) ? new Steering(policy, targets) : null;
+    return { name, slot, policy, held, live, ends, seed: hashText(name), load, steering, maintenance, pages: pageSet(policy.errorPages) };
   }
 
   private version(spec: TableVersion, upstream: TableUpstream): VersionTarget {
@@ -98,6 +102,8 @@ export class Intake {
       weight: spec.weight,
       backends: this.targets(spec, upstream),
       rotation: new Rotation(spec.backends, balance, limits.connections),
+      says: versionLines(upstream.policy, spec.id),
+      pin: pinLine(upstream.policy, spec.id),
     };
   }
 

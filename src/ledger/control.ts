@@ -1,6 +1,6 @@
 import { FAILURE_LIST, REJECT_LIST } from '../errors/catalogue.ts';
 import { HANDSHAKE_FAILURES } from '../errors/handshake.ts';
-import { BINS, CHALLENGES, CONTROL_CELLS, COUNTER, COUNTERS, EDGE, EDGES, GAUGE, GAUGES, HANDSHAKES, HEAD, REQUESTS, layoutFor } from './layout.ts';
+import { BINS, CHALLENGES, CONTROL_CELLS, COUNTER, COUNTERS, EDGE, EDGES, GAUGE, GAUGES, HANDSHAKES, HEAD, REQUESTS, STEERED, layoutFor } from './layout.ts';
 import type { Layout } from './layout.ts';
 
 /** Sums over threads. The conservation law holds in each: started = completed + clientAborted + upstreamFailed + killed + inFlight. */
@@ -51,6 +51,8 @@ export interface Traffic {
   bins: number[];
   latencySum: number;
   answered: number;
+  /** Claims that did not come by the split; cells of STEERED. */
+  steered: number[];
 }
 
 /**
@@ -195,13 +197,21 @@ export class ControlLedger {
   }
 
   traffic(slots: readonly number[]): Traffic {
-    const into: Traffic = { codes: zeros(5), failures: FAILURE_LIST.map(() => 0), bins: zeros(BINS), latencySum: 0, answered: 0 };
+    const into: Traffic = {
+      codes: zeros(5),
+      failures: FAILURE_LIST.map(() => 0),
+      bins: zeros(BINS),
+      latencySum: 0,
+      answered: 0,
+      steered: zeros(Object.keys(STEERED).length),
+    };
     for (let thread = 0; thread < this.threads; thread++) {
       for (const slot of slots) {
         const row = this.counterRow(thread, slot);
         for (let i = 0; i < 5; i++) into.codes[i] += this.f64[row + COUNTER.codes + i];
         for (let i = 0; i < FAILURE_LIST.length; i++) into.failures[i] += this.f64[row + COUNTER.failures + i];
         for (let i = 0; i < BINS; i++) into.bins[i] += this.f64[row + COUNTER.bins + i];
+        for (let i = 0; i < into.steered.length; i++) into.steered[i] += this.f64[row + COUNTER.steered + i];
         into.latencySum += this.f64[row + COUNTER.latencySum];
         into.answered += this.f64[row + COUNTER.answered];
       }

@@ -7,7 +7,7 @@
  *     │ per slot: available · effective weight                    written by control   │
  *     ├ per thread ────────────────────────────────────────────────────────────────────┤
  *     │ edge cells (Float64)                     written by that thread only           │
- *     │ per slot: gauges (Int32 × 8) · counters (Float64 × 72)                         │
+ *     │ per slot: gauges (Int32 × 8) · counters (Float64 × 80)                         │
  *     └────────────────────────────────────────────────────────────────────────────────┘
  *
  * A thread's cells lie together, so that two threads never write to one cache line. Counters are
@@ -60,8 +60,13 @@ export const COUNTER = {
   codes: 13,
   failures: 18,
   bins: 37,
+  /** Claims that did not come by the split; cells of STEERED. */
+  steered: 72,
 } as const;
-export const COUNTERS = 72;
+export const COUNTERS = 80;
+
+/** By what a claim came that did not come by the split: a pinned session, a preview field, an asset that another version did not have. */
+export const STEERED = { pin: 0, preview: 1, asset: 2 } as const;
 
 /** Counters of a thread as a whole. `challenges`, `rejected`, `handshakes` and `requests` are the first of runs: those that follow, and REJECT_LIST. */
 export const EDGE = {
@@ -87,7 +92,7 @@ export const EDGES = 88;
 if (FAILURE_LIST.length > COUNTER.bins - COUNTER.failures) throw new Error('ledger: no room for all failures');
 if (REJECT_LIST.length > EDGE.handshakes - EDGE.rejected) throw new Error('ledger: no room for all rejections');
 if (HANDSHAKES.failed + HANDSHAKE_FAILURES.length > EDGE.requests - EDGE.handshakes) throw new Error('ledger: no room for all handshakes');
-if (COUNTER.bins + BINS > COUNTERS) throw new Error('ledger: no room for all bins');
+if (COUNTER.bins + BINS > COUNTER.steered) throw new Error('ledger: no room for all bins');
 
 export const HEAD = { generation: 0, threads: 1, slots: 2, acks: 16 } as const;
 const MAX_THREADS = 256;

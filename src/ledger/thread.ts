@@ -129,6 +129,11 @@ export class ThreadLedger {
     if (this.i32[at] !== 0) this.i32[at] = 0;
   }
 
+  /** Counts a claim on this slot that did not come by the split; `by` is of STEERED. */
+  steered(slot: number, by: number): void {
+    this.f64[this.counters + slot * COUNTERS + COUNTER.steered + by]++;
+  }
+
   sockets(slot: number, change: 1 | -1): void {
     this.i32[this.gauges + slot * GAUGES + GAUGE.openSockets] += change;
   }

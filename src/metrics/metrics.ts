@@ -1,6 +1,7 @@
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import { FAILURE_LIST, REJECT_LIST } from '../errors/catalogue.ts';
 import { HANDSHAKE_FAILURES } from '../errors/handshake.ts';
+import { STEERED } from '../ledger/layout.ts';
 import type { Phase } from '../pool/phase.ts';
 import { BUCKET_BOUNDS, LedgerHistogram } from './_latency.ts';
 import type { BackendMetrics, MetricsSnapshot, MetricsSource, UpstreamMetrics, VersionMetrics } from './source.ts';
@@ -85,6 +86,13 @@ const METRICS: readonly Described[] = [
     help: 'Attempts that failed at a backend of a version, by reason.',
     labels: ['upstream', 'version', 'reason'],
     read: perVersion(({ traffic }) => FAILURE_LIST.map(({ code }, i) => [code, traffic.failures[i] ?? 0])),
+  },
+  {
+    type: 'counter',
+    name: 'switchyard_steered_requests_total',
+    help: 'Requests that reached a version by another way than the split: pinned sessions and previews of one without weight, assets that another version did not have.',
+    labels: ['upstream', 'version', 'by'],
+    read: perVersion(({ traffic }) => Object.entries(STEERED).map(([by, i]) => [by, traffic.steered[i] ?? 0])),
   },
   {
     type: 'counter',

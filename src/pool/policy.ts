@@ -65,6 +65,28 @@ export interface RatePolicy {
   readonly burst: number;
 }
 
+/** What keeps a page that is open in step with the version that it came from. */
+export interface SkewPolicy {
+  /** What a request is pinned to a version by: a cookie that answers set, or a field that the client sends. null = nothing. */
+  readonly pin: {
+    readonly cookie: string | null;
+    readonly header: string | null;
+    /** Milliseconds; null = a session cookie. */ readonly maxAge: number | null;
+  } | null;
+  /** Beginnings of paths that are tried once on another version when a version answers 404. */
+  readonly assets: readonly string[];
+  /** Milliseconds that a version which has lost its weight stays open to them. */
+  readonly for: number;
+}
+
+/** How a request names a version for itself. */
+export interface PreviewPolicy {
+  readonly header: string | null;
+  readonly cookie: string | null;
+  /** Behind the version and a colon; null = anybody may. Never logged or shown. */
+  readonly secret: string | null;
+}
+
 export type Balance = 'least-in-flight' | 'round-robin' | 'random' | 'maglev';
 
 export interface UpstreamPolicy {
@@ -76,6 +98,12 @@ export interface UpstreamPolicy {
   readonly balance: Balance;
   /** Source of the split key; both null = the client address. */
   readonly sticky: { readonly cookie: string | null; readonly header: string | null };
+  /** null = a version that has lost its weight gets no new requests. */
+  readonly skew: SkewPolicy | null;
+  /** null = the split alone decides. */
+  readonly preview: PreviewPolicy | null;
+  /** Field of answers that says which version gave them; null = none. */
+  readonly versionHeader: string | null;
   /** Each connection to a backend begins with a header that names the client. */
   readonly proxyProtocol: ProxyProtocol | false;
   readonly retries: { readonly attempts: number; readonly budget: number };

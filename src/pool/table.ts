@@ -1,5 +1,6 @@
 import type { Phase } from './phase.ts';
 import type { EdgePolicy, UpstreamPolicy } from './policy.ts';
+import type { Reach } from './reach.ts';
 import type { RouteRules } from './rules.ts';
 
 /**
@@ -18,8 +19,9 @@ export interface TableVersion {
   readonly id: string;
   readonly slot: number;
   readonly phase: Phase;
-  /** 0 for a version that is known (its sockets are warmed) but gets no traffic. */
+  /** 0 for a version that gets nothing by the split: on standby (its sockets are warmed), or open to sessions of before. */
   readonly weight: number;
+  readonly reach: Reach;
   readonly backends: readonly TableBackend[];
 }
 
@@ -29,7 +31,7 @@ export interface TableUpstream {
   readonly slot: number;
   readonly policy: UpstreamPolicy;
   readonly held: boolean;
-  /** Newest first (see pool/split.ts). Only versions with weight and versions on standby. */
+  /** Newest first (see pool/split.ts). Only versions with weight, on standby, or open. */
   readonly versions: readonly TableVersion[];
 }
 

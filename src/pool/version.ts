@@ -34,7 +34,9 @@ export interface Version {
 /** How a version is being let go. Times are epoch milliseconds. */
 export interface Drain {
   readonly since: number;
-  /** Generation that left the version without weight; null until it is published. */
+  /** Until then sessions of before may still begin requests on it (pool/reach.ts), and nothing is proven yet; null = nothing begins on it any more. */
+  readonly openUntil: number | null;
+  /** Generation in which nothing could begin on the version any more; null until it is published. */
   readonly generation: number | null;
   /** When requests, and when streams and tunnels, are cut. */
   readonly requestsUntil: number;

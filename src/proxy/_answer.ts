@@ -101,6 +101,13 @@ export class Answer {
     return READ.data;
   }
 
+  /** Passes over what has come of the body. @returns whether that is all of it, and nothing is behind it. */
+  skip(): boolean {
+    let found = this.nextBody();
+    while (found === READ.data) found = this.nextBody();
+    return found === READ.end && this.at === this.to;
+  }
+
   private nextChunk(): number {
     const chunks = this.chunks!;
     const found = chunks.next(this.buf, this.at, this.to);

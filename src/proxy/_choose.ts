@@ -1,11 +1,13 @@
 import { REJECT } from '../errors/catalogue.ts';
 import type { Fault } from '../errors/catalogue.ts';
 import { FULL, NONE, pick } from '../balance/pick.ts';
-import { FIELD, fieldId } from '../http/fields.ts';
 import type { RequestHead } from '../http/request-head.ts';
+import { STEERED } from '../ledger/layout.ts';
 import { bucketOf } from '../pool/split.ts';
 import type { Context } from './context.ts';
 import type { ExchangeRecord } from './_record.ts';
+import { cookieValue, headerValue } from './_named.ts';
+import { TRAIT } from './_traits.ts';
 import type { UpstreamTarget, VersionTarget } from './targets.ts';
 
 /**
@@ -20,9 +22,46 @@ export function choose(ctx: Context, exchange: ExchangeRecord): Fault | null {
   // The load is of the name, not of this table's object: what was counted up there is counted down there.
   exchange.upstream = upstream;
   if (upstream.held) return REJECT.holdFull;
-  const version = chooseVersion(upstream, exchange);
+  const { steering } = upstream;
+  if (steering === null) return claim(ctx, exchange, bySplit(upstream, exchange));
+  const named = steering.named(exchange);
+  // Who names a version that is of no use gets what everybody gets.
+  if (named !== null && claim(ctx, exchange, named) === null) return steered(ctx, exchange, named);
+  const version = bySplit(upstream, exchange);
+  const fault = claim(ctx, exchange, version);
+  if (fault === null) steering.say(exchange, version!, true);
+  return fault;
+}
+
+function steered(ctx: Context, exchange: ExchangeRecord, version: VersionTarget): null {
+  const previewed = (exchange.traits & TRAIT.preview) !== 0;
+  // A sticky cookie that an attempt before this one was to set is of another version.
+  exchange.extra = '';
+  exchange.upstream!.steering!.say(exchange, version, false);
+  if (version.weight === 0) ctx.ledger.steered(exchange.backend!.slot, previewed ? STEERED.preview : STEERED.pin);
+  return null;
+}
+
+/**
+ * Claims a backend of another version for an asset that this one does not have.
+ * @returns whether there is one; else nothing was done.
+ */
+export function chooseOther(ctx: Context, exchange: ExchangeRecord): boolean {
+  ctx.refresh();
+  const upstream = ctx.table.upstreams.get(exchange.upstream!.name);
+  const other = upstream?.steering?.other(exchange.version!) ?? null;
+  if (upstream === undefined || upstream.held || other === null) return false;
+  exchange.tried.length = 0;
+  if (claim(ctx, exchange, other) !== null) return false;
+  exchange.upstream = upstream;
+  exchange.extra = other.says;
+  ctx.ledger.steered(exchange.backend!.slot, STEERED.asset);
+  return true;
+}
+
+function claim(ctx: Context, exchange: ExchangeRecord, version: VersionTarget | null): Fault | null {
   if (version === null) return REJECT.unavailable;
-  const hash = version.rotation.maglev === null ? 0 : bucketOf(upstream.seed, exchange.key ?? exchange.down.address);
+  const hash = version.rotation.maglev === null ? 0 : bucketOf(exchange.upstream!.seed, exchange.key ?? exchange.down.address);
   const index = pick(version.rotation, ctx.ledger, exchange.tried, hash, Math.random);
   if (index === NONE) return REJECT.unavailable;
   if (index === FULL) return REJECT.backendsFull;
@@ -33,7 +72,7 @@ export function choose(ctx: Context, exchange: ExchangeRecord): Fault | null {
   return null;
 }
 
-function chooseVersion(upstream: UpstreamTarget, exchange: ExchangeRecord): VersionTarget | null {
+function bySplit(upstream: UpstreamTarget, exchange: ExchangeRecord): VersionTarget | null {
   const { live, ends, policy } = upstream;
   if (live.length === 0) return null;
   let chosen = live.length === 1 ? live[0] : null;
@@ -46,6 +85,7 @@ function chooseVersion(upstream: UpstreamTarget, exchange: ExchangeRecord): Vers
     while (i < ends.length - 1 && bucket >= ends[i]) i++;
     chosen = live[i];
   }
+  exchange.extra = '';
   if (policy.sticky.cookie !== null && exchange.bound !== chosen.id) bindCookie(policy.sticky.cookie, exchange, chosen.id);
   return chosen;
 }
@@ -72,27 +112,4 @@ export function stickyKey(exchange: ExchangeRecord, head: RequestHead, buf: Buff
 function randomKey(): string {
   const half = (): string => ((Math.random() * 2 ** 32) >>> 0).toString(16).padStart(8, '0');
   return half() + half();
-}
-
-function cookieValue(head: RequestHead, buf: Buffer, name: string): string {
-  for (let i = 0; i < head.fields.count; i++) {
-    if (head.fields.ids[i] !== FIELD.cookie) continue;
-    for (const pair of head.fields.value(buf, i).split(';')) {
-      const at = pair.indexOf('=');
-      if (at !== -1 && pair.slice(0, at).trim() === name) return pair.slice(at + 1).trim();
-    }
-  }
-  return '';
-}
-
-function headerValue(head: RequestHead, buf: Buffer, name: string): string | null {
-  const { fields } = head;
-  const id = fieldId(Buffer.from(name, 'latin1'), 0, name.length);
-  for (let i = 0; i < fields.count; i++) {
-    if (fields.ids[i] !== id) continue;
-    const from = fields.spans[i * 4];
-    const to = fields.spans[i * 4 + 1];
-    if (to - from === name.length && buf.toString('latin1', from, to).toLowerCase() === name) return fields.value(buf, i);
-  }
-  return null;
 }

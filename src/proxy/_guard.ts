@@ -50,6 +50,7 @@ export function guard(ctx: Context, exchange: ExchangeRecord, head: RequestHead,
   if (maintenance !== null && !maintenance.admits(exchange.down.address)) return close(exchange, maintenance);
   if (exchange.bodyLimit !== null && head.body === BODY.length && head.length > exchange.bodyLimit) return REJECT.bodyTooLarge;
   if (sticky.cookie !== null || sticky.header !== null) stickyKey(exchange, head, buf);
+  if (upstream.steering !== null) upstream.steering.read(exchange, head, buf);
   if (head.upgrade !== -1) {
     exchange.traits |= TRAIT.upgrade;
     exchange.protocols = head.fields.value(buf, head.upgrade).toLowerCase();

@@ -31,6 +31,8 @@ export abstract class ExchangeRecord {
   key: string | null = null;
   /** Version that the sticky cookie is bound to. */
   bound: string | null = null;
+  /** Version that the request names, by its pin or its preview field. */
+  wanted: string | null = null;
   /** What the client would switch to (its Upgrade field, in lower case), when it asks for an upgrade. */
   protocols = '';
   /** Further field lines of the answer (a sticky cookie). */
@@ -56,6 +58,18 @@ export abstract class ExchangeRecord {
   protected retrying = false;
   /** It holds a claim on `backend`. */
   protected claimed = false;
+  /** The connection had carried a request before this one. */
+  protected reused = false;
+  /** The backend has answered something. */
+  protected touched = false;
+  protected informational = 0;
+  /** The connection may be used again, and for how long. */
+  protected reusable = false;
+  protected keepAliveSeconds = -1;
+  /** The client takes no more for now. */
+  protected blocked = false;
+  /** A stream that is to end at its next event. */
+  protected closing = false;
   private load: UpstreamLoad | null = null;
   private startedAt = 0;
   private method = '';
@@ -86,6 +100,7 @@ export abstract class ExchangeRecord {
     this.backend = null;
     this.key = null;
     this.bound = null;
+    this.wanted = null;
     this.extra = '';
     this.turn = null;
     this.details = null;
@@ -96,7 +111,8 @@ export abstract class ExchangeRecord {
     this.status = 0;
     this.fault = null;
     this.retrying = false;
-    this.claimed = false;
+    this.claimed = this.blocked = this.closing = false;
+    this.informational = 0;
     this.bytesOut = 0;
     this.startedAt = performance.now();
   }
@@ -135,6 +151,11 @@ export abstract class ExchangeRecord {
    */
   protected mayRetry(fresh: boolean, stale: boolean): boolean {
     const { retries } = this.upstream!.policy;
+    // What another version did not have either goes back to where it came from, and is no retry.
+    if ((this.traits & TRAIT.rescued) !== 0) {
+      this.traits &= ~TRAIT.rescued;
+      return this.upload.replayable;
+    }
     if (this.retries >= retries.attempts || !this.upload.replayable) return false;
     if (!fresh && !(stale && (this.traits & (TRAIT.idempotent | TRAIT.upgrade)) === TRAIT.idempotent)) return false;
     const { active, retrying } = this.load!;

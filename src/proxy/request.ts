@@ -8,6 +8,7 @@ import { Answer, READ } from './_answer.ts';
 import { ExchangeRecord } from './_record.ts';
 import { choose } from './_choose.ts';
 import { guard } from './_guard.ts';
+import { rescue } from './_rescue.ts';
 import { EventBoundary, isStream, methodTraits, TRAIT } from './_traits.ts';
 import type { Context } from './context.ts';
 import { Deadline, type Expiring } from './deadline.ts';
@@ -32,15 +33,6 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
   private readonly events = new EventBoundary();
   private connection: UpstreamConnection | null = null;
   private state: number = STATE.idle;
-  private reused = false;
-  /** The backend has answered something. */
-  private touched = false;
-  private informational = 0;
-  private reusable = false;
-  private keepAliveSeconds = -1;
-  private blocked = false;
-  /** A stream that is to end at its next event. */
-  private closing = false;
 
   constructor(ctx: Context, down: Downstream) {
     super(ctx, down);
@@ -55,8 +47,6 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     const { ctx } = this;
     ctx.refresh();
     this.clear(methodTraits(buf, head.start, head.methodEnd));
-    this.touched = this.blocked = this.closing = false;
-    this.informational = 0;
     const id = ctx.ids.next();
     if (ctx.log.mode !== 'off') this.describe(head, buf);
     if (ctx.log.mode !== 'off' || ctx.table.usesIds) this.identify(head, buf, id);
@@ -105,6 +95,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
 
   private dispatch(): void {
     this.claimed = true;
+    this.touched = false;
     const connection = UpstreamConnection.take(this.ctx, this.backend!, this, this.retries > 0, this.preface);
     this.connection = connection;
     this.answer.reset();
@@ -163,6 +154,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
 
   private respond(head: ResponseHead, buf: Buffer): void {
     this.ctx.ledger.succeeded(this.backend!.slot);
+    if (head.status === 404 && (this.traits & TRAIT.asset) !== 0 && rescue(this.ctx, this, this.answer, this.connection!)) return this.dispatch();
     this.status = head.status;
     this.fault = null;
     this.reusable = head.keepAlive;

@@ -3,6 +3,7 @@ import type { PageSet } from '../http/pages.ts';
 import type { EdgePolicy, UpstreamPolicy } from '../pool/policy.ts';
 import type { RouteMap } from './routes.ts';
 import type { CompiledMaintenance } from './rules.ts';
+import type { Steering } from './steering.ts';
 import type { UpstreamConnection } from './upstream.ts';
 import type { Way } from './way.ts';
 
@@ -33,9 +34,13 @@ export class BackendTarget {
 export interface VersionTarget {
   readonly id: string;
   readonly slot: number;
+  /** 0 = it gets nothing by the split. */
   readonly weight: number;
   readonly backends: readonly BackendTarget[];
   readonly rotation: Rotation;
+  /** Field lines by which answers say that they are of it, and the one that pins a client to it; '' = none. */
+  readonly says: string;
+  readonly pin: string;
 }
 
 /** What a thread is doing for an upstream; lives across tables. */
@@ -56,6 +61,8 @@ export interface UpstreamTarget {
   /** Seed of the split's hash. */
   readonly seed: number;
   readonly load: UpstreamLoad;
+  /** null = the split alone decides. */
+  readonly steering: Steering | null;
   readonly maintenance: CompiledMaintenance | null;
   /** null = it has none of its own. */
   readonly pages: PageSet | null;

@@ -119,7 +119,7 @@ function lastProbe(backend: BackendHealth | undefined): Record<string, unknown> 
 /** Takes a version without traffic out of the way: a kept one stays kept, a new one is rejected. */
 export function withdraw(turn: Turn, version: Version, reason: string): void {
   if (version.phase === 'admitting') retire(turn, version, 'rejected', reason);
-  else if (version.phase === 'standby') startDrain(turn, version.id, { requests: 0, tunnels: 0, keep: 0, then: 'rejected' });
+  else if (version.phase === 'standby') startDrain(turn, version.id, { ...turn.world.policy.drain, keep: 0, open: 0, then: 'rejected' });
   else {
     changeVersion(turn, version.id, { admitBy: null });
     turn.effects.push({ type: 'probe', version, mode: 'steady' });

@@ -1,3 +1,4 @@
+import { isOpen, openFor } from '../pool/reach.ts';
 import { splitRecord, weightOf } from '../pool/split.ts';
 import type { Swap } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
@@ -24,11 +25,12 @@ export function takeStep(turn: Turn, swap: Swap): void {
   const step = swap.canary.at(swap.at);
   changeSwap(turn, { state: 'cutting-over', at: Math.min(swap.at + 1, swap.canary.length), publishedAt: null });
   const weight = swap.at < swap.canary.length && step !== undefined ? step.weight : 100;
-  shiftTraffic(turn, sharesFor(swap.before, swap.to, weight), letGoBy(swap));
+  shiftTraffic(turn, sharesFor(swap.before, swap.to, weight), letGoBy(turn, swap));
 }
 
-function letGoBy(swap: Swap): LettingGo {
-  return { ...swap.drain, keep: swap.keep, then: 'released' };
+/** A rollback is for everybody at once: what is wrong with a version is so for sessions of before, too. */
+function letGoBy(turn: Turn, swap: Swap): LettingGo {
+  return { ...swap.drain, keep: swap.keep, open: swap.kind === 'rollback' ? 0 : openFor(turn.world.policy), then: 'released' };
 }
 
 /** The present state is the committed generation: what waited for that goes on. */
@@ -64,7 +66,7 @@ function stepPublished(turn: Turn, swap: Swap, generation: number): void {
   emit(turn, 'live', swap.to, { swap: swap.id, generation });
   changeSwap(turn, { state: 'draining', paused: false });
   const letGo = swap.from.map((id) => findVersion(turn.state, id)).filter((version) => version?.phase === 'draining');
-  for (const version of letGo) if (version !== undefined) addStep(turn, 'draining', drainFacts(turn, version));
+  for (const version of letGo) if (version !== undefined) addStep(turn, isOpen(version) ? 'open' : 'draining', drainFacts(turn, version));
   settleSwap(turn);
 }
 
@@ -79,6 +81,7 @@ function drainFacts(turn: Turn, version: Version): Record<string, unknown> {
     /** With data threads that died, before the drain began. */
     killedBefore: killed,
     generation: version.drain?.generation,
+    ...(version.drain?.openUntil == null ? {} : { openUntil: until(version.drain.openUntil) }),
     requestsUntil: until(version.drain?.requestsUntil),
     tunnelsUntil: until(version.drain?.tunnelsUntil),
   };
@@ -118,7 +121,7 @@ export function goBack(turn: Turn, swap: Swap, outcome: 'rolled-back' | 'aborted
   if (swap.state === 'cutting-over') {
     changeSwap(turn, { state: 'rolling-back', outcome, reason, paused: false, publishedAt: null });
     addStep(turn, 'going back', { reason });
-    shiftTraffic(turn, swap.before, { ...swap.drain, keep: 0, then: 'rejected' });
+    shiftTraffic(turn, swap.before, { ...swap.drain, keep: 0, open: 0, then: 'rejected' });
     return;
   }
   changeSwap(turn, { reason });

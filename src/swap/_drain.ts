@@ -1,4 +1,5 @@
 import { isAdmitted } from '../pool/phase.ts';
+import { isOpen } from '../pool/reach.ts';
 import { splitProblem, weightOf } from '../pool/split.ts';
 import type { Split } from '../pool/split.ts';
 import type { Drain, Version } from '../pool/version.ts';
@@ -16,6 +17,8 @@ export interface LettingGo {
   readonly requests: number;
   readonly tunnels: number;
   readonly keep: number;
+  /** How long sessions of before may still begin requests on it; then it drains. */
+  readonly open: number;
   readonly then: Drain['then'];
 }
 
@@ -40,6 +43,7 @@ export function startDrain(turn: Turn, id: string, letGo: LettingGo): void {
   moveVersion(turn, id, 'draining', {
     drain: {
       since: now,
+      openUntil: letGo.open > 0 ? now + letGo.open : null,
       generation: null,
       acks: null,
       requestsUntil: now + letGo.requests,
@@ -56,13 +60,13 @@ export function startDrain(turn: Turn, id: string, letGo: LettingGo): void {
 }
 
 /**
- * The split without the draining versions is committed: their deadlines run from here.
+ * The table without the draining versions is committed: their deadlines run from here. Not of those that are still open.
  * @returns the versions that began to drain with this generation.
  */
 export function drainPublished(turn: Turn, generation: number): string[] {
   const begun: string[] = [];
   for (const { id, phase, drain } of turn.state.versions) {
-    if (phase !== 'draining' || drain === null || drain.generation !== null) continue;
+    if (phase !== 'draining' || drain === null || drain.openUntil !== null || drain.generation !== null) continue;
     const late = turn.world.now - drain.since;
     changeVersion(turn, id, {
       drain: { ...drain, generation, since: turn.world.now, requestsUntil: drain.requestsUntil + late, tunnelsUntil: drain.tunnelsUntil + late },
@@ -94,9 +98,23 @@ export function drainDeadlines(turn: Turn): void {
   for (const { id, phase } of turn.state.versions) {
     if (phase === 'drained') releaseKept(turn, id);
     if (phase !== 'draining') continue;
+    closeWhenDue(turn, id, now);
     cutWhenDue(turn, id, now);
     tryFinishDrain(turn, id);
   }
+}
+
+function closeWhenDue(turn: Turn, id: string, now: number): void {
+  const until = theVersion(turn, id).drain?.openUntil ?? null;
+  if (until !== null && now >= until) close(turn, id);
+}
+
+/** Ends the time in which sessions of before may begin requests on a version. What proves its drain begins with the generation that comes of this. */
+export function close(turn: Turn, id: string): void {
+  const { drain } = theVersion(turn, id);
+  if (drain === null || drain.openUntil === null) return;
+  changeVersion(turn, id, { drain: { ...drain, openUntil: null } });
+  turn.effects.push({ type: 'publish' });
 }
 
 function cutWhenDue(turn: Turn, id: string, now: number): void {
@@ -160,12 +178,17 @@ export function retire(turn: Turn, version: Version, phase: 'released' | 'reject
 export function settleSwap(turn: Turn): void {
   const swap = runningSwap(turn.state);
   if (swap === null) return;
-  if (swap.state === 'draining' && !swap.from.some((id) => findVersion(turn.state, id)?.phase === 'draining')) {
+  if (swap.state === 'draining' && !swap.from.some((id) => isClosing(findVersion(turn.state, id)))) {
     changeSwap(turn, { state: 'done', paused: false });
   }
   if (swap.state === 'rolling-back' && swap.publishedAt !== null && findVersion(turn.state, swap.to)?.phase !== 'draining') {
     endSwap(turn, swap.outcome ?? 'rolled-back', swap.reason ?? 'rolled back');
   }
+}
+
+/** A swap waits for the proof of a drain, and not for sessions that may go on for hours. */
+function isClosing(version: Version | undefined): boolean {
+  return version?.phase === 'draining' && !isOpen(version);
 }
 
 export function endSwap(turn: Turn, state: 'rejected' | 'rolled-back' | 'aborted', reason: string): void {

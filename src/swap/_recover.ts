@@ -1,6 +1,9 @@
+import { openFor } from '../pool/reach.ts';
 import { admissionDeadline, askAgain } from './_admission.ts';
 import { changeSwap, changeVersion, runningSwap } from './_turn.ts';
 import type { Turn } from './_turn.ts';
+
+const UNPROVEN = { generation: null, acks: null, requestsCut: false, tunnelsCut: false } as const;
 
 /**
  * Takes up a state after the process has died. The recorded split is served at once; whatever waited
@@ -24,7 +27,10 @@ function recoverVersion(turn: Turn, id: string, slots: readonly number[]): void 
     backends: old.backends.map((backend, i) => ({ ...backend, slot: slots[i] })),
     admitBy: old.phase === 'admitting' ? admissionDeadline(turn, swap?.to === id ? swap : null) : null,
     // Acks of the old process prove nothing about the threads of this one.
-    drain: old.phase === 'draining' && old.drain !== null ? { ...old.drain, generation: null, acks: null, requestsCut: false, tunnelsCut: false } : old.drain,
+    drain:
+      old.phase === 'draining' && old.drain !== null
+        ? { ...old.drain, ...UNPROVEN, ...(openFor(turn.world.policy) === 0 ? { openUntil: null } : {}) }
+        : old.drain,
   });
   if (old.phase === 'admitting') {
     turn.effects.push({ type: 'probe', version, mode: 'admitting' });

@@ -1,6 +1,7 @@
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import type { Issue } from '../errors/catalogue.ts';
 import { parseAddress } from '../pool/address.ts';
+import { isOpen } from '../pool/reach.ts';
 import { weightOf } from '../pool/split.ts';
 import type { CanaryStep, Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
@@ -245,7 +246,7 @@ export function rollback(turn: Turn, to: string | null, id: string, by: string):
 function keptVersion(turn: Turn, to: string | null): Version {
   const state = turn.state;
   if (to === null) {
-    const kept = state.versions.filter(({ phase }) => phase === 'drained').sort((a, b) => (b.drain?.doneAt ?? 0) - (a.drain?.doneAt ?? 0));
+    const kept = state.versions.filter((version) => version.phase === 'drained' || isOpen(version)).sort((a, b) => leftAt(b) - leftAt(a));
     if (kept.length === 0)
       throw new Refusal(REFUSAL.nothingKept, `No earlier version of ${state.name} is kept; keep one with rollback.keep.`, { upstream: state.name });
     return kept[0];
@@ -259,6 +260,11 @@ function keptVersion(turn: Turn, to: string | null): Version {
   if (version === undefined) throw unknownVersion(state, to);
   if (version.phase === 'drained' || (version.phase === 'draining' && version.drain?.then === 'released' && version.trusted.length > 0)) return version;
   throw new Refusal(REFUSAL.notNow, `Version ${to} is ${version.phase}; a rollback needs a version that is kept.`, { version: to, phase: version.phase });
+}
+
+/** When it was drained; one that is open has left later than any that is. */
+function leftAt({ drain }: Version): number {
+  return drain?.doneAt ?? drain?.openUntil ?? 0;
 }
 
 function drainingVersion(turn: Turn, running: Swap, to: string | null): Version {

@@ -21,6 +21,7 @@ const VersionSchema: z.ZodType<Version> = z.object({
   drain: z
     .object({
       since: At,
+      openUntil: MaybeAt.default(null),
       generation: Whole.nullable(),
       requestsUntil: At,
       tunnelsUntil: At,

@@ -1,9 +1,10 @@
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
+import { openFor } from '../pool/reach.ts';
 import { splitProblem, splitRecord, weightOf } from '../pool/split.ts';
 import type { Share } from '../pool/split.ts';
 import type { Swap } from '../pool/upstream.ts';
 import { beginCutover, goBack, lastStepTaken, takeStep } from './_cutover.ts';
-import { retire, shiftTraffic, startDrain } from './_drain.ts';
+import { close, retire, shiftTraffic, startDrain } from './_drain.ts';
 import { refuseRunning, unknownVersion } from './_requests.ts';
 import { addStep, changeSwap, changeVersion, emit, findVersion, healthOf, runningSwap } from './_turn.ts';
 import type { Turn } from './_turn.ts';
@@ -60,7 +61,7 @@ export function setSplit(turn: Turn, weights: Readonly<Record<string, number>>):
   for (const { version: id } of split) refuseUnready(turn, id);
   if (split.length === state.split.length && split.every(({ version, weight }) => weightOf(state.split, version) === weight)) return;
   const { drain, rollback } = turn.world.policy;
-  shiftTraffic(turn, split, { ...drain, keep: rollback.keep, then: 'released' });
+  shiftTraffic(turn, split, { ...drain, keep: rollback.keep, open: openFor(turn.world.policy), then: 'released' });
   emit(turn, 'split', null, { split: splitRecord(split) });
 }
 
@@ -88,7 +89,10 @@ export function removeVersion(turn: Turn, id: string, by: string): void {
   if (runningSwap(turn.state)?.to === id) refuseRunning(turn.state, '; abort it first');
   if (version.phase === 'live') throw new Refusal(REFUSAL.notNow, `Version ${id} is live; swap to another version first.`, { version: id, phase: 'live' });
   if (version.phase === 'admitting') retire(turn, version, 'rejected', `removed by ${by}`);
-  else if (version.phase === 'standby') startDrain(turn, id, { requests: 0, tunnels: 0, keep: 0, then: 'released' });
+  else if (version.phase === 'standby') startDrain(turn, id, { ...turn.world.policy.drain, keep: 0, open: 0, then: 'released' });
   else if (version.phase === 'drained') retire(turn, version, 'released', null);
-  else if (version.drain !== null && version.drain.keep !== 0) changeVersion(turn, id, { drain: { ...version.drain, keep: 0 } });
+  else {
+    if (version.drain !== null && version.drain.keep !== 0) changeVersion(turn, id, { drain: { ...version.drain, keep: 0 } });
+    close(turn, id);
+  }
 }

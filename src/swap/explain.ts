@@ -112,12 +112,17 @@ function draining(version: Version, world: World): { summary: string; facts: Fac
   const facts: Fact[] = [];
   const { drain } = version;
   const { inFlight, streams, tunnels } = world.counts(version);
-  if (drain === null || drain.generation === null) facts.push({ fact: 'the split without it is not published yet', blocks: 'released' });
+  if (drain !== null && drain.openUntil !== null)
+    facts.push({ fact: `it is open to sessions of before for another ${seconds(drain.openUntil - world.now)}; drain it to close it now`, blocks: 'released' });
+  else if (drain === null || drain.generation === null) facts.push({ fact: 'the split without it is not published yet', blocks: 'released' });
   else if (drain.acks === null) facts.push({ fact: `not every data thread has acked generation ${drain.generation}`, blocks: 'released' });
   const plain = inFlight - streams - tunnels;
-  if (drain !== null && plain > 0) facts.push({ fact: `${plain} requests in flight, cut in ${seconds(drain.requestsUntil - world.now)}`, blocks: 'released' });
+  // The deadlines of an open version run from its close on.
+  const cutIn = (until: number): string => seconds(drain?.openUntil != null ? until - drain.since : until - world.now);
+  const after = drain?.openUntil == null ? 'in' : 'at its close, after';
+  if (drain !== null && plain > 0) facts.push({ fact: `${plain} requests in flight, cut ${after} ${cutIn(drain.requestsUntil)}`, blocks: 'released' });
   if (drain !== null && streams + tunnels > 0)
-    facts.push({ fact: `${streams} streams and ${tunnels} tunnels open, cut in ${seconds(drain.tunnelsUntil - world.now)}`, blocks: 'released' });
+    facts.push({ fact: `${streams} streams and ${tunnels} tunnels open, cut ${after} ${cutIn(drain.tunnelsUntil)}`, blocks: 'released' });
   return { summary: `${version.id} is draining: ${inFlight} in flight.`, facts };
 }
 

@@ -7,10 +7,11 @@
  *         │           └────────────┴─▶ rolling-back ─▶ rolled-back, aborted
  *         └─▶ rejected, aborted
  */
+import { openFor } from '../pool/reach.ts';
 import type { UpstreamState } from '../pool/upstream.ts';
 import { admissionDeadlines, admissionHealth } from './_admission.ts';
 import { holdUntil, onPublished, watchCutover } from './_cutover.ts';
-import { drainAcked, drainDeadlines, tryFinishDrain, tunnelCut } from './_drain.ts';
+import { close, drainAcked, drainDeadlines, tryFinishDrain, tunnelCut } from './_drain.ts';
 import { recover } from './_recover.ts';
 import { register, rollback, seed, startSwap } from './_requests.ts';
 import { removeVersion, setHold, setSplit, steer } from './_steering.ts';
@@ -86,6 +87,8 @@ function apply(turn: Turn, event: SwapEvent): void {
 
 function policyChanged(turn: Turn): void {
   turn.state = { ...turn.state };
+  // Without the policy that opens it the table has no door to it: then its drain can be proven.
+  for (const { id } of openFor(turn.world.policy) === 0 ? turn.state.versions : []) close(turn, id);
   turn.effects.push({ type: 'publish' });
 }
 
@@ -96,6 +99,7 @@ export function nextDeadline(state: UpstreamState): number | null {
   for (const { id, phase, admitBy, drain } of state.versions) {
     if (admitBy !== null) due.push(admitBy);
     if (phase === 'drained' && drain !== null && drain.keepUntil !== null && swap?.to !== id) due.push(drain.keepUntil);
+    if (phase === 'draining' && drain?.openUntil != null) due.push(drain.openUntil);
     if (phase !== 'draining' || drain === null || drain.generation === null) continue;
     if (!drain.requestsCut) due.push(drain.requestsUntil);
     if (!drain.tunnelsCut) due.push(tunnelCut(drain).at);

@@ -5,6 +5,7 @@ import type { Prepared } from '../../src/data/intake.ts';
 import { hashText } from '../../src/pool/split.ts';
 import type { Phase } from '../../src/pool/phase.ts';
 import type { EdgePolicy } from '../../src/pool/policy.ts';
+import { NO_REACH } from '../../src/pool/reach.ts';
 import type { TableDelta, TableUpstream, TableVersion } from '../../src/pool/table.ts';
 import type { UpstreamTarget } from '../../src/proxy/targets.ts';
 
@@ -31,7 +32,7 @@ const { policy } = parseUpstream('web', { routes: [{ host: '*', path: '/' }], ba
 
 function version(id: string, slots: readonly number[], weight = 100, phase: Phase = weight > 0 ? 'live' : 'standby'): TableVersion {
   const backends = slots.map((slot) => ({ slot, address: `127.0.0.1:${9000 + slot}`, host: '127.0.0.1', port: 9000 + slot, weight: 1 }));
-  return { id, slot: 100 + slots[0], phase, weight, backends };
+  return { id, slot: 100 + slots[0], phase, weight, reach: NO_REACH, backends };
 }
 
 const upstream = (name: string, ...versions: TableVersion[]): TableUpstream => ({ name, slot: 900, policy, held: false, versions });

@@ -42,8 +42,15 @@ const UPSTREAMS = {
     hold: { queue: 2, timeout: '5s', whenUnavailable: true },
     timeouts: { tunnel: '2m' },
   },
-  /** Two versions, told apart by a cookie. */
-  split: { routes: [{ host: '*', path: '/a' }], sticky: { cookie: 'side' }, timeouts: { tunnel: '2m' } },
+  /** Two versions, told apart by a cookie, a pin or a preview field; what one does not have the other is asked for. */
+  split: {
+    routes: [{ host: '*', path: '/a' }],
+    sticky: { cookie: 'side' },
+    skew: { pin: { cookie: 'a' }, assets: ['/'] },
+    preview: { header: 'x-version' },
+    versionHeader: 'X-Version',
+    timeouts: { tunnel: '2m' },
+  },
   /** Changes fields on both ways. */
   ruled: {
     routes: [
@@ -116,7 +123,7 @@ export class World {
       this.control.setWeight(one, 1000);
     }
     const backends = slots.map((one) => ({ slot: one, address: `10.1.0.${one}:80`, host: `10.1.0.${one}`, port: 80, weight: 1 }));
-    return { id, slot, phase: 'live', weight, backends };
+    return { id, slot, phase: 'live', weight, reach: { pins: true, assets: true, preview: true }, backends };
   }
 
   private compile(): CompiledTable {

@@ -41,6 +41,7 @@ export function versionView(id: string, more: Partial<VersionView> = {}): Versio
     streams: 0,
     tunnels: 0,
     createdAt: AT,
+    openUntil: null,
     keepUntil: null,
     backends,
     counts: { started: 1204, completed: 1200, clientAborted: 1, upstreamFailed: 1, killed: 0 },

@@ -22,6 +22,7 @@ const PLACES = [
   'killed',
   'swap-running',
   'nothing-kept',
+  'stray',
 ];
 
 async function simulateFrom(first: number, runs: number): Promise<Outcome> {

@@ -25,6 +25,8 @@ export interface Timer {
 export interface Thread {
   ack: number;
   table: UpstreamState | null;
+  /** What the table was made by. */
+  policy: UpstreamPolicy | null;
 }
 
 export const RISE = 2;
@@ -56,6 +58,9 @@ export function policy(change: Partial<UpstreamPolicy> = {}): UpstreamPolicy {
     rollback: { keep: 0 },
     balance: 'least-in-flight',
     sticky: { cookie: null, header: null },
+    skew: null,
+    preview: null,
+    versionHeader: null,
     proxyProtocol: false,
     retries: { attempts: 1, budget: 20 },
     timeouts: { dial: 3_000, head: 30_000, idle: 60_000, tunnel: 3_600_000 },

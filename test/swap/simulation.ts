@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Refusal } from '../../src/errors/catalogue.ts';
 import type { SwapRequest } from '../../src/swap/ports.ts';
+import type { SkewPolicy } from '../../src/pool/policy.ts';
 import { randomFrom } from './random.ts';
 import { input, OPERATOR, policy, RISE } from './fixtures.ts';
 import { SwapWorld } from './world.ts';
@@ -42,7 +43,13 @@ class Run {
       rollback: { keep },
       admission: { timeout: this.whole(1, 10_000), minReady },
       drain: { requests: this.whole(0, 5_000), tunnels: this.whole(0, 20_000) },
+      skew: this.chance(0.5) ? this.skew() : null,
+      preview: this.chance(0.3) ? { header: 'x-version', cookie: null, secret: null } : null,
     });
+  }
+
+  private skew(): SkewPolicy {
+    return { pin: { cookie: 'v', header: null, maxAge: null }, assets: [], for: this.whole(1, 20_000) };
   }
 
   chance(p: number): boolean {
@@ -91,7 +98,9 @@ class Run {
     for (let i = this.whole(1, 4); i > 0; i--) {
       const kind = this.pick<Kind>(['http', 'http', 'stream', 'tunnel']);
       if (this.chance(0.6)) world.request(this.whole(0, 1), kind, this.random());
-      else if (world.requests.length > 0) world.finish(this.pick(world.requests), this.pick(['completed', 'clientAborted', 'upstreamFailed']));
+      else if (this.chance(0.5)) {
+        if (world.stray(this.whole(0, 1), kind, (list) => this.pick(list))) count('stray');
+      } else if (world.requests.length > 0) world.finish(this.pick(world.requests), this.pick(['completed', 'clientAborted', 'upstreamFailed']));
     }
   }
 
@@ -112,7 +121,7 @@ class Run {
   private command(): void {
     const { driver, state } = this.world;
     const id = `swap-${this.swaps++}`;
-    const what = this.whole(0, 13);
+    const what = this.whole(0, 14);
     if (what <= 4) this.operate(driver.swap(this.request(), id, OPERATOR));
     else if (what === 5) this.operate(driver.rollback(this.chance(0.7) ? null : this.pick(IDS), id, OPERATOR));
     else if (what <= 7) this.operate(driver.steer('promote', OPERATOR));
@@ -121,7 +130,11 @@ class Run {
     else if (what === 10) this.operate(driver.steer('abort', OPERATOR));
     else if (what === 11) this.operate(driver.register(input(this.pick(IDS)), OPERATOR));
     else if (what === 12) this.operate(driver.remove(this.pick(IDS), OPERATOR));
-    else {
+    else if (what === 13) {
+      // Kept for a restart: the file has changed, whether or not the driver could take it up.
+      this.world.policy = { ...this.world.policy, skew: this.chance(0.5) ? this.skew() : null };
+      this.operate(driver.setPolicy(this.world.policy, OPERATOR));
+    } else {
       const weight = this.whole(0, 100);
       const ids = state.versions.map((version) => version.id);
       this.operate(driver.setSplit(ids.length < 2 ? { v1: 100 } : { [ids[0]]: weight, [ids[1]]: 100 - weight }, OPERATOR));

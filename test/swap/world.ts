@@ -2,6 +2,7 @@ import type { BackendHealth } from '../../src/health/evidence.ts';
 import { emptyCounts } from '../../src/ledger/control.ts';
 import type { Counts } from '../../src/ledger/control.ts';
 import type { UpstreamPolicy } from '../../src/pool/policy.ts';
+import { isOpen, isRoutable } from '../../src/pool/reach.ts';
 import { splitProblem, weightOf } from '../../src/pool/split.ts';
 import { emptyUpstream } from '../../src/pool/upstream.ts';
 import type { UpstreamState } from '../../src/pool/upstream.ts';
@@ -25,10 +26,11 @@ export class SwapWorld {
   policy: UpstreamPolicy;
   disk: UpstreamState;
   committed: UpstreamState | null = null;
+  private committedPolicy: UpstreamPolicy | null = null;
   generation = 0;
   threads: Thread[] = [
-    { ack: 0, table: null },
-    { ack: 0, table: null },
+    { ack: 0, table: null, policy: null },
+    { ack: 0, table: null, policy: null },
   ];
   requests: Request[] = [];
   probed = new Map<number, Probed>();
@@ -53,8 +55,8 @@ export class SwapWorld {
   private peaks = new Map<number, number>();
   private timers: Timer[] = [];
   private waiters: { generation: number; resolve: (acks: Record<string, number>) => void }[] = [];
-  /** Last generation in which a version had weight, by its row. */
-  private lastWeighted = new Map<number, number>();
+  /** Last generation in which a request could begin on a version, by its row. */
+  private lastRoutable = new Map<number, number>();
   private passedOnce = new Set<string>();
   private nextSlot = 0;
   private nextTimer = 0;
@@ -150,6 +152,18 @@ export class SwapWorld {
     const share = table.split.find(({ weight }) => (bucket -= weight) < 0) ?? table.split[table.split.length - 1];
     const version = table.versions.find(({ id }) => id === share.version);
     if (version === undefined) return this.broken(`the table names ${share.version}, which it does not have`);
+    return this.claim(thread, version, kind);
+  }
+
+  /** A request that reaches a version by another door than the split; false when there is none on this thread. */
+  stray(thread: number, kind: Kind, pick: <T>(list: readonly T[]) => T): boolean {
+    const { table, policy } = this.threads[thread];
+    if (table === null || policy === null) return false;
+    const open = table.versions.filter((version) => weightOf(table.split, version.id) === 0 && isRoutable(version, 0, policy));
+    return open.length > 0 && this.claim(thread, pick(open), kind);
+  }
+
+  private claim(thread: number, version: Version, kind: Kind): boolean {
     const usable = version.backends.filter(({ address }) => this.trusted.get(version.slot)?.has(address));
     if (usable.length === 0) return this.broken(`${version.id} has weight but no trusted backend`);
     for (const { address } of usable) {
@@ -178,7 +192,7 @@ export class SwapWorld {
 
   /** A thread moves to the committed table and acks it. */
   ack(thread: number): void {
-    this.threads[thread] = { ack: this.generation, table: this.committed };
+    this.threads[thread] = { ack: this.generation, table: this.committed, policy: this.committedPolicy };
     this.answerWaiters();
   }
 
@@ -206,10 +220,10 @@ export class SwapWorld {
     this.peaks.clear();
     this.probed.clear();
     this.trusted.clear();
-    this.lastWeighted.clear();
+    this.lastRoutable.clear();
     this.generation = 0;
-    this.committed = null;
-    this.threads = this.threads.map(() => ({ ack: 0, table: null }));
+    this.committed = this.committedPolicy = null;
+    this.threads = this.threads.map(() => ({ ack: 0, table: null, policy: null }));
     this.driver = new UpstreamDriver(this.disk, this.policy, this.ports());
     const recovered = this.driver.recover();
     recovered.catch((error: unknown) => {
@@ -245,11 +259,13 @@ export class SwapWorld {
     }
   }
 
-  private commit(state: UpstreamState): number {
+  private commit(state: UpstreamState, policy: UpstreamPolicy): number {
     if (state !== this.disk) this.broken('a state was published that is not the recorded one');
     this.committed = state;
+    this.committedPolicy = policy;
     this.generation++;
-    for (const { id, slot } of state.versions) if (weightOf(state.split, id) > 0) this.lastWeighted.set(slot, this.generation);
+    for (const version of state.versions)
+      if (isRoutable(version, weightOf(state.split, version.id), policy)) this.lastRoutable.set(version.slot, this.generation);
     if (!this.lateAcks) for (const thread of this.threads.keys()) this.ack(thread);
     return this.generation;
   }
@@ -263,9 +279,11 @@ export class SwapWorld {
     for (const { id, phase } of state.versions)
       if ((phase === 'live') !== weightOf(state.split, id) > 0) this.broken(`${id} is ${phase} with weight ${weightOf(state.split, id)}`);
     if (before.split.length > 0 && state.split.length === 0) this.broken('nothing is live any more');
-    for (const { id, slot, drain } of state.versions) {
-      if (drain?.acks != null && this.disk.versions.some((version) => version.slot === slot) && (drain.generation ?? 0) <= (this.lastWeighted.get(slot) ?? 0)) {
-        this.broken(`${id} had weight in generation ${this.lastWeighted.get(slot)}; its drain says ${drain.generation}`);
+    for (const version of state.versions) {
+      const { id, slot, drain } = version;
+      if (isOpen(version) && (drain?.generation !== null || drain.acks !== null)) this.broken(`${id} is open, and its drain has begun`);
+      if (drain?.acks != null && this.disk.versions.some((version) => version.slot === slot) && (drain.generation ?? 0) <= (this.lastRoutable.get(slot) ?? 0)) {
+        this.broken(`${id} was routable in generation ${this.lastRoutable.get(slot)}; its drain says ${drain.generation}`);
       }
     }
     const swap = state.swap;
@@ -278,7 +296,9 @@ export class SwapWorld {
   /** Why a version that is gone should not be: work in flight, or a thread that may still start some. */
   private workLeft({ id, slot, phase }: Version): string | null {
     if (this.requests.some((request) => request.slot === slot)) return `${id} is ${phase} with work in flight`;
-    const late = this.threads.some(({ table }) => table !== null && table.versions.some((version) => version.slot === slot) && weightOf(table.split, id) > 0);
+    const late = this.threads.some(({ table, policy }) =>
+      table?.versions.some((version) => version.slot === slot && policy !== null && isRoutable(version, weightOf(table.split, id), policy)),
+    );
     return late ? `${id} is ${phase} before every thread has acked` : null;
   }
 
@@ -315,15 +335,15 @@ export class SwapWorld {
         // The other side of the boundary: recorded, but nothing of it done.
         this.dies(me);
       },
-      publish: async (state) => {
+      publish: async (state, policy) => {
         if (this.dies(me)) return never();
         if (this.publishFails > 0) {
           this.publishFails--;
           throw new Error('no thread answered');
         }
-        if (this.publishDelay === 0) return this.commit(state);
+        if (this.publishDelay === 0) return this.commit(state, policy);
         return new Promise((resolve) => {
-          this.timers.push({ at: this.now + this.publishDelay, ms: this.publishDelay, seq: this.nextTimer++, run: () => resolve(this.commit(state)) });
+          this.timers.push({ at: this.now + this.publishDelay, ms: this.publishDelay, seq: this.nextTimer++, run: () => resolve(this.commit(state, policy)) });
         });
       },
       acked: (generation) => {
