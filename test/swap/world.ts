@@ -7,6 +7,7 @@ import { splitProblem, weightOf } from '../../src/pool/split.ts';
 import { emptyUpstream } from '../../src/pool/upstream.ts';
 import type { UpstreamState } from '../../src/pool/upstream.ts';
 import type { Version } from '../../src/pool/version.ts';
+import { nextDeadline } from '../../src/swap/machine.ts';
 import type { SwapPorts, SwitchyardEvent } from '../../src/swap/ports.ts';
 import { UpstreamDriver } from '../../src/swap/swap.ts';
 import { FALL, policy, RISE } from './fixtures.ts';
@@ -28,10 +29,7 @@ export class SwapWorld {
   committed: UpstreamState | null = null;
   private committedPolicy: UpstreamPolicy | null = null;
   generation = 0;
-  threads: Thread[] = [
-    { ack: 0, table: null, policy: null },
-    { ack: 0, table: null, policy: null },
-  ];
+  threads: Thread[] = [0, 0].map((ack) => ({ ack, table: null, policy: null }));
   requests: Request[] = [];
   probed = new Map<number, Probed>();
   trusted = new Map<number, Set<string>>();
@@ -103,7 +101,7 @@ export class SwapWorld {
       for (const timer of this.timers)
         if (
           timer.at <= until &&
-          (idle || timer.ms !== IDLE_POLL) &&
+          (idle || timer.ms !== IDLE_POLL || timer.at === nextDeadline(this.state)) &&
           (next === undefined || timer.at < next.at || (timer.at === next.at && timer.seq < next.seq))
         )
           next = timer;
