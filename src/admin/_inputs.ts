@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { MAX_DURATION, parseDuration } from '../config/duration.ts';
 import { parseAddress } from '../pool/address.ts';
+import { Analysis } from './_analysis-input.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const MAX_BACKENDS = 1000;
@@ -93,7 +94,10 @@ export const VersionBody = z.strictObject({ id: Name, backends: Backends });
 export const SwapBody = z.strictObject({
   to: Name,
   backends: Backends.optional().meta({ description: 'Needed unless the version is registered already' }),
-  strategy: z.strictObject({ canary: Canary.optional() }).optional().meta({ description: 'Atomic unless a canary is asked for' }),
+  strategy: z
+    .strictObject({ canary: Canary.optional(), analysis: Analysis.optional() })
+    .optional()
+    .meta({ description: 'As the upstream has it unless a canary is asked for; an empty one is atomic' }),
   admission: z.strictObject({ timeout: Duration.optional(), minReady: Count.optional() }).optional(),
   drain: z.strictObject({ requests: Duration.optional(), tunnels: Duration.optional() }).optional(),
   rollback: z.strictObject({ keep: Duration }).optional().meta({ description: 'How long the outgoing version is kept for a rollback' }),

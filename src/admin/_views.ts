@@ -66,6 +66,31 @@ export const Receipt = z.object({
   countedSince: Time,
 });
 
+const Counted = z.object({
+  requests: Whole,
+  errors: Whole,
+  errorRate: z.number(),
+  open: Whole.meta({ description: 'sent and not answered yet, or given up' }),
+});
+
+const Verdict = z
+  .object({
+    decision: z.enum(['pass', 'fail', 'inconclusive']),
+    words: z.string(),
+    windowMs: z.number(),
+    incoming: Counted,
+    stable: Counted,
+    errorTest: z
+      .object({ worse: z.number(), better: z.number(), threshold: z.number() })
+      .meta({ description: 'evidence that it fails more, or less, often, as decimal logarithms; what either has to reach' }),
+    latency: z
+      .array(z.object({ quantile: z.number(), incoming: z.number(), stable: z.number(), surely: z.number(), atMost: z.number().nullable() }))
+      .meta({ description: 'milliseconds; it has failed where `surely` is more than `atMost`' }),
+    prometheus: z.object({ value: z.number().nullable(), problem: z.string().nullable() }).nullable(),
+    unanswered: z.boolean(),
+  })
+  .meta({ description: 'What the present canary step has come to so far' });
+
 export const SwapView = z.object({
   id: z.string(),
   upstream: z.string(),
@@ -80,6 +105,7 @@ export const SwapView = z.object({
   requestedBy: z.string(),
   reason: z.string().nullable(),
   stageEndsAt: Time.nullable().meta({ description: 'When its admission, hold or drain ends by itself at the latest' }),
+  verdict: Verdict.nullable(),
   steps: z.array(z.object({ name: z.string(), at: Time, evidence: Evidence })),
   receipt: Receipt.nullable(),
 });

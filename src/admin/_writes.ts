@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { SwapRequest } from '../swap/ports.ts';
 import type { SwapView as Swap } from '../control/operations.ts';
 import { isFinal } from '../pool/phase.ts';
+import { analysisAsked } from './_analysis-input.ts';
 import { endpoint } from './_endpoint.ts';
 import type { Answer, Call, Endpoint } from './_endpoint.ts';
 import { BackendParams, NoQuery, Nothing, RollbackBody, SplitBody, SwapBody, UpstreamBody, UpstreamParams, VersionBody, VersionParams } from './_inputs.ts';
@@ -22,6 +23,7 @@ function swapRequest(body: z.output<typeof SwapBody>): SwapRequest {
     to,
     ...(backends === undefined ? {} : { backends }),
     ...(strategy?.canary === undefined ? {} : { canary: strategy.canary }),
+    ...(strategy?.analysis === undefined ? {} : { analysis: analysisAsked(strategy.analysis) }),
     ...(admission === undefined ? {} : { admission }),
     ...(drain === undefined ? {} : { drain }),
     ...(rollback === undefined ? {} : { keep: rollback.keep }),

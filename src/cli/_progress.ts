@@ -12,6 +12,8 @@ export interface Stage {
   readonly share: number | null;
   /** Milliseconds until it ends by itself at the latest; null = it does not. */
   readonly left: number | null;
+  /** What is known so far, in words; null = nothing. */
+  readonly said?: string | null;
 }
 
 const LABEL_WIDTH = 14;
@@ -31,7 +33,8 @@ export function watchedVersion(swap: SwapView): string | null {
 export function stageOf(swap: SwapView, version: VersionView | null, now: number, most: number): Stage | null {
   const ends = swap.stageEndsAt === null ? null : Date.parse(swap.stageEndsAt);
   const left = ends === null ? null : Math.max(0, ends - now);
-  if (swap.paused) return { label: 'paused', text: `at ${swap.weight} %: switchyard resume ${swap.upstream}`, share: null, left: null };
+  if (swap.paused)
+    return { label: 'paused', text: `at ${swap.weight} %: switchyard resume ${swap.upstream}`, share: null, left: null, said: swap.verdict?.words };
   if (swap.state === 'cutting-over') return held(swap, ends, left, now);
   if (version === null) return null;
   if (swap.state === 'admitting') {
@@ -44,14 +47,15 @@ export function stageOf(swap: SwapView, version: VersionView | null, now: number
 
 function held(swap: SwapView, ends: number | null, left: number | null, now: number): Stage {
   const label = 'canary';
-  if (ends === null) return { label, text: `${swap.weight} % until promoted: switchyard promote ${swap.upstream}`, share: null, left: null };
+  const said = swap.verdict?.words;
+  if (ends === null) return { label, text: `${swap.weight} % until promoted: switchyard promote ${swap.upstream}`, share: null, left: null, said };
   const began = Date.parse(swap.steps.at(-1)?.at ?? swap.stageEndsAt ?? '');
-  return { label, text: `${swap.weight} % on ${swap.to}, held`, share: ends > began ? (now - began) / (ends - began) : 1, left };
+  return { label, text: `${swap.weight} % on ${swap.to}, held`, share: ends > began ? (now - began) / (ends - began) : 1, left, said };
 }
 
 /** A stage as one line: `  ⠋ canary        25 % on v2, held      ██████░░░░  12.0 s left`. */
-export function stageLine({ label, text, share, left }: Stage, sign: string, paint: Paint, live: boolean): string {
+export function stageLine({ label, text, share, left, said }: Stage, sign: string, paint: Paint, live: boolean): string {
   const time = left === null ? '' : paint('dim', `  ${live ? '' : 'at most '}${seconds(left)} left`);
   const shown = share === null || !live ? '' : `  ${paint('cyan', bar(share))}`;
-  return `  ${paint('yellow', sign)} ${pad(label, LABEL_WIDTH)}${shown === '' && time === '' ? text : pad(text, TEXT_WIDTH)}${shown}${time}`;
+  return `  ${paint('yellow', sign)} ${pad(label, LABEL_WIDTH)}${shown === '' && time === '' ? text : pad(text, TEXT_WIDTH)}${shown}${time}${said == null ? '' : paint('dim', `  ${said}`)}`;
 }

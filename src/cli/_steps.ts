@@ -6,8 +6,13 @@ export type Step = SwapView['steps'][number];
 
 const NAME_WIDTH = 14;
 const TEXT_WIDTH = 52;
+const JUDGED: Readonly<Record<string, readonly ['green' | 'red' | 'yellow', string]>> = {
+  pass: ['green', '✓'],
+  fail: ['red', '✗'],
+  inconclusive: ['yellow', '…'],
+};
 const BAD: readonly string[] = ['not admitted', 'rejected', 'rolled-back', 'aborted', 'going back'];
-const OPEN: readonly string[] = ['requested', 'open', 'draining', 'paused'];
+const OPEN: readonly string[] = ['requested', 'open', 'draining', 'paused', 'held longer'];
 
 function whole(evidence: Step['evidence'], key: string): number {
   const value = evidence[key];
@@ -45,6 +50,7 @@ function textOf({ name, evidence }: Step, swap: SwapView): string {
     const took = typeof evidence.drainMs === 'number' ? ` after ${seconds(evidence.drainMs)}` : '';
     return `${version}: nothing in flight${took}${typeof evidence.killed === 'number' ? `, ${killed} killed` : ''}`;
   }
+  if (name === 'judged' || name === 'held longer') return `${whole(evidence, 'weight')} %: ${String(evidence.words)}`;
   if (name === 'released') return `${version} may be destroyed`;
   return typeof evidence.reason === 'string' ? evidence.reason : by;
 }
@@ -52,7 +58,15 @@ function textOf({ name, evidence }: Step, swap: SwapView): string {
 /** One step of a swap as a line: mark, name, the facts, and the time since the swap was asked for. */
 export function stepLine(step: Step, swap: SwapView, paint: Paint): string {
   const start = Date.parse(swap.steps[0]?.at ?? step.at);
-  const mark = BAD.includes(step.name) ? paint('red', '✗') : OPEN.includes(step.name) ? paint('yellow', '…') : paint('green', '✓');
+  const judged = step.name === 'judged' ? JUDGED[String(step.evidence.decision)] : undefined;
+  const mark =
+    judged !== undefined
+      ? paint(...judged)
+      : BAD.includes(step.name)
+        ? paint('red', '✗')
+        : OPEN.includes(step.name)
+          ? paint('yellow', '…')
+          : paint('green', '✓');
   const label = step.name.startsWith('weight ') ? 'canary' : step.name;
   const time = paint('dim', seconds(Date.parse(step.at) - start).padStart(8));
   return `  ${mark} ${pad(label, NAME_WIDTH)}${pad(textOf(step, swap), TEXT_WIDTH)}${time}`;

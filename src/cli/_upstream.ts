@@ -1,4 +1,4 @@
-import type { UpstreamView, VersionView } from '../control/operations.ts';
+import type { SwapView, UpstreamView, VersionView } from '../control/operations.ts';
 import type { Phase } from '../pool/phase.ts';
 import { stageLine, stageOf, watchedVersion } from './_progress.ts';
 import type { Rates } from './_rates.ts';
@@ -74,8 +74,9 @@ function title(upstream: UpstreamView, paint: Paint): string {
   return `${paint('bold', upstream.name)}  ${live === '' ? paint('red', 'nothing is live') : live}${held}${closed}  ${paint('dim', `revision ${upstream.revision}`)}`;
 }
 
-function swapLine({ from, to, state, paused, weight }: NonNullable<UpstreamView['swap']>): string {
-  return `  swap ${from ?? 'nothing'} → ${to}: ${state}${paused ? ', paused' : ''} at ${weight} %`;
+function swapLine({ from, to, state, paused, weight, verdict }: SwapView): string {
+  const judged = verdict === null ? '' : `; ${verdict.words}`;
+  return `  swap ${from ?? 'nothing'} → ${to}: ${state}${paused ? ', paused' : ''} at ${weight} %${judged}`;
 }
 
 /** What the running swap is doing, with its bar. @param sign one that moves. */
@@ -107,6 +108,7 @@ export function upstreamDetails(upstream: UpstreamView, paint: Paint, now: numbe
   const { swap } = upstream;
   if (swap === null) return lines;
   lines.push('', `  ${swap.finished ? 'last' : 'running'} swap ${swap.id}, asked for by ${swap.requestedBy}: ${swap.state}${swap.paused ? ', paused' : ''}`);
+  if (swap.verdict !== null) lines.push(`  judged so far: ${swap.verdict.words}`);
   lines.push(`  ${swapTitle(swap, paint)}`, ...swap.steps.map((step) => stepLine(step, swap, paint)));
   return lines;
 }

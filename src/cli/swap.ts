@@ -4,6 +4,7 @@ import { followSwap } from './_follow.ts';
 import type { Until } from './_follow.ts';
 import { upstreamPath } from './_paths.ts';
 import { painter } from './_terminal.ts';
+import { parseShare } from '../config/share.ts';
 import { CliError, EXIT } from './verb.ts';
 import type { Call, Verb } from './verb.ts';
 
@@ -43,16 +44,42 @@ function defined(fields: Record<string, unknown>): Record<string, unknown> | und
   return kept.length === 0 ? undefined : Object.fromEntries(kept);
 }
 
+/** How the canary is to be judged; undefined when nothing was said. */
+function analysisBody(call: Call): boolean | Record<string, unknown> | undefined {
+  const word = call.text('analysis');
+  if (word !== undefined && word !== 'on' && word !== 'off') throw new CliError(EXIT.usage, `--analysis is ${JSON.stringify(word)}; expected on or off`);
+  const number = (flag: string): number | undefined => {
+    const text = call.text(flag);
+    if (text !== undefined && !/^\d{1,9}(\.\d{1,6})?$/.test(text)) throw new CliError(EXIT.usage, `--${flag} is ${JSON.stringify(text)}; expected a number`);
+    return text === undefined ? undefined : Number(text);
+  };
+  const rate = call.text('error-rate-max');
+  if (rate !== undefined && parseShare(rate) === null)
+    throw new CliError(EXIT.usage, `--error-rate-max is ${JSON.stringify(rate)}; expected a share such as 1% or 0.01`);
+  const limits = defined({
+    errorRateMax: rate,
+    p99MsMax: call.duration('p99-max'),
+    minRequests: number('min-requests'),
+    latencyFactor: number('latency-factor'),
+  });
+  if (limits !== undefined && word === 'off') throw new CliError(EXIT.usage, '--analysis off leaves nothing to hold against the other flags of the judgement');
+  return limits ?? (word === undefined ? undefined : word === 'on');
+}
+
 function swapBody(call: Call, to: string): Record<string, unknown> {
   const hold = call.duration('hold');
-  const canary = call.text('canary');
+  const asked = call.text('canary');
+  const canary = asked === 'off' ? undefined : asked;
+  const analysis = analysisBody(call);
   if (hold !== undefined && canary === undefined) throw new CliError(EXIT.usage, '--hold is how long each step of --canary is held; there is no --canary');
   const backends = call.texts('backend').map(backendOf);
   const keep = call.duration('rollback-keep');
   return {
     to,
     ...(backends.length > 0 ? { backends } : {}),
-    ...(canary === undefined ? {} : { strategy: { canary: canarySteps(canary, hold ?? null) } }),
+    ...defined({
+      strategy: defined({ canary: canary === undefined ? (asked === undefined ? undefined : []) : canarySteps(canary, hold ?? null), analysis }),
+    }),
     ...defined({
       admission: defined({ timeout: call.duration('admission-timeout') }),
       drain: defined({ requests: call.duration('drain-timeout'), tunnels: call.duration('tunnel-timeout') }),
@@ -86,7 +113,7 @@ async function run(call: Call): Promise<number> {
     return EXIT.done;
   }
   if (status === 200 && !call.json) call.io.stdout.write('this very swap is running already\n');
-  return followSwap(call, answer, { until, timeoutMs, promoted: call.has('canary') && !call.has('hold') });
+  return followSwap(call, answer, { until, timeoutMs, promoted: call.has('canary') && call.text('canary') !== 'off' && !call.has('hold') });
 }
 
 /** `switchyard swap`: steps 2 to 6 of the recipe in one command. */
@@ -99,8 +126,17 @@ export const swapVerb: Verb = {
   flags: {
     to: { type: 'string', value: 'ID', required: true, help: 'the version to swap to' },
     backend: { type: 'string', value: 'HOST:PORT', multiple: true, help: 'a backend of a new version; with a weight: HOST:PORT=2' },
-    canary: { type: 'string', value: '5,25,50', help: 'percents to go through before all traffic moves' },
+    canary: { type: 'string', value: '5,25,50', help: 'percents to go through before all traffic moves; off = none, whatever the upstream says' },
     hold: { type: 'string', value: 'D', help: 'how long each canary step is held (default: until promoted)' },
+    analysis: {
+      type: 'string',
+      value: 'on|off',
+      help: 'on: each step has to be judged; off: none is (default: where there is traffic)',
+    },
+    'error-rate-max': { type: 'string', value: 'SHARE', help: 'largest share of failed requests, such as 1%' },
+    'p99-max': { type: 'string', value: 'D', help: 'largest 99th percentile of latency' },
+    'min-requests': { type: 'string', value: 'N', help: 'requests of each side that a judgement needs (default 50)' },
+    'latency-factor': { type: 'string', value: 'F', help: 'latencies may be so many times those of the other version (default 1.5)' },
     until: { type: 'string', value: 'GOAL', values: GOALS, help: 'what to wait for (default: released, or drained when the old version is kept)' },
     timeout: { type: 'string', value: 'D', help: 'how long to wait (default 10m)' },
     'admission-timeout': { type: 'string', value: 'D', help: 'how long the version may take to become healthy' },

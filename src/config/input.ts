@@ -152,6 +152,8 @@ export interface UpstreamInput {
   drain?: { requests?: Duration; tunnels?: Duration };
   /** How long an outgoing version is kept for a rollback; default 0: released at once. */
   rollback?: { keep?: Duration };
+  /** Steps of swaps that name none (default: none, atomic), and how canaries are judged: see docs/canary.md. */
+  canary?: { steps?: readonly { weight: number; hold?: Duration | null }[]; analysis?: boolean | AnalysisInput };
   /** Default `least-in-flight`. */
   balance?: Balance;
   /** What a client is recognised by during a canary: a cookie or a header; default: its address. */
@@ -191,6 +193,29 @@ export interface UpstreamInput {
   versions?: Readonly<Record<string, VersionInput>>;
   /** The version that gets the traffic at first; needed when there are several. */
   live?: string | null;
+}
+
+/** How the new version of a canary is judged against the others. A share is a number from 0 to 1, or `'1%'`. */
+export interface AnalysisInput {
+  /** A step that cannot be judged is held longer, then paused for a person; default true. */
+  required?: boolean;
+  /** Answered requests of each side that a judgement needs; default 50. */
+  minRequests?: number;
+  /** Chance that a canary that is no worse is failed; default 0.01. */
+  falseAlarms?: number | string;
+  /** A quantile may be so many times that of the others (1.5), but is no failure while it is worse by less than `latencySlack` (10ms). */
+  latencyFactor?: number;
+  latencySlack?: Duration;
+  /** Latencies of the first moments of a step do not count: 5s, at most a quarter of its hold. */
+  warmup?: Duration;
+  /** Largest share of failed requests; default: no limit. */
+  errorRateMax?: number | string | null;
+  /** Largest 99th percentile of latency; default: no limit. */
+  p99MsMax?: Duration | null;
+  /** A step that cannot be judged is held for at most so many times its hold; default 3. */
+  extend?: number;
+  /** A further check: the first value of the answer to `query` has to lie within `min` and `max`. */
+  prometheus?: { url: string; query: string; min?: number | null; max?: number | null; interval?: Duration; timeout?: Duration } | null;
 }
 
 /** So many requests of each client address in `per` (default 1s); `burst` of them (default: `requests`) may come at once. */

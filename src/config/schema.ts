@@ -1,6 +1,7 @@
 /** The shape of the configuration file and its defaults. Unknown fields are errors. */
 import { z } from 'zod';
 import { backendTls } from './_backend-tls.ts';
+import { canary } from './_canary-schema.ts';
 import { listenerTls } from './_listener-tls.ts';
 import { preview, skew, versionHeader } from './_steering.ts';
 import { errorPages, maintenance, route } from './_rules-schema.ts';
@@ -73,6 +74,7 @@ export const upstreamSchema = z.strictObject({
   admission: z.strictObject({ timeout: duration(10).default(30 * SECOND), minReady: whole(1, MOST_BACKENDS).nullable().default(null) }).prefault({}),
   drain: z.strictObject({ requests: duration(0).default(30 * SECOND), tunnels: duration(0).default(5 * MINUTE) }).prefault({}),
   rollback: z.strictObject({ keep: duration(0).default(0) }).prefault({}),
+  canary,
   balance: oneOf(['least-in-flight', 'round-robin', 'random', 'maglev']).default('least-in-flight'),
   sticky: z.strictObject({ cookie: fieldName.nullable().default(null), header: fieldName.nullable().default(null) }).prefault({}),
   skew,

@@ -6,7 +6,7 @@ import { emptyCounts } from '../ledger/control.ts';
 import type { ControlLedger, Counts } from '../ledger/control.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
 import { emptyUpstream, isFinished } from '../pool/upstream.ts';
-import type { Swap, UpstreamState } from '../pool/upstream.ts';
+import type { Sample, Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
 import type { Journal } from '../swap/journal.ts';
 import type { SwapPorts, SwitchyardEvent } from '../swap/ports.ts';
@@ -153,6 +153,19 @@ export class Fleet {
     return counts;
   }
 
+  /** What a canary is judged by. WebSockets and event streams that are open are no requests that wait for an answer. */
+  sample(version: Version): Sample {
+    const { started, streams, tunnels } = this.counts(version);
+    const { codes, broken, bins } = this.parts.ledger.traffic(version.backends.map(({ slot }) => slot));
+    const [upgraded, ...answered] = codes;
+    return {
+      started: Math.max(0, started - streams - tunnels - upgraded),
+      requests: answered.reduce((sum, count) => sum + count, 0),
+      errors: codes[4] + broken,
+      bins,
+    };
+  }
+
   backendCounts(slot: number): Counts {
     return this.parts.ledger.addCounts(emptyCounts(), slot);
   }
@@ -194,6 +207,7 @@ export class Fleet {
       trust: (version, addresses, policy) => vitals.trust(name, version, policy, addresses),
       counts: (version) => this.counts(version),
       peak: (version) => ledger.peak(version.slot),
+      sample: (version) => this.sample(version),
       idle: (version) => ledger.isIdle(slotsOf(version)),
       cut: (version, kind, spreadMs) => threads.cut(version.slot, kind, spreadMs),
       takeSlots: (count) => ledger.takeSlots(count),

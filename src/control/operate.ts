@@ -134,6 +134,7 @@ export class Operator implements Operations {
       requestedBy: '',
       reason: `${to} is live already`,
       stageEndsAt: null,
+      verdict: null,
       steps: [],
       receipt: null,
     };
@@ -287,6 +288,7 @@ export class Operator implements Operations {
       isStopped: (version, address) => vitals.isStopped(name, version.id, address),
       waiting: () => ledger.waiting(fleet.get(name).slot),
       policy: fleet.get(name).config.policy,
+      verdict: () => fleet.get(name).driver.verdict(),
     };
   }
 }

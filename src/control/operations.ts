@@ -2,6 +2,7 @@ import type { Phase, Health } from '../pool/phase.ts';
 import type { Receipt } from '../pool/upstream.ts';
 import type { Explanation } from '../swap/explain.ts';
 import type { SwapRequest, SwitchyardEvent, VersionInput } from '../swap/ports.ts';
+import type { Verdict } from '../swap/verdict.ts';
 
 /** Views: what the admin API answers with. Times are ISO 8601, durations milliseconds. */
 export interface ProbeView {
@@ -72,6 +73,8 @@ export interface SwapView {
   reason: string | null;
   /** When its admission, hold or drain ends by itself at the latest; null = no limit, somebody has to say so, or it is finished. */
   stageEndsAt: string | null;
+  /** What the present canary step has come to so far; null = none is judged. */
+  verdict: Verdict | null;
   steps: { name: string; at: string; evidence: Record<string, unknown> }[];
   /** Of the version that this swap let go, once it is released. */
   receipt: Receipt | null;

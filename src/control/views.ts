@@ -7,6 +7,7 @@ import type { PastVersion, Receipt, Swap, UpstreamState } from '../pool/upstream
 import type { Version } from '../pool/version.ts';
 import type { BackendHealth, Probe } from '../swap/ports.ts';
 import { stageEndsAt } from '../swap/stage.ts';
+import type { Verdict } from '../swap/verdict.ts';
 import type { BackendTlsView, BackendView, PemView, ProbeView, SwapView, UpstreamView, VersionView } from './operations.ts';
 
 /** What the views are made of beside the state. */
@@ -19,6 +20,8 @@ export interface Observed {
   isStopped(version: Version, address: string): boolean;
   /** Requests that wait at the door of the upstream. */
   waiting(): number;
+  /** What the running canary step has come to so far. */
+  verdict(): Verdict | null;
   /** What its operator has decided. */
   readonly policy: UpstreamPolicy;
 }
@@ -146,6 +149,7 @@ export function swapView(state: UpstreamState, swap: Swap, observed: Observed): 
     requestedBy: swap.requestedBy,
     reason: swap.reason,
     stageEndsAt: isoOrNull(stageEndsAt(state, swap)),
+    verdict: finished || swap.id !== state.swap?.id ? null : observed.verdict(),
     steps: swap.steps.map(({ name, at, evidence }) => ({ name, at: iso(at), evidence })),
     receipt: draining.length > 0 ? null : (receipts.at(0) ?? null),
   };

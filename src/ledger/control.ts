@@ -50,9 +50,12 @@ export interface Traffic {
   /** Not cumulative; bounds in layout.ts. */
   bins: number[];
   latencySum: number;
+  /** Latencies in the bins. */
   answered: number;
   /** Claims that did not come by the split; cells of STEERED. */
   steered: number[];
+  /** Answers that the backend did not complete; their class says nothing of it. */
+  broken: number;
 }
 
 /**
@@ -203,6 +206,7 @@ export class ControlLedger {
       bins: zeros(BINS),
       latencySum: 0,
       answered: 0,
+      broken: 0,
       steered: zeros(Object.keys(STEERED).length),
     };
     for (let thread = 0; thread < this.threads; thread++) {
@@ -214,6 +218,7 @@ export class ControlLedger {
         for (let i = 0; i < into.steered.length; i++) into.steered[i] += this.f64[row + COUNTER.steered + i];
         into.latencySum += this.f64[row + COUNTER.latencySum];
         into.answered += this.f64[row + COUNTER.answered];
+        into.broken += this.f64[row + COUNTER.broken];
       }
     }
     return into;

@@ -59,6 +59,8 @@ export const COUNTER = {
   /** Answers by class: 1xx … 5xx. */
   codes: 13,
   failures: 18,
+  /** Answers that began and that the backend did not complete, event streams included, tunnels not. */
+  broken: 36,
   bins: 37,
   /** Claims that did not come by the split; cells of STEERED. */
   steered: 72,
@@ -89,7 +91,7 @@ export const HANDSHAKES = { done: 0, resumed: 1, tls13: 2, open: 3, failed: 4 } 
 export const REQUESTS = { http10: 0, http11: 1, http2: 2 } as const;
 export const EDGES = 88;
 
-if (FAILURE_LIST.length > COUNTER.bins - COUNTER.failures) throw new Error('ledger: no room for all failures');
+if (FAILURE_LIST.length > COUNTER.broken - COUNTER.failures) throw new Error('ledger: no room for all failures');
 if (REJECT_LIST.length > EDGE.handshakes - EDGE.rejected) throw new Error('ledger: no room for all rejections');
 if (HANDSHAKES.failed + HANDSHAKE_FAILURES.length > EDGE.requests - EDGE.handshakes) throw new Error('ledger: no room for all handshakes');
 if (COUNTER.bins + BINS > COUNTER.steered) throw new Error('ledger: no room for all bins');

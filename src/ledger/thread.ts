@@ -105,16 +105,22 @@ export class ThreadLedger {
     this.i32[this.gauges + slot * GAUGES + (kind === KIND.stream ? GAUGE.streams : GAUGE.tunnels)]++;
   }
 
-  /** Counts an answer given to a client: status 100–599, latency in milliseconds, bytes each way. */
-  answered(slot: number, status: number, millis: number, bytesIn: number, bytesOut: number): void {
+  /** Counts an answer given to a client: status 100–599, latency in milliseconds, bytes each way. How long a stream or tunnel lived is no latency. */
+  answered(slot: number, status: number, millis: number, bytesIn: number, bytesOut: number, kind: Kind = KIND.http): void {
     const cells = this.counters + slot * COUNTERS;
     const f64 = this.f64;
     f64[cells + COUNTER.codes + ((status / 100) | 0) - 1]++;
+    f64[cells + COUNTER.bytesIn] += bytesIn;
+    f64[cells + COUNTER.bytesOut] += bytesOut;
+    if (kind !== KIND.http) return;
     f64[cells + COUNTER.answered]++;
     f64[cells + COUNTER.latencySum] += millis / 1000;
     f64[cells + COUNTER.bins + binOf(millis * 1000)]++;
-    f64[cells + COUNTER.bytesIn] += bytesIn;
-    f64[cells + COUNTER.bytesOut] += bytesOut;
+  }
+
+  /** Counts an answer that the backend did not complete. */
+  broken(slot: number): void {
+    this.f64[this.counters + slot * COUNTERS + COUNTER.broken]++;
   }
 
   /** Counts a failure of a backend by its position in FAILURE_LIST, and raises its run of failures. */

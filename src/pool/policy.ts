@@ -1,5 +1,7 @@
+import type { AnalysisPolicy } from './analysis.ts';
 import type { BackendProtocol, BackendTls } from './backend-tls.ts';
 import type { ErrorPages, Maintenance, RouteRules } from './rules.ts';
+import type { CanaryStep } from './upstream.ts';
 
 /** What an operator decides about an upstream. All durations are milliseconds; defaults are filled in by config/. */
 export interface Route {
@@ -87,6 +89,13 @@ export interface PreviewPolicy {
   readonly secret: string | null;
 }
 
+export interface CanaryPolicy {
+  /** Steps of a swap that names none; none = atomic. */
+  readonly steps: readonly CanaryStep[];
+  /** null = steps are held, not judged. */
+  readonly analysis: AnalysisPolicy | null;
+}
+
 export type Balance = 'least-in-flight' | 'round-robin' | 'random' | 'maglev';
 
 export interface UpstreamPolicy {
@@ -95,6 +104,7 @@ export interface UpstreamPolicy {
   readonly admission: { readonly timeout: number; readonly minReady: number | null };
   readonly drain: { readonly requests: number; readonly tunnels: number };
   readonly rollback: { readonly keep: number };
+  readonly canary: CanaryPolicy;
   readonly balance: Balance;
   /** Source of the split key; both null = the client address. */
   readonly sticky: { readonly cookie: string | null; readonly header: string | null };

@@ -1,3 +1,4 @@
+import type { AnalysisPolicy } from './analysis.ts';
 import type { Split } from './split.ts';
 import type { Version } from './version.ts';
 
@@ -15,6 +16,45 @@ export interface CanaryStep {
   readonly weight: number;
   /** Milliseconds to stay at that weight; null = until promoted. */
   readonly hold: number | null;
+}
+
+/** What has been counted of one or several versions since the proxy was started. */
+export interface Sample {
+  /** Requests that were sent to a backend. */
+  readonly started: number;
+  /** Those of them that were answered, WebSockets apart. */
+  readonly requests: number;
+  /** Of the answered ones: 5xx of a backend, 502 and 504 of the proxy, and answers that broke off. Not what clients gave up. */
+  readonly errors: number;
+  /** How long the answered ones took, without event streams; as in ledger/layout.ts. */
+  readonly bins: readonly number[];
+}
+
+/** The incoming version and those that had the traffic before, at one instant. */
+export interface Samples {
+  readonly incoming: Sample;
+  readonly stable: Sample;
+}
+
+/** The time in which the present canary step is judged. */
+export interface Window {
+  /** Epoch milliseconds. */
+  readonly since: number;
+  /** As it stood then: what is judged is what has come since. */
+  readonly base: Samples;
+  /** As it stood when the warm-up was over: latencies count from there; null until it is. */
+  readonly warm: Samples | null;
+  /** It could not be judged when the hold was over, and is held longer. */
+  readonly extended: boolean;
+  /** The last answer of the Prometheus server; null before the first. */
+  readonly checked: Checked | null;
+}
+
+export interface Checked {
+  /** null = there was none. */
+  readonly value: number | null;
+  /** Why there is no value. */
+  readonly problem: string | null;
 }
 
 /**
@@ -45,6 +85,10 @@ export interface Swap {
   readonly at: number;
   /** When the present split was published: the hold counts from it. Epoch milliseconds; null until it is. */
   readonly publishedAt: number | null;
+  /** How its steps are judged; null = they are not. */
+  readonly analysis: AnalysisPolicy | null;
+  /** Set while a canary step is judged. */
+  readonly window: Window | null;
   readonly steps: readonly SwapStep[];
   readonly requestedBy: string;
   readonly requestedAt: number;

@@ -190,7 +190,8 @@ export abstract class ExchangeRecord {
       this.load = null;
     }
     if (this.claimed) {
-      if (this.status !== 0) ctx.ledger.answered(backend!.slot, this.status, millis, this.upload.bytes, this.bytesOut);
+      if (this.status !== 0) ctx.ledger.answered(backend!.slot, this.status, millis, this.upload.bytes, this.bytesOut, this.kind);
+      if (outcome === OUTCOME.upstreamFailed && this.status !== 0 && this.status < 500 && this.kind !== KIND.tunnel) ctx.ledger.broken(backend!.slot);
       ctx.ledger.settle(backend!.slot, version!.slot, outcome, this.kind);
     }
     this.claimed = false;

@@ -3,6 +3,7 @@ import { splitRecord, weightOf } from '../pool/split.ts';
 import type { Swap } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
 import { askAgain, isReady, withdraw } from './_admission.ts';
+import { keepWindow, mayGoOn, openWindow, settleStep, stepVerdict } from './_judgement.ts';
 import { drainPublished, endSwap, settleSwap, shiftTraffic } from './_drain.ts';
 import type { LettingGo } from './_drain.ts';
 import { sharesFor } from './_shares.ts';
@@ -23,7 +24,7 @@ export function beginCutover(turn: Turn, swap: Swap): void {
 /** Decides the next step. Its hold begins when it is published. */
 export function takeStep(turn: Turn, swap: Swap): void {
   const step = swap.canary.at(swap.at);
-  changeSwap(turn, { state: 'cutting-over', at: Math.min(swap.at + 1, swap.canary.length), publishedAt: null });
+  changeSwap(turn, { state: 'cutting-over', at: Math.min(swap.at + 1, swap.canary.length), publishedAt: null, window: null });
   const weight = swap.at < swap.canary.length && step !== undefined ? step.weight : 100;
   shiftTraffic(turn, sharesFor(swap.before, swap.to, weight), letGoBy(turn, swap));
 }
@@ -60,6 +61,7 @@ function stepPublished(turn: Turn, swap: Swap, generation: number): void {
     const weight = weightOf(turn.state.split, swap.to);
     addStep(turn, `weight ${weight}`, { ...facts, split: splitRecord(turn.state.split) });
     emit(turn, 'step', swap.to, { swap: swap.id, weight, generation });
+    openWindow(turn);
     return;
   }
   addStep(turn, 'live', facts);
@@ -87,7 +89,7 @@ function drainFacts(turn: Turn, version: Version): Record<string, unknown> {
   };
 }
 
-/** Looks at a cutover between its steps: goes back when no backend of the incoming version is left, goes on when the hold is over. */
+/** Looks at a cutover between its steps: goes back when the incoming version has failed, goes on when the hold is over and nothing speaks against it. */
 export function watchCutover(turn: Turn): void {
   const swap = runningSwap(turn.state);
   if (swap === null || swap.state !== 'cutting-over' || swap.publishedAt === null || lastStepTaken(turn, swap)) return;
@@ -97,7 +99,15 @@ export function watchCutover(turn: Turn): void {
     return;
   }
   const until = holdUntil(swap);
-  if (until !== null && turn.world.now >= until && healthOf(turn, version).healthy > 0) takeStep(turn, swap);
+  const over = until !== null && turn.world.now >= until;
+  keepWindow(turn);
+  const verdict = stepVerdict(turn.state, turn.world, over);
+  if (verdict?.decision === 'fail') {
+    const words = settleStep(turn, verdict);
+    goBack(turn, swap, 'rolled-back', `${swap.to} did worse at weight ${weightOf(turn.state.split, swap.to)}: ${words}`);
+    return;
+  }
+  if (over && healthOf(turn, version).healthy > 0 && mayGoOn(turn, verdict)) takeStep(turn, runningSwap(turn.state) ?? swap);
 }
 
 /** Every backend is known to be of no use; `unknown` (after a restart) is not yet a verdict. */
@@ -119,7 +129,7 @@ export function holdUntil(swap: Swap): number | null {
 export function goBack(turn: Turn, swap: Swap, outcome: 'rolled-back' | 'aborted', reason: string): void {
   const version = theVersion(turn, swap.to);
   if (swap.state === 'cutting-over') {
-    changeSwap(turn, { state: 'rolling-back', outcome, reason, paused: false, publishedAt: null });
+    changeSwap(turn, { state: 'rolling-back', outcome, reason, paused: false, publishedAt: null, window: null });
     addStep(turn, 'going back', { reason });
     shiftTraffic(turn, swap.before, { ...swap.drain, keep: 0, open: 0, then: 'rejected' });
     return;

@@ -14,7 +14,7 @@ export function recover(turn: Turn, slots: Readonly<Record<string, readonly numb
   turn.effects.push({ type: 'publish' });
   const swap = runningSwap(turn.state);
   if (swap === null) return;
-  if (swap.state === 'cutting-over' || swap.state === 'rolling-back') changeSwap(turn, { publishedAt: null });
+  if (swap.state === 'cutting-over' || swap.state === 'rolling-back') changeSwap(turn, { publishedAt: null, window: null });
   const waits = swap.state === 'admitting' || (swap.state === 'standby' && !swap.paused);
   if (waits && turn.state.versions.some(({ id, phase }) => id === swap.to && phase !== 'admitting')) askAgain(turn, swap);
 }

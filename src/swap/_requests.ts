@@ -3,10 +3,11 @@ import type { Issue } from '../errors/catalogue.ts';
 import { parseAddress } from '../pool/address.ts';
 import { isOpen } from '../pool/reach.ts';
 import { weightOf } from '../pool/split.ts';
-import type { CanaryStep, Swap, UpstreamState } from '../pool/upstream.ts';
+import type { Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
 import { admissionDeadline, admissionHealth, askAgain, isReady } from './_admission.ts';
 import { beginCutover, lastStepTaken, takeStep } from './_cutover.ts';
+import { newSwap } from './_new-swap.ts';
 import { changeSwap, changeVersion, addStep, emit, findVersion, healthOf, runningSwap, theVersion } from './_turn.ts';
 import type { Turn } from './_turn.ts';
 import { listed } from './_words.ts';
@@ -15,7 +16,6 @@ import type { SwapRequest, VersionInput } from './ports.ts';
 /** Versions of one upstream that are not final. */
 const MAX_VERSIONS = 64;
 const MAX_BACKENDS = 1_000;
-const MAX_CANARY = 100;
 const ID = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$/;
 
 function checkBackends(input: VersionInput): void {
@@ -139,71 +139,6 @@ export function seed(turn: Turn, input: VersionInput, slots: readonly number[], 
   changeVersion(turn, input.id, { admitBy: null });
   begin(turn, swap);
   proceed(turn);
-}
-
-interface NewSwap {
-  readonly request: SwapRequest;
-  readonly id: string;
-  readonly by: string;
-  readonly kind: Swap['kind'];
-}
-
-function newSwap(turn: Turn, { request, id, by, kind }: NewSwap): Swap {
-  const { policy, now } = turn.world;
-  const before = turn.state.split;
-  const from = before.map(({ version }) => version).filter((version) => version !== request.to);
-  checkNumbers(request);
-  return {
-    id,
-    kind,
-    from,
-    to: request.to,
-    state: 'admitting',
-    paused: false,
-    at: 0,
-    publishedAt: null,
-    steps: [],
-    outcome: null,
-    reason: null,
-    before,
-    canary: canaryFor(request.canary ?? [], from, weightOf(before, request.to)),
-    requestedBy: by,
-    requestedAt: now,
-    admissionTimeout: request.admission?.timeout ?? policy.admission.timeout,
-    minReady: request.admission?.minReady ?? null,
-    drain: { requests: request.drain?.requests ?? policy.drain.requests, tunnels: request.drain?.tunnels ?? policy.drain.tunnels },
-    keep: request.keep ?? policy.rollback.keep,
-  };
-}
-
-function checkNumbers(request: SwapRequest): void {
-  const given: [string, number | undefined, number][] = [
-    ['admission.timeout', request.admission?.timeout, 0],
-    ['admission.minReady', request.admission?.minReady, 1],
-    ['drain.requests', request.drain?.requests, 0],
-    ['drain.tunnels', request.drain?.tunnels, 0],
-    ['rollback.keep', request.keep, 0],
-  ];
-  for (const [path, value, least] of given) {
-    if (value !== undefined && !(Number.isFinite(value) && value >= least)) throw invalid(path, `${value}: expected a number of at least ${least}`);
-  }
-}
-
-function invalid(path: string, message: string): Refusal {
-  return new Refusal(REFUSAL.invalid, `${path}: ${message}`, {}, [{ path, message }]);
-}
-
-/** The steps that raise the weight above what the version has; none when nothing else is live. */
-function canaryFor(canary: readonly CanaryStep[], from: readonly string[], present: number): readonly CanaryStep[] {
-  if (canary.length > MAX_CANARY) throw invalid('canary', `${canary.length} steps; expected at most ${MAX_CANARY}`);
-  for (const [i, { weight, hold }] of canary.entries()) {
-    const path = `canary[${i}]`;
-    if (!Number.isInteger(weight) || weight < 1 || weight > 99) throw invalid(`${path}.weight`, `${weight}: expected a whole number from 1 to 99`);
-    if (i > 0 && weight <= canary[i - 1].weight) throw invalid(`${path}.weight`, `${weight}: expected more than the step before`);
-    if (hold !== null && !(Number.isFinite(hold) && hold >= 0)) throw invalid(`${path}.hold`, `${hold}: expected milliseconds, or null`);
-    if (100 - weight < from.length) throw invalid(`${path}.weight`, `${weight}: leaves less than 1 % for each of ${listed(from)}`);
-  }
-  return from.length === 0 ? [] : canary.filter(({ weight }) => weight > present);
 }
 
 function begin(turn: Turn, swap: Swap): void {

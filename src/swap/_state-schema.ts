@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { splitProblem } from '../pool/split.ts';
-import type { Receipt, Swap, UpstreamState } from '../pool/upstream.ts';
+import type { AnalysisPolicy } from '../pool/analysis.ts';
+import type { Receipt, Sample, Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
 
 const Whole = z.number().int().min(0);
@@ -59,6 +60,32 @@ const SplitSchema = z.array(z.object({ version: z.string(), weight: z.number() }
   if (problem !== null) context.addIssue({ code: 'custom', message: problem });
 });
 
+const Limit = z.number().min(0).nullable();
+
+const AnalysisSchema: z.ZodType<AnalysisPolicy> = z.object({
+  required: z.boolean(),
+  minRequests: Whole,
+  falseAlarms: z.number().gt(0).max(1),
+  latencyFactor: z.number().min(1),
+  latencySlack: At,
+  warmup: At,
+  errorRateMax: Limit,
+  p99MsMax: Limit,
+  extend: z.number().min(1),
+  prometheus: z.object({ url: z.string(), query: z.string(), min: z.number().nullable(), max: z.number().nullable(), interval: At, timeout: At }).nullable(),
+});
+
+const SampleSchema: z.ZodType<Sample> = z.object({ started: Whole, requests: Whole, errors: Whole, bins: z.array(Whole) });
+const SamplesSchema = z.object({ incoming: SampleSchema, stable: SampleSchema });
+
+const WindowSchema = z.object({
+  since: At,
+  base: SamplesSchema,
+  warm: SamplesSchema.nullable(),
+  extended: z.boolean(),
+  checked: z.object({ value: z.number().nullable(), problem: z.string().nullable() }).nullable(),
+});
+
 const SwapSchema: z.ZodType<Swap> = z.object({
   id: z.string(),
   kind: z.enum(['seed', 'swap', 'rollback']),
@@ -69,6 +96,9 @@ const SwapSchema: z.ZodType<Swap> = z.object({
   canary: z.array(z.object({ weight: z.number().int().min(1).max(99), hold: z.number().min(0).nullable() })),
   at: Whole,
   publishedAt: MaybeAt,
+  // A journal of before there was a judgement has no word of it.
+  analysis: AnalysisSchema.nullable().default(null),
+  window: WindowSchema.nullable().default(null),
   steps: z.array(z.object({ name: z.string(), at: At, evidence: z.record(z.string(), z.unknown()) })),
   requestedBy: z.string(),
   requestedAt: At,

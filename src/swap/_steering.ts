@@ -43,7 +43,8 @@ function pause(turn: Turn, swap: Swap, by: string): void {
 
 function resume(turn: Turn, swap: Swap, by: string): void {
   if (!swap.paused) return;
-  const freed = changeSwap(turn, { paused: false, publishedAt: swap.publishedAt === null ? null : turn.world.now });
+  const window = swap.window === null ? null : { ...swap.window, extended: false };
+  const freed = changeSwap(turn, { paused: false, publishedAt: swap.publishedAt === null ? null : turn.world.now, window });
   addStep(turn, 'resumed', { by });
   emit(turn, 'resumed', swap.to, { swap: swap.id });
   if (swap.state === 'standby') beginCutover(turn, runningSwap(turn.state) ?? freed);

@@ -1,6 +1,7 @@
 import type { BackendHealth } from '../health/evidence.ts';
 import type { Counts } from '../ledger/control.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
+import type { Sample } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
 import type { SwapRequest, SwitchyardEvent, VersionInput } from './ports.ts';
 
@@ -51,5 +52,6 @@ export interface World {
   health(version: Version): ReadonlyMap<string, BackendHealth>;
   counts(version: Version): Counts;
   peak(version: Version): number;
+  sample(version: Version): Sample;
   idle(version: Version): boolean;
 }

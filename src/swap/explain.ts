@@ -2,6 +2,7 @@ import type { UpstreamState } from '../pool/upstream.ts';
 import { weightOf } from '../pool/split.ts';
 import type { Version } from '../pool/version.ts';
 import { holdUntil } from './_cutover.ts';
+import { stepVerdict } from './_judgement.ts';
 import { findVersion, runningSwap } from './_turn.ts';
 import { describeBackend, listed } from './_words.ts';
 import type { World } from './events.ts';
@@ -101,7 +102,11 @@ function live(state: UpstreamState, version: Version, world: World): { summary: 
       ? 'the swap is paused; resume or promote it'
       : until === null
         ? 'this step is held until promoted'
-        : `the next step is due in ${seconds(until - world.now)}`;
+        : until <= world.now && swap.window?.extended === true
+          ? 'this step is held longer, because it could not be judged'
+          : `the next step is due in ${seconds(until - world.now)}`;
+    const verdict = stepVerdict(state, world, false);
+    if (verdict !== null) facts.unshift({ fact: `judged so far: ${verdict.words}`, blocks: verdict.decision === 'pass' ? 'nothing' : 'live' });
     facts.unshift({ fact: hold, blocks: 'live' });
   }
   facts.push(...unhealthy(version, world).map((fact): Fact => ({ fact, blocks: 'nothing' })));

@@ -12,6 +12,7 @@ import type { UpstreamState } from '../pool/upstream.ts';
 import { admissionDeadlines, admissionHealth } from './_admission.ts';
 import { holdUntil, onPublished, watchCutover } from './_cutover.ts';
 import { close, drainAcked, drainDeadlines, tryFinishDrain, tunnelCut } from './_drain.ts';
+import { lookAt } from './_judgement.ts';
 import { recover } from './_recover.ts';
 import { register, rollback, seed, startSwap } from './_requests.ts';
 import { removeVersion, setHold, setSplit, steer } from './_steering.ts';
@@ -92,8 +93,8 @@ function policyChanged(turn: Turn): void {
   turn.effects.push({ type: 'publish' });
 }
 
-/** When the next `tick` is due; null = no deadline is running. Epoch milliseconds. */
-export function nextDeadline(state: UpstreamState): number | null {
+/** When the next `tick` is due, seen from `now`; null = no deadline is running. Epoch milliseconds. */
+export function nextDeadline(state: UpstreamState, now: number): number | null {
   const due: number[] = [];
   const swap = runningSwap(state);
   for (const { id, phase, admitBy, drain } of state.versions) {
@@ -107,6 +108,8 @@ export function nextDeadline(state: UpstreamState): number | null {
   if (swap !== null && swap.state === 'cutting-over') {
     const hold = holdUntil(swap);
     if (hold !== null) due.push(hold);
+    const look = lookAt(swap, now);
+    if (look !== null) due.push(look);
   }
   return due.length === 0 ? null : Math.min(...due);
 }

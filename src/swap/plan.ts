@@ -27,7 +27,10 @@ export function planSwap(state: UpstreamState, request: SwapRequest, world: Worl
   if (known === undefined)
     steps.push(`register ${to} with ${of} ${of === 1 ? 'backend' : 'backends'}: ${listed(version?.backends.map(({ address }) => address) ?? [])}`);
   steps.push(`admit ${to}: ${need} of ${of} backends healthy within ${seconds(swap.admissionTimeout)}, else nothing moves`);
-  for (const { weight, hold } of swap.canary) steps.push(`weight ${weight} on ${to}, ${hold === null ? 'held until promoted' : `held for ${seconds(hold)}`}`);
+  for (const { weight, hold } of swap.canary)
+    steps.push(
+      `weight ${weight} on ${to}, ${hold === null ? 'held until promoted' : `held for ${seconds(hold)}`}${swap.analysis === null || hold === 0 ? '' : ', judged'}`,
+    );
   steps.push(`all traffic to ${to}`);
   for (const id of swap.from) {
     steps.push(`drain ${id}: requests up to ${seconds(swap.drain.requests)}, streams and tunnels up to ${seconds(swap.drain.tunnels)}, then cut`);

@@ -1,7 +1,8 @@
 import type { BackendHealth, Probe } from '../health/evidence.ts';
 import type { Counts } from '../ledger/control.ts';
+import type { AnalysisPolicy } from '../pool/analysis.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
-import type { CanaryStep, UpstreamState } from '../pool/upstream.ts';
+import type { CanaryStep, Sample, UpstreamState } from '../pool/upstream.ts';
 import type { Backend, Version } from '../pool/version.ts';
 
 export type { BackendHealth, Probe };
@@ -12,6 +13,7 @@ export type EventType =
   | 'rejected'
   | 'swap-started'
   | 'step'
+  | 'judged'
   | 'paused'
   | 'resumed'
   | 'live'
@@ -66,6 +68,8 @@ export interface SwapPorts {
   trust(version: Version, addresses: readonly string[], policy: UpstreamPolicy): void;
   counts(version: Version): Counts;
   peak(version: Version): number;
+  /** What the data plane has counted of its answers. */
+  sample(version: Version): Sample;
   /** True when no data thread has anything of this version in flight. */
   idle(version: Version): boolean;
   /** Cuts what is in flight: requests at once; streams and tunnels politely, spread over `spreadMs`, then hard. */
@@ -90,7 +94,10 @@ export interface SwapRequest {
   readonly to: string;
   /** Needed unless the version is registered already. */
   readonly backends?: VersionInput['backends'];
+  /** Instead of the upstream's; empty = atomic. */
   readonly canary?: readonly CanaryStep[];
+  /** How its steps are judged: what is said here goes before what the upstream says; false = they are not. */
+  readonly analysis?: Partial<AnalysisPolicy> | boolean;
   readonly admission?: { readonly timeout?: number; readonly minReady?: number };
   readonly drain?: { readonly requests?: number; readonly tunnels?: number };
   readonly keep?: number;

@@ -1,6 +1,7 @@
 import type { Swap, UpstreamState } from '../pool/upstream.ts';
 import { isFinished } from '../pool/upstream.ts';
 import { holdUntil } from './_cutover.ts';
+import { longestHold } from './_judgement.ts';
 import { findVersion } from './_turn.ts';
 
 /**
@@ -10,7 +11,7 @@ import { findVersion } from './_turn.ts';
 export function stageEndsAt(state: UpstreamState, swap: Swap): number | null {
   if (isFinished(swap)) return null;
   if (swap.state === 'admitting') return findVersion(state, swap.to)?.admitBy ?? null;
-  if (swap.state === 'cutting-over') return holdUntil(swap);
+  if (swap.state === 'cutting-over') return longestHold(swap) ?? holdUntil(swap);
   const gone = swap.state === 'draining' ? swap.from : swap.state === 'rolling-back' ? [swap.to] : [];
   const deadlines = gone.flatMap((id) => {
     const version = findVersion(state, id);

@@ -20,6 +20,7 @@ import type { UpstreamPolicy } from '../pool/policy.ts';
 import type { Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
 import { Timers } from './_timers.ts';
+import { stepVerdict } from './_judgement.ts';
 import { findVersion } from './_turn.ts';
 import type { Effect, SwapEvent, World } from './events.ts';
 import { explain } from './explain.ts';
@@ -27,6 +28,7 @@ import type { Explanation } from './explain.ts';
 import { decide, nextDeadline } from './machine.ts';
 import { planSwap } from './plan.ts';
 import type { SwapPorts, SwapRequest, VersionInput } from './ports.ts';
+import type { Verdict } from './verdict.ts';
 
 /** Between two looks at whether a draining version is idle. */
 const IDLE_POLL = 10;
@@ -109,6 +111,11 @@ export class UpstreamDriver {
   /** Why the upstream, or one of its versions, is as it is. null = it has never had this version. */
   explain(version: string | null): Explanation | null {
     return explain(this.current, version, this.world());
+  }
+
+  /** What the running canary step has come to so far; null = none is judged. */
+  verdict(): Verdict | null {
+    return stepVerdict(this.current, this.world(), false);
   }
 
   async rollback(to: string | null, id: string, asker: Asker): Promise<Swap> {
@@ -277,7 +284,7 @@ export class UpstreamDriver {
 
   /** Sets the timers that the present state asks for. */
   private arm(): void {
-    const deadline = nextDeadline(this.current);
+    const deadline = nextDeadline(this.current, this.ports.now());
     if (deadline === null) this.timers.disarm('deadline');
     else if (deadline !== this.armedFor || !this.timers.has('deadline')) {
       // One that is set already is left alone: with events more often than OVERDUE it would be put off for ever.
@@ -369,6 +376,7 @@ export class UpstreamDriver {
       health: (version) => ports.health(version),
       counts: (version) => ports.counts(version),
       peak: (version) => ports.peak(version),
+      sample: (version) => ports.sample(version),
       idle: (version) => ports.idle(version),
     };
   }

@@ -36,6 +36,7 @@ const running = (operations: FakeOperations): void => {
     requestedBy: 'test',
     reason: null,
     stageEndsAt: null,
+    verdict: null,
     steps: [{ name: 'requested', at: '2026-01-02T03:04:05.000Z', evidence: { by: 'test' } }],
     receipt: receiptOf('v1'),
   };

@@ -27,6 +27,7 @@ const swap: SwapView = {
   requestedBy: 'test',
   reason: null,
   stageEndsAt: '2026-01-02T03:04:15.000Z',
+  verdict: null,
   steps: [{ name: 'weight 25', at: AT, evidence: {} }],
   receipt: null,
 };

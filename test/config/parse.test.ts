@@ -2,6 +2,7 @@ import t from 'tap';
 import type { ConfigInput, UpstreamInput } from '../../src/config/input.ts';
 import { parseConfig, parseUpstream, refuseRouteConflicts } from '../../src/config/parse.ts';
 import { issuesOf } from '../helpers/issues_of.ts';
+import { DEFAULT_ANALYSIS } from '../../src/pool/analysis.ts';
 
 const NAME = "a name of letters, digits, '.', '_' and '-', at most 63, that begins with a letter or digit";
 
@@ -65,6 +66,7 @@ t.test('an upstream with nothing but a route has the documented defaults', async
       admission: { timeout: 30_000, minReady: null },
       drain: { requests: 30_000, tunnels: 300_000 },
       rollback: { keep: 0 },
+      canary: { steps: [], analysis: DEFAULT_ANALYSIS },
       balance: 'least-in-flight',
       sticky: { cookie: null, header: null },
       skew: null,

@@ -16,11 +16,13 @@ export interface VersionRecord {
   readonly byPort: Readonly<Record<number, number>>;
 }
 
+export type Answers = 'normal' | 'error' | 'reset' | 'slow';
+
 export type Order =
   | { readonly type: 'listen'; readonly version: string; readonly count: number; readonly health: HealthMode; readonly port: number }
   | { readonly type: 'health'; readonly version: string; readonly port: number | null; readonly health: HealthMode }
-  /** Answers of application requests: their own, or `500` / a reset. */
-  | { readonly type: 'answers'; readonly version: string; readonly port: number | null; readonly answers: 'normal' | 'error' | 'reset' }
+  /** Answers of application requests: their own, `500`, a reset, or their own 60 ms later. */
+  | { readonly type: 'answers'; readonly version: string; readonly port: number | null; readonly answers: Answers }
   /** Answers all requests to `/hold` that wait. */
   | { readonly type: 'let-go'; readonly version: string }
   | { readonly type: 'record'; readonly version: string }

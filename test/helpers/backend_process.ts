@@ -10,9 +10,10 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
-import type { HealthMode, Order, OrderMessage, Reply, VersionRecord } from './backend_messages.ts';
+import type { Answers, HealthMode, Order, OrderMessage, Reply, VersionRecord } from './backend_messages.ts';
 
 const EVENT_MS = 20;
+const SLOW_MS = 60;
 const FRAGMENT = Buffer.alloc(30_000, 'f');
 const FRAGMENTS = 20;
 
@@ -21,7 +22,7 @@ interface Backend {
   readonly server: Server;
   port: number;
   health: HealthMode;
-  answers: 'normal' | 'error' | 'reset';
+  answers: Answers;
   passed: number;
 }
 
@@ -107,6 +108,7 @@ function answer(request: IncomingMessage, response: ServerResponse, backend: Bac
     (length) => {
       if (url.pathname === '/hold') version.holding.add(() => finish(200, version.id));
       else if (url.pathname === '/slow') setTimeout(() => finish(200, `${length}`), Number(url.searchParams.get('ms')));
+      else if (backend.answers === 'slow') setTimeout(() => finish(200, `${length}`), SLOW_MS);
       else finish(200, `${length}`);
     },
     () => undefined,

@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { HealthMode, Order, Reply, VersionRecord } from './backend_messages.ts';
+import type { Answers, HealthMode, Order, Reply, VersionRecord } from './backend_messages.ts';
 import { childEnv } from './process.ts';
 import type { Teardown } from './temp.ts';
 import { within } from './wait.ts';
@@ -49,7 +49,7 @@ export class Backends {
     await this.#order({ type: 'health', version, health, port: portOf(address) });
   }
 
-  async answers(version: string, answers: 'normal' | 'error' | 'reset', address?: string): Promise<void> {
+  async answers(version: string, answers: Answers, address?: string): Promise<void> {
     await this.#order({ type: 'answers', version, answers, port: portOf(address) });
   }
 

@@ -190,6 +190,7 @@ export class FakeOperations implements Operations {
       requestedBy: 'test',
       reason: null,
       stageEndsAt: null,
+      verdict: null,
       steps: [],
       receipt: null,
       ...more,

@@ -26,6 +26,8 @@ export interface TrafficOptions {
   readonly posts?: number;
   /** Between an answer and the next request, in ms. */
   readonly pause?: number;
+  /** Each request is of another client: a random `x-key`. */
+  readonly keyed?: boolean;
   /** Over TLS; the proxy's certificate is believed. */
   readonly tls?: boolean;
 }
@@ -33,7 +35,7 @@ export interface TrafficOptions {
 const MOST_BODY = 30_000;
 const BODY = Buffer.alloc(MOST_BODY, 'b');
 
-function ask({ port, tls = false }: TrafficOptions, agent: Agent | false, path: string, body: Buffer | null): Promise<Taken> {
+function ask({ port, tls = false, keyed = false }: TrafficOptions, agent: Agent | false, path: string, body: Buffer | null): Promise<Taken> {
   const began = performance.now();
   return new Promise((resolve) => {
     let answer: IncomingMessage | null = null;
@@ -49,7 +51,8 @@ function ask({ port, tls = false }: TrafficOptions, agent: Agent | false, path: 
         backend: (answer?.headers['x-backend'] as string | undefined) ?? null,
       });
     };
-    const headers = body === null ? {} : { 'content-length': body.length };
+    const key = keyed ? { 'x-key': String(Math.random()) } : {};
+    const headers = body === null ? key : { ...key, 'content-length': body.length };
     const options = { host: '127.0.0.1', port, path, method: body === null ? 'GET' : 'POST', headers, agent, rejectUnauthorized: false };
     const sent = (tls ? tlsRequest : request)(options, (response) => {
       answer = response;

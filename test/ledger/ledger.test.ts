@@ -65,15 +65,17 @@ t.test('answers, failures and refusals', async (t) => {
   const slots = control.takeSlots(2) ?? [];
   threads[0].answered(slots[0], 200, 0.1, 10, 100);
   threads[1].answered(slots[0], 503, 1500, 20, 200);
-  threads[1].answered(slots[1], 101, 20_000, 1, 2);
+  threads[1].answered(slots[1], 101, 20_000, 1, 2, KIND.tunnel);
+  threads[1].broken(slots[1]);
   const traffic = control.traffic(slots);
   t.strictSame(traffic.codes, [1, 1, 0, 0, 1]);
-  t.equal(traffic.answered, 3);
-  t.ok(Math.abs(traffic.latencySum - 21.5001) < 1e-9);
-  t.strictSame([traffic.bins.length, traffic.bins[0], traffic.bins[BINS - 1]], [BINS, 1, 1]);
+  t.equal(traffic.answered, 2, 'how long a tunnel lived is no latency');
+  t.equal(traffic.broken, 1);
+  t.ok(Math.abs(traffic.latencySum - 1.5001) < 1e-9);
+  t.strictSame([traffic.bins.length, traffic.bins[0], traffic.bins[BINS - 1]], [BINS, 1, 0]);
   t.equal(
     traffic.bins.reduce((sum, count) => sum + count, 0),
-    3,
+    2,
     'each latency is in one bin',
   );
   t.match(counts(slots[0]), { bytesIn: 30, bytesOut: 300 });

@@ -56,6 +56,7 @@ export function policy(change: Partial<UpstreamPolicy> = {}): UpstreamPolicy {
     admission: { timeout: 30_000, minReady: null },
     drain: { requests: 30_000, tunnels: 300_000 },
     rollback: { keep: 0 },
+    canary: { steps: [], analysis: null },
     balance: 'least-in-flight',
     sticky: { cookie: null, header: null },
     skew: null,

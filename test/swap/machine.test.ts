@@ -8,10 +8,20 @@ import { decide, nextDeadline } from '../../src/swap/machine.ts';
 import type { World } from '../../src/swap/events.ts';
 import { receiptFor } from '../../src/swap/receipt.ts';
 import { input, OPERATOR, policy, RISE } from './fixtures.ts';
+import { emptySample } from './samples.ts';
 import { SwapWorld } from './world.ts';
 
 function still(now: number): World {
-  return { now, policy: policy(), startedAt: 0, health: () => new Map(), counts: () => emptyCounts(), peak: () => 0, idle: () => true };
+  return {
+    now,
+    policy: policy(),
+    startedAt: 0,
+    health: () => new Map(),
+    counts: () => emptyCounts(),
+    peak: () => 0,
+    idle: () => true,
+    sample: () => emptySample(),
+  };
 }
 
 t.test('decide is pure: the same input gives the same answer, and the state it is given is left alone', async (t) => {
@@ -31,7 +41,7 @@ t.test('decide is pure: the same input gives the same answer, and the state it i
     [1, 2],
   );
   t.equal(first.state.versions[0].slot, 3, 'the last row is that of the version');
-  t.equal(nextDeadline(first.state), 30_005);
+  t.equal(nextDeadline(first.state, 5), 30_005);
 });
 
 t.test('an event that decides nothing gives the very same state back', async (t) => {
@@ -45,7 +55,7 @@ t.test('an event that decides nothing gives the very same state back', async (t)
   ] as const) {
     t.equal(decide(state, event, still(9)).state, state, event.type);
   }
-  t.equal(nextDeadline(state), null);
+  t.equal(nextDeadline(state, 9), null);
 });
 
 t.test('shares: whole percents that sum to 100, proportional, never gaining while the incoming one grows', async (t) => {

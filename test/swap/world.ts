@@ -13,6 +13,7 @@ import { UpstreamDriver } from '../../src/swap/swap.ts';
 import { FALL, policy, RISE } from './fixtures.ts';
 import type { Kind, Probed, Request, Thread, Timer } from './fixtures.ts';
 import { receiptProblem } from './promises.ts';
+import { SampleBook } from './samples.ts';
 
 /** How often the driver looks whether a draining version is idle. */
 const IDLE_POLL = 10;
@@ -40,6 +41,8 @@ export class SwapWorld {
   why: string[] = [];
   cuts: { id: string; kind: string; spreadMs: number }[] = [];
   violation: string | null = null;
+  /** What canaries are judged by. */
+  readonly samples = new SampleBook();
   lateAcks = false;
   /** Milliseconds that a publish takes; 0 = at once. */
   publishDelay = 0;
@@ -101,7 +104,7 @@ export class SwapWorld {
       for (const timer of this.timers)
         if (
           timer.at <= until &&
-          (idle || timer.ms !== IDLE_POLL || timer.at === nextDeadline(this.state)) &&
+          (idle || timer.ms !== IDLE_POLL || timer.at === nextDeadline(this.state, this.now)) &&
           (next === undefined || timer.at < next.at || (timer.at === next.at && timer.seq < next.seq))
         )
           next = timer;
@@ -216,6 +219,7 @@ export class SwapWorld {
     this.requests = [];
     this.ledger.clear();
     this.peaks.clear();
+    this.samples.clear();
     this.probed.clear();
     this.trusted.clear();
     this.lastRoutable.clear();
@@ -371,6 +375,7 @@ export class SwapWorld {
       },
       counts: (version) => this.counts(version.slot),
       peak: (version) => this.peaks.get(version.slot) ?? 0,
+      sample: (version) => this.samples.of(version.slot),
       idle: (version) => !this.requests.some(({ slot }) => slot === version.slot),
       cut: (version, kind, spreadMs) => {
         if (this.dies(me)) return;
