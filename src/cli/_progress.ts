@@ -13,7 +13,7 @@ export interface Stage {
   /** Milliseconds until it ends by itself at the latest; null = it does not. */
   readonly left: number | null;
   /** What is known so far, in words; null = nothing. */
-  readonly said?: string | null;
+  readonly said: string | null;
 }
 
 const LABEL_WIDTH = 14;
@@ -34,20 +34,20 @@ export function stageOf(swap: SwapView, version: VersionView | null, now: number
   const ends = swap.stageEndsAt === null ? null : Date.parse(swap.stageEndsAt);
   const left = ends === null ? null : Math.max(0, ends - now);
   if (swap.paused)
-    return { label: 'paused', text: `at ${swap.weight} %: switchyard resume ${swap.upstream}`, share: null, left: null, said: swap.verdict?.words };
+    return { label: 'paused', text: `at ${swap.weight} %: switchyard resume ${swap.upstream}`, share: null, left: null, said: swap.verdict?.words ?? null };
   if (swap.state === 'cutting-over') return held(swap, ends, left, now);
   if (version === null) return null;
   if (swap.state === 'admitting') {
     const healthy = version.backends.filter(({ health }) => health === 'healthy').length;
     const of = version.backends.length;
-    return { label: 'admitting', text: `${healthy} of ${plural(of, 'backend')} healthy`, share: of === 0 ? null : healthy / of, left };
+    return { label: 'admitting', text: `${healthy} of ${plural(of, 'backend')} healthy`, share: of === 0 ? null : healthy / of, left, said: null };
   }
-  return { label: 'draining', text: `${version.id}: ${flightText(version)}`, share: most === 0 ? null : 1 - version.inFlight / most, left };
+  return { label: 'draining', text: `${version.id}: ${flightText(version)}`, share: most === 0 ? null : 1 - version.inFlight / most, left, said: null };
 }
 
 function held(swap: SwapView, ends: number | null, left: number | null, now: number): Stage {
   const label = 'canary';
-  const said = swap.verdict?.words;
+  const said = swap.verdict?.words ?? null;
   if (ends === null) return { label, text: `${swap.weight} % until promoted: switchyard promote ${swap.upstream}`, share: null, left: null, said };
   const began = Date.parse(swap.steps.at(-1)?.at ?? swap.stageEndsAt ?? '');
   return { label, text: `${swap.weight} % on ${swap.to}, held`, share: ends > began ? (now - began) / (ends - began) : 1, left, said };
@@ -57,5 +57,5 @@ function held(swap: SwapView, ends: number | null, left: number | null, now: num
 export function stageLine({ label, text, share, left, said }: Stage, sign: string, paint: Paint, live: boolean): string {
   const time = left === null ? '' : paint('dim', `  ${live ? '' : 'at most '}${seconds(left)} left`);
   const shown = share === null || !live ? '' : `  ${paint('cyan', bar(share))}`;
-  return `  ${paint('yellow', sign)} ${pad(label, LABEL_WIDTH)}${shown === '' && time === '' ? text : pad(text, TEXT_WIDTH)}${shown}${time}${said == null ? '' : paint('dim', `  ${said}`)}`;
+  return `  ${paint('yellow', sign)} ${pad(label, LABEL_WIDTH)}${shown === '' && time === '' ? text : pad(text, TEXT_WIDTH)}${shown}${time}${said === null ? '' : paint('dim', `  ${said}`)}`;
 }

@@ -82,7 +82,7 @@ t.test('a screen that is too small says how much is missing', async (t) => {
 
 t.test('the stages of a swap', async (t) => {
   const plain = (_: string, text: string): string => text;
-  t.strictSame(stageOf(swap, null, NOW + 2_500, 0), { label: 'canary', text: '25 % on v2, held', share: 0.25, left: 7_500 });
+  t.strictSame(stageOf(swap, null, NOW + 2_500, 0), { label: 'canary', text: '25 % on v2, held', share: 0.25, left: 7_500, said: null });
   t.equal(
     stageLine(stageOf(swap, null, NOW + 2_500, 0)!, '*', plain, true),
     '  * canary        25 % on v2, held                █████░░░░░░░░░░░░░░░  7.5 s left',

@@ -1,4 +1,6 @@
-import type { Receipt } from '../../src/pool/upstream.ts';
+import { isOpen } from '../../src/pool/reach.ts';
+import { splitProblem, weightOf } from '../../src/pool/split.ts';
+import type { Receipt, UpstreamState } from '../../src/pool/upstream.ts';
 import type { Version } from '../../src/pool/version.ts';
 
 /** What is wrong with the receipt of a version that is gone, or null. */
@@ -10,4 +12,26 @@ export function receiptProblem(version: Version, receipt: Receipt | null): strin
   if (killed !== http + stream + tunnel) return `the receipt of ${version.id} has killed ${killed}, but by kind ${http + stream + tunnel}`;
   const early = Object.values(receipt.acks).find((ack) => ack < receipt.generation);
   return early === undefined ? null : `the receipt of ${version.id} has an ack ${early} before ${receipt.generation}`;
+}
+
+/** What is wrong with a state that follows another. `lastRoutable`: the last generation in which something could be sent to a version, by its row. */
+export function stateFaults(before: UpstreamState, state: UpstreamState, lastRoutable: ReadonlyMap<number, number>): string[] {
+  const faults: string[] = [];
+  const problem = splitProblem(state.split);
+  if (problem !== null) faults.push(problem);
+  if (state.revision !== before.revision + 1) faults.push(`revision ${before.revision} was followed by ${state.revision}`);
+  for (const { id, phase } of state.versions)
+    if ((phase === 'live') !== weightOf(state.split, id) > 0) faults.push(`${id} is ${phase} with weight ${weightOf(state.split, id)}`);
+  if (before.split.length > 0 && state.split.length === 0) faults.push('nothing is live any more');
+  for (const version of state.versions) {
+    const { id, slot, drain } = version;
+    if (isOpen(version) && (drain?.generation !== null || drain.acks !== null)) faults.push(`${id} is open, and its drain has begun`);
+    if (drain?.acks != null && state.versions.some((version) => version.slot === slot) && (drain.generation ?? 0) <= (lastRoutable.get(slot) ?? 0)) {
+      faults.push(`${id} was routable in generation ${lastRoutable.get(slot)}; its drain says ${drain.generation}`);
+    }
+  }
+  const swap = state.swap;
+  if (swap?.state === 'aborted' && before.swap?.state === 'rolling-back' && JSON.stringify(state.split) !== JSON.stringify(swap.before))
+    faults.push('an aborted swap left its mark on the split');
+  return faults;
 }

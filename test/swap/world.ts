@@ -2,8 +2,8 @@ import type { BackendHealth } from '../../src/health/evidence.ts';
 import { emptyCounts } from '../../src/ledger/control.ts';
 import type { Counts } from '../../src/ledger/control.ts';
 import type { UpstreamPolicy } from '../../src/pool/policy.ts';
-import { isOpen, isRoutable } from '../../src/pool/reach.ts';
-import { splitProblem, weightOf } from '../../src/pool/split.ts';
+import { isRoutable } from '../../src/pool/reach.ts';
+import { weightOf } from '../../src/pool/split.ts';
 import { emptyUpstream } from '../../src/pool/upstream.ts';
 import type { UpstreamState } from '../../src/pool/upstream.ts';
 import type { Version } from '../../src/pool/version.ts';
@@ -12,7 +12,7 @@ import type { SwapPorts, SwitchyardEvent } from '../../src/swap/ports.ts';
 import { UpstreamDriver } from '../../src/swap/swap.ts';
 import { FALL, policy, RISE } from './fixtures.ts';
 import type { Kind, Probed, Request, Thread, Timer } from './fixtures.ts';
-import { receiptProblem } from './promises.ts';
+import { receiptProblem, stateFaults } from './promises.ts';
 import { SampleBook } from './samples.ts';
 
 /** How often the driver looks whether a draining version is idle. */
@@ -275,22 +275,7 @@ export class SwapWorld {
   private recorded(state: UpstreamState): void {
     const before = this.disk;
     this.disk = state;
-    const problem = splitProblem(state.split);
-    if (problem !== null) this.broken(problem);
-    if (state.revision !== before.revision + 1) this.broken(`revision ${before.revision} was followed by ${state.revision}`);
-    for (const { id, phase } of state.versions)
-      if ((phase === 'live') !== weightOf(state.split, id) > 0) this.broken(`${id} is ${phase} with weight ${weightOf(state.split, id)}`);
-    if (before.split.length > 0 && state.split.length === 0) this.broken('nothing is live any more');
-    for (const version of state.versions) {
-      const { id, slot, drain } = version;
-      if (isOpen(version) && (drain?.generation !== null || drain.acks !== null)) this.broken(`${id} is open, and its drain has begun`);
-      if (drain?.acks != null && this.disk.versions.some((version) => version.slot === slot) && (drain.generation ?? 0) <= (this.lastRoutable.get(slot) ?? 0)) {
-        this.broken(`${id} was routable in generation ${this.lastRoutable.get(slot)}; its drain says ${drain.generation}`);
-      }
-    }
-    const swap = state.swap;
-    if (swap?.state === 'aborted' && before.swap?.state === 'rolling-back' && JSON.stringify(state.split) !== JSON.stringify(swap.before))
-      this.broken('an aborted swap left its mark on the split');
+    for (const fault of stateFaults(before, state, this.lastRoutable)) this.broken(fault);
     for (const { version, receipt } of state.history)
       if (!before.history.some((past) => past.version === version)) this.broken(receiptProblem(version, receipt) ?? this.workLeft(version));
   }
