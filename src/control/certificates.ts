@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { AcmeStatus } from '../acme/keeper.ts';
@@ -11,9 +10,9 @@ import { TlsContexts } from '../listen/tls-contexts.ts';
 import type { TlsPolicy } from '../pool/tls.ts';
 import type { SwitchyardEvent } from '../swap/ports.ts';
 import type { CertificateView, ReloadView } from './operations.ts';
+import { TICKET_LIFE, TicketKeys } from './tickets.ts';
+import type { TicketLife } from './tickets.ts';
 
-/** Tickets are encrypted with one key for so long; who comes with an older one makes a full handshake. */
-const TICKET_KEY_MS = 12 * 3_600_000;
 const POLL_MS = 10_000;
 const SOON_MS = 14 * 86_400_000;
 /** `setTimeout` takes no more: a day is often enough to look for what expires. */
@@ -26,6 +25,7 @@ export interface CertificatesParts {
   /** How it stands with certificates that listeners get by themselves. */
   readonly acme: () => readonly AcmeStatus[];
   readonly tell: (level: 'info' | 'warn' | 'error', message: string) => void;
+  readonly tickets?: TicketLife;
 }
 
 /** A certificate of a listener that is in force, and what became of the last try to replace it. */
@@ -64,13 +64,18 @@ export class Certificates {
   private readonly parts: CertificatesParts;
   /** By position; null = plain. */
   private listeners: (Listener | null)[] = [];
-  private ticketKeys: Uint8Array = randomBytes(48);
+  readonly tickets: TicketKeys;
   private turn: Promise<unknown> = Promise.resolve();
   private readonly watch: FileWatch;
-  private readonly timers: NodeJS.Timeout[] = [];
+  private daily: NodeJS.Timeout | undefined;
 
   constructor(parts: CertificatesParts) {
     this.parts = parts;
+    this.tickets = new TicketKeys(
+      parts.tickets ?? TICKET_LIFE,
+      () => this.republish(),
+      (error) => parts.tell('error', `keys of session tickets were not changed: ${error.message}`),
+    );
     this.watch = new FileWatch(() => void this.reload('a change of files').catch((error: Error) => parts.tell('error', error.message)), POLL_MS);
   }
 
@@ -84,26 +89,21 @@ export class Certificates {
     const specs = configs.map((config, i) => ({ ...config, tls: this.policyOf(i) }));
     for (const { tls } of specs) if (tls !== null) void new TlsContexts(tls);
     await this.watch.set(this.files());
-    this.every(TICKET_KEY_MS, () => this.rotate());
-    this.every(DAY_MS, () => this.warn());
+    this.tickets.start();
+    this.daily = setInterval(() => this.warn(), DAY_MS).unref();
     this.warn();
     return specs;
   }
 
-  private every(ms: number, run: () => void): void {
-    const timer = setInterval(run, ms);
-    timer.unref();
-    this.timers.push(timer);
-  }
-
   close(): void {
     this.watch.close();
-    for (const timer of this.timers) clearInterval(timer);
+    this.tickets.close();
+    clearInterval(this.daily);
   }
 
   private policyOf(at: number): TlsPolicy | null {
     const listener = this.listeners[at];
-    return listener === null ? null : policy(listener.tls, [...listener.slots, ...listener.issued], this.ticketKeys);
+    return listener === null ? null : policy(listener.tls, [...listener.slots, ...listener.issued], this.tickets.keys);
   }
 
   /**
@@ -115,7 +115,7 @@ export class Certificates {
       const listener = this.listeners[at];
       if (listener === null) return;
       const issued = issuedSlots(pairs, listener.issued, Date.now());
-      const made = policy(listener.tls, [...listener.slots, ...issued], this.ticketKeys);
+      const made = policy(listener.tls, [...listener.slots, ...issued], this.tickets.keys);
       const problem = unusable(made);
       if (problem !== null) throw new Error(problem);
       listener.issued = issued;
@@ -192,7 +192,7 @@ export class Certificates {
     for (const [at, candidate] of candidates.entries()) {
       const listener = this.listeners[at];
       if (candidate === null || listener === null) continue;
-      const made = policy(candidate.tls, [...candidate.slots, ...listener.issued], this.ticketKeys);
+      const made = policy(candidate.tls, [...candidate.slots, ...listener.issued], this.tickets.keys);
       const isChanged = !isDeepStrictEqual(made, this.policyOf(at));
       const problem = isChanged ? unusable(made) : null;
       if (problem !== null) {
@@ -233,15 +233,15 @@ export class Certificates {
     this.parts.tell('error', `a certificate was refused, the old one stays: ${reason}`);
   }
 
-  private rotate(): void {
-    void this.queued(async () => {
-      this.ticketKeys = randomBytes(48);
+  /** Shows every listener's contexts anew, for the keys of tickets. */
+  private republish(): Promise<void> {
+    return this.queued(async () => {
       const policies = this.listeners.flatMap((_, at) => {
         const made = this.policyOf(at);
         return made === null ? [] : [[at, made] as const];
       });
-      await this.parts.renew(new Map(policies));
-    }).catch((error: Error) => this.parts.tell('error', `ticket keys were not changed: ${error.message}`));
+      if (policies.length > 0) await this.parts.renew(new Map(policies));
+    });
   }
 
   private warn(): void {
@@ -348,7 +348,7 @@ function renewed(slot: Slot, read: Read<LoadedCertificate>, now: number): Slot {
   return { ...kept, certificate: found, loadedAt: now, refused: null };
 }
 
-function policy({ minVersion, http2, clientAuth }: ListenerTls, slots: readonly Slot[], ticketKeys: Uint8Array): TlsPolicy {
+function policy({ minVersion, http2, clientAuth }: ListenerTls, slots: readonly Slot[], ticketKeys: readonly Uint8Array[]): TlsPolicy {
   return {
     certificates: slots.map(({ certificate: { names, cert, key } }) => ({ names, cert, key })),
     minVersion,

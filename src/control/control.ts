@@ -21,6 +21,7 @@ import { measure } from './measure.ts';
 import { Operator } from './operate.ts';
 import { Publisher } from './publisher.ts';
 import { DataThreads } from './threads.ts';
+import type { TicketLife } from './tickets.ts';
 import { Vitals } from './vitals.ts';
 
 /** Rows of the ledger: backends and versions that are not final, all upstreams together. */
@@ -35,6 +36,8 @@ export interface ControlParts {
   readonly tell: (level: 'info' | 'warn' | 'error', message: string) => void;
   /** How often an order of a certificate that failed is repeated. */
   readonly acmeRetry?: RetryPolicy;
+  /** How long keys of session tickets are of use. */
+  readonly tickets?: TicketLife;
 }
 
 /** THE CONTROL PLANE, on the main thread: owns the state, publishes tables, supervises the data threads. */
@@ -96,6 +99,7 @@ export class Control {
       emit: (event) => this.events.emit(event),
       tell: parts.tell,
       acme: () => this.acme.status(),
+      tickets: parts.tickets,
     });
     this.acme = acmeKeeper({
       stateDir: parts.config.stateDir,

@@ -30,6 +30,7 @@ export function measure(
     requests: ledger.requests(),
     rejected: ledger.rejected(),
     handshakes: ledger.handshakes(),
+    ticketKeyChanges: certificates.tickets.changes,
     certificates: certificates.expiries(),
     acme: {
       ...acme.renewals,

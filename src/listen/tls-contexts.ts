@@ -3,6 +3,7 @@ import { createSecureContext } from 'node:tls';
 import type { SecureContext } from 'node:tls';
 import type { ClientHello } from '../http/client-hello.ts';
 import type { Certificate, TlsPolicy } from '../pool/tls.ts';
+import { takeTickets } from './_tickets.ts';
 
 /** Mozilla's intermediate recommendation, version 5.7; the suites of TLS 1.3 come first and are OpenSSL's own. */
 const CIPHERS = [
@@ -17,7 +18,8 @@ const CIPHERS = [
   'ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':');
 const CURVES = 'X25519:prime256v1:secp384r1';
-const SESSION_SECONDS = 3_600;
+/** Older sessions are not resumed. */
+export const SESSION_SECONDS = 3_600;
 
 /** What a handshake is made with. */
 export interface HandshakeTerms {
@@ -82,7 +84,7 @@ function contextFor({ minVersion, clientAuth, ticketKeys }: TlsPolicy, chosen: r
     .update(clientAuth === null ? '' : clientAuth.ca)
     .digest('hex')
     .slice(0, 32);
-  return createSecureContext({
+  const context = createSecureContext({
     cert: chosen.map((one) => one.cert),
     key: chosen.map((one) => one.key),
     ca: clientAuth?.ca,
@@ -91,10 +93,12 @@ function contextFor({ minVersion, clientAuth, ticketKeys }: TlsPolicy, chosen: r
     ciphers: CIPHERS,
     ecdhCurve: CURVES,
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-    ticketKeys: Buffer.from(ticketKeys),
+    ticketKeys: Buffer.from(ticketKeys[0]),
     sessionTimeout: SESSION_SECONDS,
     sessionIdContext: scope,
   });
+  if (ticketKeys.length > 1) takeTickets(context, ticketKeys);
+  return context;
 }
 
 /** RFC 8737 §6.2. */

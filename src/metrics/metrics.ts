@@ -211,6 +211,13 @@ const METRICS: readonly Described[] = [
     read: ({ handshakes }) => [[[], handshakes.open]],
   },
   {
+    type: 'counter',
+    name: 'switchyard_tls_ticket_key_changes_total',
+    help: 'How often the key that session tickets are encrypted with has changed.',
+    labels: [],
+    read: ({ ticketKeyChanges }) => [[[], ticketKeyChanges]],
+  },
+  {
     type: 'gauge',
     name: 'switchyard_certificate_expiry_seconds',
     help: 'When a certificate that a listener shows expires, in seconds since 1970.',

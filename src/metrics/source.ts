@@ -24,6 +24,8 @@ export interface MetricsSnapshot {
   /** By position in REJECT_LIST, as `ControlLedger.rejected()` gives it. */
   readonly rejected: readonly number[];
   readonly handshakes: HandshakeMetrics;
+  /** How often the key of session tickets has changed. */
+  readonly ticketKeyChanges: number;
   readonly certificates: readonly { readonly listener: string; readonly name: string; /** Epoch seconds. */ readonly expires: number }[];
   /** Tries to get certificates of an ACME authority; `at` is in epoch seconds. */
   readonly acme: {

@@ -28,6 +28,9 @@ export interface TlsPolicy {
   readonly http2: boolean;
   /** Certificates of clients: the authorities (PEM) they are checked against; null = not asked for. */
   readonly clientAuth: { readonly ca: string; readonly required: boolean; readonly fields: ClientFields } | null;
-  /** 48 random bytes, the same on every thread: a session that began on one is resumed on another (RFC 5077). */
-  readonly ticketKeys: Uint8Array;
+  /**
+   * Keys of session tickets (RFC 5077), 48 random bytes each, the same on every thread: a session that began on one is resumed on another.
+   * New tickets are encrypted with the first; those of the others are taken, and renewed.
+   */
+  readonly ticketKeys: readonly Uint8Array[];
 }
