@@ -1,6 +1,6 @@
 import type { CertificateView, ReloadView } from '../control/operations.ts';
 import { painter } from './_terminal.ts';
-import { table } from './_text.ts';
+import { plural, table } from './_text.ts';
 import { EXIT } from './verb.ts';
 import type { Call, Verb } from './verb.ts';
 
@@ -20,6 +20,16 @@ export function certificateTroubles(views: readonly CertificateView[], now: numb
     }
     return refused === null ? late : [...late, `${about} was not replaced: ${refused}`];
   });
+}
+
+/** Which certificate is the first to expire, and when; null = no listener ends TLS. */
+export function firstToExpire(views: readonly CertificateView[], now: number): string | null {
+  if (views.length === 0) return null;
+  const { names, subject, listener, notAfter, acme } = views.reduce((a, b) => (Date.parse(b.notAfter) < Date.parse(a.notAfter) ? b : a));
+  const left = Math.floor((Date.parse(notAfter) - now) / DAY_MS);
+  const when = left < 0 ? `expired on ${notAfter.slice(0, 10)}` : `on ${notAfter.slice(0, 10)}, in ${plural(left, 'day')}`;
+  const renewal = acme === null ? '' : `; it is renewed on ${acme.nextAt.slice(0, 10)}`;
+  return `${plural(views.length, 'certificate')}, the first to expire: ${names.at(0) ?? subject} of ${listener}, ${when}${renewal}`;
 }
 
 function lines(views: readonly CertificateView[], call: Call): string[] {

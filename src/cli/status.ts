@@ -4,7 +4,7 @@ import { upstreamPath } from './_paths.ts';
 import { Rates } from './_rates.ts';
 import { FRAMES, painter, redraws, Screen } from './_terminal.ts';
 import { upstreamDetails, upstreamLines, watchedLines } from './_upstream.ts';
-import { certificateTroubles } from './certificates.ts';
+import { certificateTroubles, firstToExpire } from './certificates.ts';
 import { EXIT } from './verb.ts';
 import type { Call, Verb } from './verb.ts';
 
@@ -24,11 +24,14 @@ function show(call: Call, view: UpstreamView[] | UpstreamView): string {
   return view.map((upstream) => upstreamLines(upstream, paint, now).join('\n')).join('\n\n');
 }
 
-/** Of certificates: they are of no upstream, and of all. */
-async function troubles(call: Call): Promise<string[]> {
+/** They are of no upstream, and of all. */
+async function certificates(call: Call): Promise<string[]> {
   const { body } = await call.api.call<CertificateView[]>('GET', '/v1/certificates');
-  const found = certificateTroubles(body, Date.now()).map((text) => painter(call.io.stdout, call.io.env)('yellow', `! ${text}`));
-  return found.length === 0 ? [] : ['', ...found];
+  const now = Date.now();
+  const first = firstToExpire(body, now);
+  if (first === null) return [];
+  const paint = painter(call.io.stdout, call.io.env);
+  return ['', paint('dim', first), ...certificateTroubles(body, now).map((text) => paint('yellow', `! ${text}`))];
 }
 
 /** The picture of `--watch` on a terminal: who is asked and when, then the upstreams with what moves. */
@@ -75,7 +78,7 @@ export const statusVerb: Verb = {
   args: [{ name: 'UPSTREAM', required: false }],
   summary: 'shows upstreams, versions, phases, weights, health and what is in flight',
   details:
-    'Without UPSTREAM all of them in short; with it also each backend with its last probe, and the steps of the running or last swap. With --watch on a terminal the picture is drawn over and over, with requests a second and, while a swap runs, its progress.',
+    'Without UPSTREAM all of them in short; with it also each backend with its last probe, and the steps of the running or last swap. Below them: which certificate is the first to expire, and what is the matter with any. With --watch on a terminal the picture is drawn over and over, with requests a second and, while a swap runs, its progress.',
   examples: ['switchyard status', 'switchyard status web --watch', "switchyard status web --json | jq '.versions[].phase'"],
   see: ['explain', 'versions', 'events'],
   flags: { watch: { type: 'boolean', help: 'show it again whenever it changes, until Ctrl-C; with --json as JSON lines' } },
@@ -83,7 +86,7 @@ export const statusVerb: Verb = {
     if (call.has('watch')) return watch(call);
     const view = await read(call);
     if (call.json) call.io.stdout.write(`${JSON.stringify(view, null, 2)}\n`);
-    else call.io.stdout.write(`${[show(call, view), ...(await troubles(call))].join('\n')}\n`);
+    else call.io.stdout.write(`${[show(call, view), ...(await certificates(call))].join('\n')}\n`);
     return EXIT.done;
   },
 };

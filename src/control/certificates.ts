@@ -296,10 +296,17 @@ export class Certificates {
     return [...found.values()];
   }
 
-  /** What an operator should do something about: sentences. */
+  /** Which is the first to expire, and what an operator should do something about: sentences. */
   facts(): string[] {
     const now = Date.now();
-    return this.slots().flatMap(({ listener, acme, slot: { certificate, refused } }) => {
+    const slots = this.slots();
+    if (slots.length === 0) return [];
+    const { listener: of, slot: first, acme: own } = slots.reduce((a, b) => (b.slot.certificate.notAfter < a.slot.certificate.notAfter ? b : a));
+    const { notAfter } = first.certificate;
+    const when = `${notAfter < now ? 'has expired' : 'expires'} on ${day(notAfter)}${own === null ? '' : `, and is renewed at ${iso(own.nextAt)}`}`;
+    const among = slots.length === 1 ? '' : `, the first of ${slots.length} to expire,`;
+    const summary = `certificate ${nameOf(first.certificate)} of ${of.address}${among} ${when}`;
+    const troubles = slots.flatMap(({ listener, acme, slot: { certificate, refused } }) => {
       const about = `certificate ${nameOf(certificate)} of ${listener.address}`;
       const late = certificate.notAfter < now ? 'has expired' : 'expires';
       const expiry = isSoon(certificate, acme, now) ? [`${about} ${late} on ${day(certificate.notAfter)}`] : [];
@@ -309,6 +316,7 @@ export class Certificates {
       }
       return refused === null ? expiry : expiry.concat(`${about} was not replaced: ${refused}`);
     });
+    return troubles.includes(summary) ? troubles : [summary, ...troubles];
   }
 }
 

@@ -96,6 +96,11 @@ t.test('the admin API and the command answer when every thread shows the new one
   });
   const told = await world.proxy.cli(['certificates', '--reload']);
   t.equal(told.code, 0);
+  const { notAfter } = view;
+  const [on, left] = [notAfter.slice(0, 10), Math.floor((Date.parse(notAfter) - Date.now()) / 86_400_000)];
+  const { stdout } = await world.proxy.cli(['status']);
+  t.match(stdout, `\n1 certificate, the first to expire: localhost of 127.0.0.1:${world.port}, on ${on}, in ${left} days\n`);
+  t.match((await world.proxy.cli(['explain', 'web'])).stdout, `certificate localhost of 127.0.0.1:${world.port} expires on ${on}\n`);
   t.match(told.stdout, /0 replaced, 0 refused[^]*localhost \*\.example\.org 127\.0\.0\.1 +RSA 2048/);
 });
 
