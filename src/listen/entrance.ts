@@ -129,9 +129,7 @@ export class Entrance {
     return new Preface(this.ctx, socket, {
       spoken: (http2, read) => {
         if (!http2) return this.enter(socket, ends, trusted, row).onData(read);
-        // A session takes what its socket has read as the first bytes.
-        socket.unshift(read);
-        new H2Connection(this.ctx, socket, { ends, trusted, row });
+        new H2Connection(this.ctx, socket, { ends, trusted, row }).onData(read);
       },
       gone: () => this.ctx.callers.disconnect(row),
     });

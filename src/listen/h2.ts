@@ -1,7 +1,9 @@
 import { constants, performServerHandshake } from 'node:http2';
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { REJECT, type Fault } from '../errors/catalogue.ts';
+import { HeadGauge } from '../http/head-gauge.ts';
 import type { Endpoints } from '../http/proxy-protocol.ts';
 import { EDGE } from '../ledger/layout.ts';
 import { ClientConnection } from '../proxy/client.ts';
@@ -9,8 +11,10 @@ import type { Arriving, Context } from '../proxy/context.ts';
 import { Deadline } from '../proxy/deadline.ts';
 import type { Expiring } from '../proxy/deadline.ts';
 import { own, type SocketOwner } from '../proxy/sockets.ts';
+import { Allowance } from './_allowance.ts';
 import { H2StreamSocket } from './_h2-stream.ts';
 import { SESSION_WINDOW, Thrift } from './_h2-thrift.ts';
+import { H2Wire } from './_h2-wire.ts';
 
 const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = constants;
 
@@ -22,11 +26,15 @@ const STREAM_WINDOW = 262_144;
 /** Streams that a client may have reset, itself or by what it sends: so many at once, and a second. */
 const RESETS = 100;
 const RESETS_A_SECOND = 30;
+/** Bytes of heads, decoded, that a client may have us read: so many at once (or four of the largest heads), and a second. */
+const DECODED = 1_048_576;
+const DECODED_HEADS = 4;
+const DECODED_A_SECOND = 8_388_608;
 const SESSION_MEMORY_MB = 10;
 /** What node:http2 counts by itself: frames that mean nothing, and streams that come past the limit or with a head past all measure. */
 const INVALID_FRAMES = 100;
 const REJECTED_STREAMS = 20;
-/** A head that is too large by so much is still read, to be refused on its stream alone (431). */
+/** A head that is too large by so much is still read, to be refused on its stream alone (431); a larger one ends the connection unread. */
 const HEAD_ROOM = 2;
 /** What our goodbye may take to be sent. */
 const GOODBYE_MS = 1_000;
@@ -52,24 +60,31 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   private readonly session: ServerHttp2Session;
   private readonly deadline: Deadline;
   readonly thrift: Thrift;
+  private readonly wire: H2Wire;
+  private readonly gauge: HeadGauge;
+  private readonly decodable: Allowance;
   private open = 0;
   private blamed = false;
   private state: number = STATE.open;
   /** Bytes that waited to be sent when that was looked at last. */
   private unsent = 0;
-  /** Bucket of the resets that are forgiven. */
-  private resets = RESETS;
-  private resetsAt: number;
+  /** Resets that are forgiven. */
+  private readonly resets: Allowance;
 
   constructor(ctx: Context, socket: Socket, client: H2Client) {
     const { limits, timeouts } = ctx.table.edge;
     this.ctx = ctx;
     this.client = client;
     this.socket = socket;
-    this.resetsAt = ctx.timers.now;
+    this.resets = new Allowance(RESETS, RESETS_A_SECOND, ctx.timers.now);
+    this.decodable = new Allowance(Math.max(DECODED, limits.head * DECODED_HEADS), DECODED_A_SECOND, ctx.timers.now);
     this.deadline = new Deadline(this);
     own(socket, this);
-    this.session = performServerHandshake(socket, {
+    this.gauge = new HeadGauge({ fields: limits.headers * HEAD_ROOM, bytes: limits.head * HEAD_ROOM });
+    this.wire = new H2Wire(socket);
+    // RFC 9113 §9.2.1.
+    if (socket instanceof TLSSocket) socket.disableRenegotiation();
+    this.session = performServerHandshake(this.wire, {
       settings: {
         enableConnectProtocol: true,
         enablePush: false,
@@ -128,11 +143,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
 
   /** For a reset. Who cannot is a flood. */
   private pay(): void {
-    const { now } = this.ctx.timers;
-    this.resets = Math.min(RESETS, this.resets + ((now - this.resetsAt) * RESETS_A_SECOND) / 1000);
-    this.resetsAt = now;
-    if (this.resets >= 1) this.resets--;
-    else this.flooded();
+    if (!this.resets.spend(1, this.ctx.timers.now)) this.flooded();
   }
 
   private flooded(): void {
@@ -164,7 +175,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
       this.leave();
     } else if (this.open > 0) {
       const before = this.unsent;
-      this.unsent = queued(socket);
+      this.unsent = socket.writableLength;
       if (this.unsent > 0 && this.unsent === before) this.close();
       else ctx.timers.arm(this.deadline, body);
     } else if (state === STATE.closing) this.close();
@@ -192,13 +203,22 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     this.state = STATE.dying;
     this.thrift.end();
     this.ctx.timers.arm(this.deadline, GOODBYE_MS);
+    // While it waits for a write it would end without its goodbye, and it hears of a write an immediate after that is done.
+    setImmediate(() => setImmediate(() => this.sayGoodbye(code)));
+  }
+
+  private sayGoodbye(code: number): void {
     // Without an error it would not heed the code.
     if (code === NGHTTP2_NO_ERROR) this.session.destroy();
     else this.session.destroy(new Error('a flood'), code);
   }
 
-  onData(): void {
-    // The session reads at the handle.
+  onData(bytes: Buffer): void {
+    if (this.state >= STATE.dying) return;
+    const before = this.gauge.decoded;
+    const isFine = this.gauge.read(bytes) && this.decodable.spend(this.gauge.decoded - before, this.ctx.timers.now);
+    if (isFine) this.wire.feed(bytes);
+    else this.flooded();
   }
 
   /** Who hears nothing more has no use for streams. */
@@ -207,7 +227,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   }
 
   onDrain(): void {
-    // The session writes at the handle.
+    // The session has been told by what it wrote with.
   }
 
   onError(): void {
@@ -215,6 +235,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   }
 
   onClose(): void {
+    this.wire.destroy();
     this.close();
   }
 
@@ -227,10 +248,4 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     this.ctx.callers.disconnect(this.client.row);
     this.ctx.ledger.count(EDGE.connections, -1);
   }
-}
-
-/** Bytes that the kernel has not taken yet. */
-function queued(socket: Socket): number {
-  const handle = Reflect.get(socket, '_handle') as { readonly writeQueueSize?: number } | null;
-  return handle?.writeQueueSize ?? 0;
 }

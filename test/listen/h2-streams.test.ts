@@ -36,6 +36,7 @@ const INTERNAL_ERROR = 2;
 const NO_ERROR = 0;
 const PROTOCOL_ERROR = 1;
 const CANCEL = 8;
+const CALM = 11;
 const REFUSED = 7;
 
 /** Answers with these bytes once the head has come, whatever the body does. */
@@ -214,7 +215,7 @@ t.test('one stream too many is refused, and may come again', async (t) => {
   t.equal(backend.requests.length, from + 10);
 });
 
-t.test('a head that is too large is refused on its stream alone', async (t) => {
+t.test('a head that is too large is refused on its stream alone, one twice as large as it may be ends the connection', async (t) => {
   answerAtOnce(responseBytes(200, 'fine'));
   using client = await H2Raw.open(port);
   const large = get('/', ...Array.from({ length: 4 }, (_, i) => [`x-${i}`, 'x'.repeat(9000)] as const));
@@ -228,6 +229,15 @@ t.test('a head that is too large is refused on its stream alone', async (t) => {
   t.equal(await client.status(3), 431);
   client.headers(5, get());
   t.equal(await client.status(5), 200);
+  client.headers(7, get('/', ...Array.from({ length: 210 }, (_, i) => [`x-${i}`, '1'] as const)));
+  t.equal(await client.goaway(), CALM);
+  using other = await H2Raw.open(port);
+  const huge = hpack(get('/', ...Array.from({ length: 5 }, (_, i) => [`x-${i}`, 'x'.repeat(15_000)] as const)));
+  other.send(frame(FRAME.headers, FLAG.endStream, 1, huge.subarray(0, 16_000)));
+  for (let at = 16_000; at < huge.length; at += 16_000) {
+    other.send(frame(FRAME.continuation, at + 16_000 < huge.length ? 0 : FLAG.endHeaders, 1, huge.subarray(at, at + 16_000)));
+  }
+  t.equal(await other.goaway(), CALM);
 });
 
 t.test('what waits for a slow reader stays with the backend', async (t) => {
