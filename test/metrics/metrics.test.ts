@@ -110,6 +110,7 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
     ['switchyard_backend_healthy', 'gauge', 'backend,upstream,version'],
     ['switchyard_backend_requests_total', 'counter', 'backend,upstream,version'],
     ['switchyard_upstream_failures_total', 'counter', 'reason,upstream,version'],
+    ['switchyard_steered_requests_total', 'counter', 'by,upstream,version'],
     ['switchyard_retries_total', 'counter', ''],
     ['switchyard_redirects_total', 'counter', ''],
     ['switchyard_killed_total', 'counter', 'kind,upstream,version'],
