@@ -41,7 +41,7 @@ function books(backends: number): Books {
 function picking(balance: Balance, count: number): Case {
   const { thread, slots } = books(count);
   const backends = slots.slice(0, count).map((slot, i) => ({ slot, address: `10.0.0.${i}:80`, weight: 1 }));
-  const rotation = new Rotation(backends, balance, null);
+  const rotation = new Rotation(backends, balance, { connections: null, sockets: null });
   const tried: number[] = [];
   return repeated(`pick, ${balance}, ${count} backend${count === 1 ? '' : 's'}`, (i) => pick(rotation, thread, tried, i, Math.random));
 }

@@ -29,11 +29,27 @@ function usable(rotation: Rotation, gauges: Gauges, tried: readonly number[], in
   const slot = rotation.slots[index];
   if (!gauges.available(slot)) return false;
   if (tried.length > 0 && tried.includes(slot)) return false;
-  return rotation.limit === Infinity || gauges.inFlight(slot) < rotation.limit;
+  return !rotation.limited || hasRoom(rotation, gauges, index);
+}
+
+/** Whether a candidate is below its limits. */
+function hasRoom({ slots, limit, sockets, spare }: Rotation, gauges: Gauges, index: number): boolean {
+  if (limit !== Infinity && gauges.inFlight(slots[index]) >= limit) return false;
+  return sockets === Infinity || spare[index].length > 0 || gauges.openSockets(slots[index]) < sockets;
+}
+
+/**
+ * What becomes of a request that wants this candidate and no other.
+ * @returns the index, NONE when it is not available, FULL when it is at a limit.
+ */
+export function pickOne(rotation: Rotation, gauges: Gauges, tried: readonly number[], index: number): number {
+  if (usable(rotation, gauges, tried, index)) return index;
+  return gauges.available(rotation.slots[index]) && !tried.includes(rotation.slots[index]) ? FULL : NONE;
 }
 
 function refusal(rotation: Rotation, gauges: Gauges): number {
-  for (let i = 0; i < rotation.slots.length; i++) if (gauges.available(rotation.slots[i]) && gauges.inFlight(rotation.slots[i]) >= rotation.limit) return FULL;
+  if (!rotation.limited) return NONE;
+  for (let i = 0; i < rotation.slots.length; i++) if (gauges.available(rotation.slots[i]) && !hasRoom(rotation, gauges, i)) return FULL;
   return NONE;
 }
 

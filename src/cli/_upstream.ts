@@ -69,9 +69,10 @@ function title(upstream: UpstreamView, paint: Paint): string {
   const live = Object.entries(upstream.split)
     .map(([id, weight]) => `${id} ${weight} %`)
     .join(', ');
-  const held = upstream.held ? paint('yellow', `  held, ${plural(upstream.waiting, 'request')} waiting`) : '';
+  const waiting =
+    upstream.waiting > 0 || upstream.held ? paint('yellow', `  ${upstream.held ? 'held, ' : ''}${plural(upstream.waiting, 'request')} waiting`) : '';
   const closed = upstream.maintenance ? paint('yellow', '  in maintenance') : '';
-  return `${paint('bold', upstream.name)}  ${live === '' ? paint('red', 'nothing is live') : live}${held}${closed}  ${paint('dim', `revision ${upstream.revision}`)}`;
+  return `${paint('bold', upstream.name)}  ${live === '' ? paint('red', 'nothing is live') : live}${waiting}${closed}  ${paint('dim', `revision ${upstream.revision}`)}`;
 }
 
 function swapLine({ from, to, state, paused, weight, verdict }: SwapView): string {

@@ -67,7 +67,7 @@ export function upstreamIssues(upstream: ParsedUpstream, under: Path): Issue[] {
   if (upstream.sticky.cookie !== null && upstream.sticky.header !== null) {
     issues.push(issue([...under, 'sticky'], 'expected a cookie or a header, got both'));
   }
-  issues.push(...steeringIssues(upstream, under));
+  issues.push(...steeringIssues(upstream, under), ...limitIssues(upstream, under));
   if (upstream.health.kind === 'grpc' && upstream.protocol !== 'h2') {
     issues.push(issue([...under, 'health', 'kind'], "expected another kind, because gRPC goes over HTTP/2 only (protocol: 'h2'), got 'grpc'"));
   }
@@ -99,11 +99,23 @@ function steeringIssues({ sticky, skew, preview }: ParsedUpstream, under: Path):
   }
   const cookies = [
     { path: ['sticky', 'cookie'], name: sticky.cookie },
+    { path: ['sticky', 'backend', 'cookie'], name: sticky.backend },
     { path: ['skew', 'pin', 'cookie'], name: pin?.cookie ?? null },
     { path: ['preview', 'cookie'], name: preview?.cookie ?? null },
   ].filter(({ name }) => name !== null);
   for (const { at, key } of repeated(cookies, ({ name }) => name ?? '')) {
     issues.push(issue([...under, ...cookies[at].path], `expected a cookie of its own, got '${key}' a second time`));
+  }
+  return issues;
+}
+
+function limitIssues({ limits: { connections, sockets, queue }, protocol, proxyProtocol }: ParsedUpstream, under: Path): Issue[] {
+  const issues: Issue[] = [];
+  const why =
+    protocol === 'h2' ? "requests share connections (protocol: 'h2')" : proxyProtocol === false ? null : 'connections are of one client each (proxyProtocol)';
+  if (sockets !== null && why !== null) issues.push(issue([...under, 'limits', 'sockets'], `expected null, because ${why}, got ${sockets}`));
+  if (queue !== null && connections === null && sockets === null) {
+    issues.push(issue([...under, 'limits', 'queue'], 'expected null, because there are no limits.connections or limits.sockets to wait for, got an object'));
   }
   return issues;
 }

@@ -156,8 +156,11 @@ export interface UpstreamInput {
   canary?: { steps?: readonly { weight: number; hold?: Duration | null }[]; analysis?: boolean | AnalysisInput };
   /** Default `least-in-flight`. */
   balance?: Balance;
-  /** What a client is recognised by during a canary: a cookie or a header; default: its address. */
-  sticky?: { cookie?: string | null; header?: string | null };
+  /**
+   * What a client is recognised by, during a canary and by maglev: a cookie or a header; default: its address.
+   * `backend`: a cookie that binds it to the backend that it got first, for as long as that is available.
+   */
+  sticky?: { cookie?: string | null; header?: string | null; backend?: { cookie: string } | null };
   /** What keeps an open page in step with the version it came from, for a while after that has lost its traffic. Default false. */
   skew?: false | SkewInput;
   /** A request may name a version for itself: one on standby, live or still open. Default false. */
@@ -173,10 +176,22 @@ export interface UpstreamInput {
   retries?: { attempts?: number; budget?: number };
   /** Default: dial 3s, head 30s, idle 60s, tunnel 1h. */
   timeouts?: { dial?: Duration; head?: Duration; idle?: Duration; tunnel?: Duration };
-  /** `body`: largest request body in bytes; `connections`: requests in flight per backend; `rate`: requests of each client. Default: no limit. */
-  limits?: { body?: number | null; connections?: number | null; rate?: RateInput | null };
-  /** Ejects a backend after `failures` (5) in a row, for `base` (30s) × times up to `max` (300s), at most `maxEjected` percent (10). `false` = off. */
-  outlier?: false | { failures?: number; base?: Duration; max?: Duration; maxEjected?: number };
+  /**
+   * `body`: largest request body in bytes; `connections`: requests in flight per backend; `sockets`: open connections per backend;
+   * `queue`: `requests` that wait, for `timeout` (5s), when all backends are at one of the two; `rate`: requests of each client. Default: no limit, no queue.
+   */
+  limits?: {
+    body?: number | null;
+    connections?: number | null;
+    sockets?: number | null;
+    queue?: { requests: number; timeout?: Duration } | null;
+    rate?: RateInput | null;
+  };
+  /**
+   * Ejects a backend after `failures` (5) in a row, for `base` (30s) × times up to `max` (300s), at most `maxEjected` percent (10). `false` = off.
+   * `answers`: which answers are failures, beside connections that fail: none (false, default), `gateway` (502 and above), or all `5xx`.
+   */
+  outlier?: false | { failures?: number; base?: Duration; max?: Duration; maxEjected?: number; answers?: false | 'gateway' | '5xx' };
   /** Raises the share of a new backend over `window`, from `minWeight` percent (10). Default off. */
   slowStart?: false | { window: Duration; aggression?: number; minWeight?: number };
   /** Requests that wait while the upstream is held: at most `queue` (1000), each for `timeout` (30s). */

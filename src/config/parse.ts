@@ -127,7 +127,7 @@ function resolveUpstream(name: string, parsed: ParsedUpstream, { pages, tls: rea
       tls,
       protocol: parsed.protocol,
     },
-    outlier: outlier === false ? { failures: 0, base: 30_000, max: 300_000, maxEjected: 10 } : outlier,
+    outlier: outlier === false ? { failures: 0, base: 30_000, max: 300_000, maxEjected: 10, answers: 600 } : outlier,
     slowStart: slowStart === false ? { window: 0, aggression: 1, minWeight: 10 } : slowStart,
   };
   const ids = Object.keys(versions);

@@ -52,6 +52,10 @@ const outlier = z.strictObject({
   base: duration(10).default(30 * SECOND),
   max: duration(10).default(300 * SECOND),
   maxEjected: percent.default(10),
+  answers: z
+    .union([z.literal(false), oneOf(['gateway', '5xx'])], { error: "'gateway', '5xx' or false" })
+    .default(false)
+    .transform((value) => (value === false ? 600 : value === '5xx' ? 500 : 502)),
 });
 
 const slowStart = z.strictObject({
@@ -76,7 +80,16 @@ export const upstreamSchema = z.strictObject({
   rollback: z.strictObject({ keep: duration(0).default(0) }).prefault({}),
   canary,
   balance: oneOf(['least-in-flight', 'round-robin', 'random', 'maglev']).default('least-in-flight'),
-  sticky: z.strictObject({ cookie: fieldName.nullable().default(null), header: fieldName.nullable().default(null) }).prefault({}),
+  sticky: z
+    .strictObject({
+      cookie: fieldName.nullable().default(null),
+      header: fieldName.nullable().default(null),
+      backend: z
+        .union([z.null(), z.strictObject({ cookie: fieldName })], { error: 'null or {cookie}' })
+        .default(null)
+        .transform((value) => value && value.cookie),
+    })
+    .prefault({}),
   skew,
   preview,
   versionHeader,
@@ -94,10 +107,16 @@ export const upstreamSchema = z.strictObject({
     .strictObject({
       body: whole(0, Number.MAX_SAFE_INTEGER, ' (bytes)').nullable().default(null),
       connections: whole(1, 1_000_000).nullable().default(null),
+      sockets: whole(1, 1_000_000).nullable().default(null),
+      queue: z
+        .union([z.null(), z.strictObject({ requests: whole(1, 1_000_000), timeout: duration(1).default(5 * SECOND) })], {
+          error: 'null or {requests, timeout}',
+        })
+        .default(null),
       rate: rateOrNone,
     })
     .prefault({}),
-  outlier: off(outlier, '{failures, base, max, maxEjected}').prefault({}),
+  outlier: off(outlier, '{failures, base, max, maxEjected, answers}').prefault({}),
   slowStart: off(slowStart, '{window, aggression, minWeight}').default(false),
   hold: z
     .strictObject({

@@ -3,10 +3,10 @@ import type { ControlLedger } from '../ledger/control.ts';
 import { EDGE } from '../ledger/layout.ts';
 import { weightOf } from '../pool/split.ts';
 import { isFinished } from '../pool/upstream.ts';
-import type { Swap, UpstreamState } from '../pool/upstream.ts';
+import type { Swap } from '../pool/upstream.ts';
 import type { AcmeKeeper } from '../acme/keeper.ts';
 import type { Certificates } from './certificates.ts';
-import type { Fleet } from './fleet.ts';
+import type { Fleet, Served } from './fleet.ts';
 import type { DataThreads } from './threads.ts';
 import type { Vitals } from './vitals.ts';
 
@@ -37,13 +37,14 @@ export function measure(
       next: acme.status().map(({ domains, nextAt }) => ({ name: domains[0], at: nextAt / 1000 })),
       challenges: ledger.challenges(),
     },
-    upstreams: [...fleet.served].map(([name, { driver }]) => measureUpstream(name, driver.state, fleet, ledger, vitals)),
+    upstreams: [...fleet.served].map(([name, served]) => measureUpstream(name, served, fleet, ledger, vitals)),
   };
 }
 
-function measureUpstream(name: string, state: UpstreamState, fleet: Fleet, ledger: ControlLedger, vitals: Vitals) {
+function measureUpstream(name: string, { driver: { state }, slot }: Served, fleet: Fleet, ledger: ControlLedger, vitals: Vitals) {
   return {
     name,
+    waiting: ledger.waiting(slot),
     versions: state.versions.map((version) => {
       const health = vitals.health(name, version);
       return {

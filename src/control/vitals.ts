@@ -15,8 +15,12 @@ interface Watched {
   readonly upstream: string;
   readonly version: Version;
   policy: UpstreamPolicy;
-  /** Addresses that may get traffic, by when they first might (milliseconds on the vitals' clock). */
-  readonly trusted: Map<string, number>;
+  /** Addresses that have passed admission. */
+  readonly trusted: Set<string>;
+  /** Available addresses, by when they became that, for the first time or again (milliseconds on the vitals' clock). */
+  readonly since: Map<string, number>;
+  /** Their weights may not be the full ones. */
+  eased: boolean;
   /** Addresses that an operator has taken out. */
   readonly stopped: Set<string>;
 }
@@ -78,8 +82,7 @@ export class Vitals {
 
   trust(upstream: string, version: Version, policy: UpstreamPolicy, addresses: readonly string[]): void {
     const entry = this.entry(upstream, version, policy);
-    const now = performance.now();
-    for (const address of addresses) if (!entry.trusted.has(address)) entry.trusted.set(address, now);
+    for (const address of addresses) entry.trusted.add(address);
     this.assess(entry);
   }
 
@@ -133,7 +136,7 @@ export class Vitals {
     const known = this.watched.get(key);
     if (known?.version.slot === version.slot) return known;
     if (known !== undefined) this.forget(upstream, known.version);
-    const entry: Watched = { upstream, version, policy, trusted: new Map(), stopped: new Set() };
+    const entry: Watched = { upstream, version, policy, trusted: new Set(), since: new Map(), eased: false, stopped: new Set() };
     for (const { slot } of version.backends) this.parts.ledger.setWeight(slot, FULL_WEIGHT);
     this.watched.set(key, entry);
     return entry;
@@ -162,6 +165,13 @@ export class Vitals {
       }),
       policy.health.failOpen,
     );
+    const now = performance.now();
+    for (const [i, { address }] of version.backends.entries()) {
+      if (available[i] && !entry.since.has(address)) entry.since.set(address, now);
+      else if (!available[i]) entry.since.delete(address);
+    }
+    // What comes back begins with its first weight, not with the one it had.
+    if (policy.slowStart.window > 0) this.easeOne(entry, now);
     for (const [i, { slot }] of version.backends.entries()) this.parts.ledger.setAvailable(slot, available[i]);
   }
 
@@ -191,15 +201,19 @@ export class Vitals {
 
   private ease(): void {
     const now = performance.now();
-    for (const { version, policy, trusted } of this.watched.values()) {
-      if (policy.slowStart.window === 0) continue;
-      const known = version.backends.filter(({ address }) => trusted.has(address));
-      const weights = effectiveWeights(
-        known.map(({ address }) => ({ weight: 1, age: now - (trusted.get(address) ?? now) })),
-        policy.slowStart,
-      );
-      for (const [i, { slot }] of known.entries()) this.parts.ledger.setWeight(slot, weights[i]);
-    }
+    for (const entry of this.watched.values()) if (entry.policy.slowStart.window > 0 || entry.eased) this.easeOne(entry, now);
+  }
+
+  /** Writes the weights of a version's available backends to the ledger, by how long they have been that. */
+  private easeOne(entry: Watched, now: number): void {
+    const { version, policy, since } = entry;
+    const known = version.backends.filter(({ address }) => since.has(address));
+    const weights = effectiveWeights(
+      known.map(({ address }) => ({ weight: 1, age: now - (since.get(address) ?? now) })),
+      policy.slowStart,
+    );
+    entry.eased = policy.slowStart.window > 0;
+    for (const [i, { slot }] of known.entries()) this.parts.ledger.setWeight(slot, weights[i]);
   }
 }
 

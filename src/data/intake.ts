@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { REJECT } from '../errors/catalogue.ts';
 import { Rotation } from '../balance/rotation.ts';
 import { BUCKETS, hashText } from '../pool/split.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
@@ -7,7 +8,7 @@ import { PageSet } from '../http/pages.ts';
 import type { ErrorPages } from '../pool/rules.ts';
 import { RouteMap } from '../proxy/routes.ts';
 import { CompiledMaintenance } from '../proxy/rules.ts';
-import { Steering, isSteered, pinLine, versionLines } from '../proxy/steering.ts';
+import { Steering, backendMark, isSteered, pinLine, versionLines } from '../proxy/steering.ts';
 import { BackendTarget } from '../proxy/targets.ts';
 import type { CompiledTable, UpstreamLoad, UpstreamTarget, VersionTarget } from '../proxy/targets.ts';
 import { makeWays } from './ways.ts';
@@ -36,8 +37,11 @@ export class Intake {
   private last: CompiledTable | null = null;
   private readonly count: CountSockets;
 
-  constructor(count: CountSockets) {
+  private readonly threads: number;
+
+  constructor(count: CountSockets, threads = 1) {
     this.count = count;
+    this.threads = threads;
   }
 
   /** The first delta holds everything. */
@@ -59,7 +63,7 @@ export class Intake {
       this.relink(upstream, retired);
       upstreams.set(upstream.name, this.upstream(upstream));
       // A connection that has to name its client cannot be opened ahead of it.
-      const ahead = upstream.policy.proxyProtocol === false;
+      const ahead = upstream.policy.proxyProtocol === false && (upstream.policy.limits.sockets ?? Infinity) >= this.threads;
       for (const version of upstream.versions) if (ahead && version.phase === 'standby') warm.push(...this.targets(version, upstream));
     }
     const edge = delta.edge ?? this.last?.edge;
@@ -86,24 +90,38 @@ export class Intake {
     const live = targets.map(({ target }) => target).filter(({ weight }) => weight > 0);
     let end = 0;
     const ends = live.map((version) => (end += (version.weight * BUCKETS) / 100));
-    const load = this.loads.get(spec.name) ?? { active: 0, retrying: 0 };
+    const load = this.loads.get(spec.name) ?? { active: 0, retrying: 0, waiting: 0 };
     this.loads.set(spec.name, load);
     const { name, slot, policy, held } = spec;
     const maintenance = policy.maintenance === null ? null : new CompiledMaintenance(policy.maintenance);
+    const { hold, limits } = policy;
+    const door = { most: hold.queue, timeout: hold.timeout, full: REJECT.holdFull, late: REJECT.holdTimeout };
+    const queue = limits.queue && { most: limits.queue.requests, timeout: limits.queue.timeout, full: REJECT.queueFull, late: REJECT.queueTimeout };
     const steering = isSteered(policy) ? new Steering(policy, targets) : null;
-    return { name, slot, policy, held, live, ends, seed: hashText(name), load, steering, maintenance, pages: pageSet(policy.errorPages) };
+    return { name, slot, policy, held, live, ends, seed: hashText(name), load, door, queue, steering, maintenance, pages: pageSet(policy.errorPages) };
   }
 
   private version(spec: TableVersion, upstream: TableUpstream): VersionTarget {
     const { balance, limits } = upstream.policy;
+    const backends = this.targets(spec, upstream);
+    for (const backend of backends) {
+      backend.sockets = limits.sockets ?? Infinity;
+      backend.share = limits.sockets === null ? Infinity : Math.floor(limits.sockets / this.threads);
+    }
     return {
       id: spec.id,
       slot: spec.slot,
       weight: spec.weight,
-      backends: this.targets(spec, upstream),
-      rotation: new Rotation(spec.backends, balance, limits.connections),
+      backends,
+      rotation: new Rotation(
+        spec.backends,
+        balance,
+        limits,
+        backends.map(({ idle }) => idle),
+      ),
       says: versionLines(upstream.policy, spec.id),
       pin: pinLine(upstream.policy, spec.id),
+      marks: upstream.policy.sticky.backend === null ? [] : spec.backends.map(({ address }) => backendMark(spec.id, address)),
     };
   }
 

@@ -40,7 +40,7 @@ class DataThread {
 
   constructor() {
     const ledger = new ThreadLedger(this.birth.ledger, this.birth.thread);
-    this.intake = new Intake((slot, change) => ledger.sockets(slot, change));
+    this.intake = new Intake((slot, change) => ledger.sockets(slot, change), this.birth.threads);
     const first = this.intake.compile(this.birth.table);
     const log = new AccessLog(first.table.edge.accessLog, (batch) => this.say({ type: 'log', batch }));
     const callers = new Callers(new ClientTable(this.birth.clients, this.birth.thread), ledger);

@@ -55,6 +55,8 @@ export const REJECT = {
   h2Malformed: fault('h2-malformed', 400, 'client', 'The head of an HTTP/2 stream is no request.'),
   h2Flood: fault('h2-flood', 429, 'client', 'An HTTP/2 client costs more than it asks for.'),
   h2Protocol: fault('h2-protocol', 400, 'client', 'An HTTP/2 connection broke the rules of the protocol.'),
+  queueFull: fault('queue-full', 503, 'proxy', 'Every backend of this upstream is at its limit, and so is the queue for them.'),
+  queueTimeout: fault('queue-timeout', 503, 'proxy', 'Every backend of this upstream was at its limit for as long as the request could wait.'),
 } as const;
 
 /** The answer of a route that leads elsewhere: no fault, and counted as none. The route says the status. */

@@ -37,6 +37,8 @@ const STATUS_ERRORS = new Map<Fault, string>([
   [REJECT.unavailable, 'destination_unavailable'],
   [REJECT.noRoute, 'destination_not_found'],
   [REJECT.backendsFull, 'connection_limit_reached'],
+  [REJECT.queueFull, 'connection_limit_reached'],
+  [REJECT.queueTimeout, 'connection_limit_reached'],
   [REJECT.connections, 'connection_limit_reached'],
   [REJECT.clientConnections, 'connection_limit_reached'],
   [FAILURE.dialFailed, 'connection_refused'],

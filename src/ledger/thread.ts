@@ -73,6 +73,23 @@ export class ThreadLedger {
     return sum;
   }
 
+  /** Open connections to a backend over all threads, as `inFlight`. */
+  openSockets(slot: number): number {
+    return this.sum(slot, GAUGE.openSockets);
+  }
+
+  /** Requests that wait at the door of the upstream with this slot, over all threads. */
+  waitingOf(slot: number): number {
+    return this.sum(slot, GAUGE.waiting);
+  }
+
+  private sum(slot: number, gauge: number): number {
+    let sum = 0;
+    let at = this.gaugeStart + slot * GAUGES + gauge;
+    for (let i = 0; i < this.threads; i++, at += this.gaugeStride) sum += Atomics.load(this.i32, at);
+    return sum;
+  }
+
   /** Counts a request on a backend and its version. `now` in epoch milliseconds. */
   claim(slot: number, versionSlot: number, now: number): void {
     const cells = this.counters + slot * COUNTERS;
@@ -126,6 +143,11 @@ export class ThreadLedger {
   /** Counts a failure of a backend by its position in FAILURE_LIST, and raises its run of failures. */
   failed(slot: number, failure: number): void {
     this.f64[this.counters + slot * COUNTERS + COUNTER.failures + failure]++;
+    this.i32[this.gauges + slot * GAUGES + GAUGE.failuresInRow]++;
+  }
+
+  /** Raises the run of failures by an answer that is one. */
+  erred(slot: number): void {
     this.i32[this.gauges + slot * GAUGES + GAUGE.failuresInRow]++;
   }
 

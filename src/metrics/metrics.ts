@@ -109,6 +109,13 @@ const METRICS: readonly Described[] = [
     read: ({ redirects }) => [[[], redirects]],
   },
   {
+    type: 'gauge',
+    name: 'switchyard_waiting_requests',
+    help: 'Requests that wait now: the upstream is held, has nothing to offer, or all its backends are at their limits.',
+    labels: ['upstream'],
+    read: ({ upstreams }) => upstreams.map(({ name, waiting }): Point => [[name], waiting]),
+  },
+  {
     type: 'counter',
     name: 'switchyard_killed_total',
     help: 'What a version had in flight when it was cut, by kind.',

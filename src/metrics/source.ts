@@ -52,6 +52,8 @@ export interface HandshakeMetrics {
 
 export interface UpstreamMetrics {
   readonly name: string;
+  /** Requests that wait at its door. */
+  readonly waiting: number;
   /** Versions that are not final: the series of the others disappear. */
   readonly versions: readonly VersionMetrics[];
   /** Swaps that have ended, by outcome: `done`, `rejected`, `rolled-back`, `aborted`. */

@@ -51,6 +51,8 @@ export interface OutlierPolicy {
   readonly max: number;
   /** Percent of a version's backends that may be ejected at a time. */
   readonly maxEjected: number;
+  /** Lowest status of answers that are failures too; 600 = none are. */
+  readonly answers: number;
 }
 
 export interface SlowStartPolicy {
@@ -98,6 +100,20 @@ export interface CanaryPolicy {
 
 export type Balance = 'least-in-flight' | 'round-robin' | 'random' | 'maglev';
 
+/** null = no limit. */
+export interface UpstreamLimits {
+  /** Bytes. */
+  readonly body: number | null;
+  /** Requests in flight, a backend. */
+  readonly connections: number | null;
+  /** Open connections, a backend. */
+  readonly sockets: number | null;
+  /** Requests that wait while each backend is at one of these two; null = none wait. */
+  readonly queue: { readonly requests: number; readonly timeout: number } | null;
+  /** Of each client. */
+  readonly rate: RatePolicy | null;
+}
+
 export interface UpstreamPolicy {
   readonly routes: readonly Route[];
   readonly health: HealthPolicy;
@@ -107,7 +123,11 @@ export interface UpstreamPolicy {
   readonly canary: CanaryPolicy;
   readonly balance: Balance;
   /** Source of the split key; both null = the client address. */
-  readonly sticky: { readonly cookie: string | null; readonly header: string | null };
+  readonly sticky: {
+    readonly cookie: string | null;
+    readonly header: string | null;
+    /** Cookie that binds a client to a backend. */ readonly backend: string | null;
+  };
   /** null = a version that has lost its weight gets no new requests. */
   readonly skew: SkewPolicy | null;
   /** null = the split alone decides. */
@@ -118,8 +138,7 @@ export interface UpstreamPolicy {
   readonly proxyProtocol: ProxyProtocol | false;
   readonly retries: { readonly attempts: number; readonly budget: number };
   readonly timeouts: { readonly dial: number; readonly head: number; readonly idle: number; readonly tunnel: number };
-  /** `body` in bytes, `connections` = requests in flight per backend, `rate` of each client; null = no limit. */
-  readonly limits: { readonly body: number | null; readonly connections: number | null; readonly rate: RatePolicy | null };
+  readonly limits: UpstreamLimits;
   readonly outlier: OutlierPolicy;
   readonly slowStart: SlowStartPolicy;
   /** Requests that wait while the upstream is held; `whenUnavailable` = also while no backend is available. */

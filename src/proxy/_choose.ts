@@ -1,6 +1,6 @@
 import { REJECT } from '../errors/catalogue.ts';
 import type { Fault } from '../errors/catalogue.ts';
-import { FULL, NONE, pick } from '../balance/pick.ts';
+import { FULL, NONE, pick, pickOne } from '../balance/pick.ts';
 import type { RequestHead } from '../http/request-head.ts';
 import { STEERED } from '../ledger/layout.ts';
 import { bucketOf } from '../pool/split.ts';
@@ -61,8 +61,7 @@ export function chooseOther(ctx: Context, exchange: ExchangeRecord): boolean {
 
 function claim(ctx: Context, exchange: ExchangeRecord, version: VersionTarget | null): Fault | null {
   if (version === null) return REJECT.unavailable;
-  const hash = version.rotation.maglev === null ? 0 : bucketOf(exchange.upstream!.seed, exchange.key ?? exchange.down.address);
-  const index = pick(version.rotation, ctx.ledger, exchange.tried, hash, Math.random);
+  const index = exchange.stuck === null ? balance(ctx, exchange, version) : stick(ctx, exchange, version);
   if (index === NONE) return REJECT.unavailable;
   if (index === FULL) return REJECT.backendsFull;
   const backend = version.backends[index];
@@ -70,6 +69,23 @@ function claim(ctx: Context, exchange: ExchangeRecord, version: VersionTarget | 
   exchange.backend = backend;
   exchange.version = version;
   return null;
+}
+
+function balance(ctx: Context, exchange: ExchangeRecord, { rotation }: VersionTarget): number {
+  const hash = rotation.maglev === null ? 0 : bucketOf(exchange.upstream!.seed, exchange.key ?? exchange.down.address);
+  return pick(rotation, ctx.ledger, exchange.tried, hash, Math.random);
+}
+
+/** The backend that a client is bound to. One that is full it waits for, where requests wait; else it gets another this once. */
+function stick(ctx: Context, exchange: ExchangeRecord, version: VersionTarget): number {
+  const at = version.marks.indexOf(exchange.stuck!);
+  const found = at === -1 ? NONE : pickOne(version.rotation, ctx.ledger, exchange.tried, at);
+  if (found >= 0) return found;
+  if (found === FULL) {
+    if (exchange.upstream!.queue !== null) return FULL;
+    exchange.traits |= TRAIT.away;
+  }
+  return balance(ctx, exchange, version);
 }
 
 function bySplit(upstream: UpstreamTarget, exchange: ExchangeRecord): VersionTarget | null {

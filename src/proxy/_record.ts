@@ -15,7 +15,7 @@ import type { Context } from './context.ts';
 import type { Downstream } from './downstream.ts';
 import { prefaceOf } from './preface.ts';
 import type { Preface } from './preface.ts';
-import type { BackendTarget, UpstreamLoad, UpstreamTarget, VersionTarget } from './targets.ts';
+import type { BackendTarget, UpstreamLoad, UpstreamTarget, VersionTarget, WaitingRoom } from './targets.ts';
 
 const LEAST_RETRY_BUDGET = 3;
 
@@ -33,6 +33,10 @@ export abstract class ExchangeRecord {
   bound: string | null = null;
   /** Version that the request names, by its pin or its preview field. */
   wanted: string | null = null;
+  /** Backend that a cookie of the request is bound to. */
+  stuck: string | null = null;
+  /** Where it waits, or has waited. */
+  protected room: WaitingRoom | null = null;
   /** What the client would switch to (its Upgrade field, in lower case), when it asks for an upgrade. */
   protocols = '';
   /** Further field lines of the answer (a sticky cookie). */
@@ -101,6 +105,7 @@ export abstract class ExchangeRecord {
     this.key = null;
     this.bound = null;
     this.wanted = null;
+    this.stuck = null;
     this.extra = '';
     this.turn = null;
     this.details = null;
@@ -170,9 +175,16 @@ export abstract class ExchangeRecord {
     return true;
   }
 
-  /** Whether a request that was refused for this may wait at the door instead. */
-  protected mayHold(fault: Fault): boolean {
-    return this.upstream!.held || (this.upstream!.policy.hold.whenUnavailable && fault === REJECT.unavailable);
+  /** Others wait for a place on a backend, and so will this one. */
+  protected get queues(): boolean {
+    return this.upstream!.queue !== null && this.load!.waiting > 0;
+  }
+
+  /** Where a request that was refused for this may wait instead; null = nowhere. */
+  protected roomFor(fault: Fault): WaitingRoom | null {
+    const { held, policy, door, queue } = this.upstream!;
+    if (held || (policy.hold.whenUnavailable && fault === REJECT.unavailable)) return door;
+    return fault === REJECT.backendsFull ? queue : null;
   }
 
   /** Kind of what is in flight on this version, or null. */
@@ -187,6 +199,7 @@ export abstract class ExchangeRecord {
     if (this.load !== null) {
       this.load.active--;
       if (this.retrying) this.load.retrying--;
+      if (this.load.waiting > 0) ctx.hold.freed(this.upstream!);
       this.load = null;
     }
     if (this.claimed) {

@@ -4,9 +4,10 @@ import type { ResponseHead } from '../http/response-head.ts';
 
 /**
  * What a method allows (RFC 9110 §9.2), as bits; and what a request is beside it: an upgrade, an `asset` that may be asked for of
- * another version, one that was `rescued` so, one that names its version in a `preview` field.
+ * another version, one that was `rescued` so, one that names its version in a `preview` field,
+ * one that goes `away` from its backend, which is full, this time.
  */
-export const TRAIT = { head: 1, idempotent: 2, trace: 4, upgrade: 8, asset: 16, rescued: 32, preview: 64 } as const;
+export const TRAIT = { head: 1, idempotent: 2, trace: 4, upgrade: 8, asset: 16, rescued: 32, preview: 64, away: 128 } as const;
 
 const METHODS: readonly [Uint8Array, number][] = (
   [

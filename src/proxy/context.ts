@@ -19,6 +19,8 @@ import { TrustedProxies } from './trust.ts';
 const REJECT_INDEX = new Map<Fault, number>(REJECT_LIST.map((fault, index) => [fault, index]));
 const FAILURE_INDEX = new Map<Fault, number>(FAILURE_LIST.map((fault, index) => [fault, index]));
 
+const SOON_MS = 2;
+
 /** Never the same: for sockets that are not fed by the event loop. */
 function noBatch(): number {
   return Number.NaN;
@@ -41,6 +43,8 @@ export class Context {
   readonly dial: Dial;
   /** Runs something once the sockets have had their turn. */
   readonly later: (run: () => void) => void;
+  /** Runs something in some milliseconds. */
+  readonly soon: (run: () => void) => void;
   /** Names the batch of socket events that is worked off now: equal numbers, same batch. */
   readonly batch: () => number;
   readonly ids = new Ids();
@@ -80,6 +84,7 @@ export class Context {
     log: AccessLog;
     dial: Dial;
     later?: (run: () => void) => void;
+    soon?: (run: () => void) => void;
     batch?: () => number;
     table: CompiledTable;
     threads: number;
@@ -91,6 +96,7 @@ export class Context {
     this.log = parts.log;
     this.dial = parts.dial;
     this.later = parts.later ?? setImmediate;
+    this.soon = parts.soon ?? ((run) => setTimeout(run, SOON_MS));
     this.batch = parts.batch ?? noBatch;
     this.table = parts.table;
     this.onTable = parts.onTable;

@@ -68,14 +68,14 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
   }
 
   private admit(): void {
-    const fault = choose(this.ctx, this);
-    if (fault === null) this.dispatch();
-    else if (!this.mayHold(fault)) this.refuse(fault);
-    else if (!this.ctx.hold.enter(this.upstream!, this)) this.refuse(REJECT.holdFull);
-    else {
-      this.state = STATE.held;
-      this.ctx.timers.arm(this.deadline, this.upstream!.policy.hold.timeout);
-    }
+    // Nobody goes before those that wait for a place already.
+    const fault = this.queues ? REJECT.backendsFull : choose(this.ctx, this);
+    if (fault === null) return this.dispatch();
+    const room = (this.room = this.roomFor(fault));
+    if (room === null) return this.refuse(fault);
+    if (!this.ctx.hold.enter(this.upstream!, room, this)) return this.refuse(room.full);
+    this.state = STATE.held;
+    this.ctx.timers.arm(this.deadline, room.timeout);
   }
 
   /**
@@ -84,7 +84,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
    */
   unhold(fault: Fault | null): boolean {
     const found = fault ?? choose(this.ctx, this);
-    if (fault === null && found !== null && this.mayHold(found)) return false;
+    if (fault === null && found !== null && this.roomFor(found) !== null) return false;
     this.ctx.hold.leave(this.upstream!.name, this);
     if (found === null) this.dispatch();
     else this.refuse(found);
@@ -153,7 +153,8 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
   }
 
   private respond(head: ResponseHead, buf: Buffer): void {
-    this.ctx.ledger.succeeded(this.backend!.slot);
+    if (head.status < this.upstream!.policy.outlier.answers) this.ctx.ledger.succeeded(this.backend!.slot);
+    else this.ctx.ledger.erred(this.backend!.slot);
     if (head.status === 404 && (this.traits & TRAIT.asset) !== 0 && rescue(this.ctx, this, this.answer, this.connection!)) return this.dispatch();
     this.status = head.status;
     this.fault = null;
@@ -257,7 +258,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
   }
 
   expired(): void {
-    if (this.state === STATE.held) this.unhold(REJECT.holdTimeout);
+    if (this.state === STATE.held) this.unhold(this.room!.late);
     else if (this.state === STATE.backoff) this.again();
     else if (this.closing) this.kill();
     else if (this.state === STATE.body) this.lose(FAILURE.idleTimeout);

@@ -2,17 +2,21 @@ import { timingSafeEqual } from 'node:crypto';
 import { bytes } from '../http/chars.ts';
 import { pathEnd } from '../http/path.ts';
 import { BODY, type RequestHead } from '../http/request-head.ts';
+import { hashText } from '../pool/split.ts';
 import type { PreviewPolicy, UpstreamPolicy } from '../pool/policy.ts';
 import type { Reach } from '../pool/reach.ts';
 import { cookieValue, headerValue } from './_named.ts';
 import { TRAIT } from './_traits.ts';
-import type { VersionTarget } from './targets.ts';
+import type { BackendTarget, VersionTarget } from './targets.ts';
 
 /** What steering reads and writes of a request. */
 export interface Steered {
   traits: number;
   /** Version that the request names, by its pin or its preview field; null = none. */
   wanted: string | null;
+  /** Backend that a cookie of the request is bound to; null = none. */
+  stuck: string | null;
+  readonly backend: BackendTarget | null;
   /** Further field lines of the answer. */
   extra: string;
 }
@@ -27,6 +31,7 @@ const LONGEST_VALUE = 256;
 
 /** What steers requests of an upstream past its split. Compiled with the table; upstreams that want nothing of the kind have none. */
 export class Steering {
+  private readonly backendCookie: string | null;
   private readonly pinCookie: string | null;
   private readonly pinHeader: string | null;
   private readonly preview: PreviewPolicy | null;
@@ -36,8 +41,9 @@ export class Steering {
   private readonly holders: readonly VersionTarget[];
   private readonly assets: readonly Uint8Array[];
 
-  constructor({ skew, preview }: UpstreamPolicy, doors: readonly Door[]) {
+  constructor({ skew, preview, sticky }: UpstreamPolicy, doors: readonly Door[]) {
     const through = (door: keyof Reach): VersionTarget[] => doors.filter(({ reach }) => reach[door]).map(({ target }) => target);
+    this.backendCookie = sticky.backend;
     this.pinCookie = skew?.pin?.cookie ?? null;
     this.pinHeader = skew?.pin?.header?.toLowerCase() ?? null;
     this.preview = preview;
@@ -50,6 +56,7 @@ export class Steering {
   /** Takes from a head what steers its request. */
   read(request: Steered, head: RequestHead, buf: Buffer): void {
     if (this.holders.length > 1 && this.isAsset(head, buf)) request.traits |= TRAIT.asset;
+    if (this.backendCookie !== null) request.stuck = cookieValue(head, buf, this.backendCookie) || null;
     if (this.preview !== null) {
       const id = this.previewOf(this.preview, head, buf);
       if (id !== null) {
@@ -76,7 +83,13 @@ export class Steering {
   /** Adds to the answer what the client is to know of its version: a pin, unless it has it, and an asset may be for many. */
   say(request: Steered, version: VersionTarget, split: boolean): void {
     request.extra += version.says;
+    if (this.backendCookie !== null && (request.traits & TRAIT.away) === 0) this.bind(this.backendCookie, request, version);
     if (split && request.wanted !== version.id && (request.traits & TRAIT.asset) === 0) request.extra += version.pin;
+  }
+
+  private bind(cookie: string, request: Steered, { backends, marks }: VersionTarget): void {
+    const mark = marks[backends.indexOf(request.backend!)];
+    if (mark !== request.stuck) request.extra += `Set-Cookie: ${cookie}=${mark}; Path=/; HttpOnly; SameSite=Lax\r\n`;
   }
 
   /** The version of the preview field, when it says the secret and the version can be reached. */
@@ -126,7 +139,13 @@ export function pinLine({ skew }: UpstreamPolicy, id: string): string {
   return `Set-Cookie: ${pin.cookie}=${id}; Path=/; HttpOnly; SameSite=Lax${age}\r\n`;
 }
 
+/** What a cookie calls a backend of a version: it tells nobody its address. */
+export function backendMark(version: string, address: string): string {
+  const [high, low] = [hashText(address, hashText(version)), hashText(version, hashText(address))];
+  return (high >>> 0).toString(16).padStart(8, '0') + (low >>> 0).toString(16).padStart(8, '0');
+}
+
 /** Whether requests of an upstream are steered by anything but its split. */
-export function isSteered({ skew, preview, versionHeader }: UpstreamPolicy): boolean {
-  return skew !== null || preview !== null || versionHeader !== null;
+export function isSteered({ skew, preview, versionHeader, sticky }: UpstreamPolicy): boolean {
+  return skew !== null || preview !== null || versionHeader !== null || sticky.backend !== null;
 }

@@ -1,3 +1,4 @@
+import type { Fault } from '../errors/catalogue.ts';
 import type { Rotation } from '../balance/rotation.ts';
 import type { PageSet } from '../http/pages.ts';
 import type { EdgePolicy, UpstreamPolicy } from '../pool/policy.ts';
@@ -19,6 +20,9 @@ export class BackendTarget {
   readonly idle: UpstreamConnection[] = [];
   /** Idle connections that carry requests of one client connection only. */
   readonly bound = new Set<UpstreamConnection>();
+  /** Most open connections to it, over all threads, and how many of them this thread may keep idle then. */
+  sockets = Infinity;
+  share = Infinity;
   /** No table names it any more: its connections are closed as they come back. */
   retired = false;
 
@@ -41,12 +45,25 @@ export interface VersionTarget {
   /** Field lines by which answers say that they are of it, and the one that pins a client to it; '' = none. */
   readonly says: string;
   readonly pin: string;
+  /** What a cookie calls its backends; empty = no cookie does. */
+  readonly marks: readonly string[];
 }
 
 /** What a thread is doing for an upstream; lives across tables. */
 export interface UpstreamLoad {
   active: number;
   retrying: number;
+  /** Requests that wait. */
+  waiting: number;
+}
+
+/** Where requests wait, and what they are told when there is no room, and when their time is over. */
+export interface WaitingRoom {
+  /** Over all threads. */
+  readonly most: number;
+  readonly timeout: number;
+  readonly full: Fault;
+  readonly late: Fault;
 }
 
 export interface UpstreamTarget {
@@ -61,6 +78,9 @@ export interface UpstreamTarget {
   /** Seed of the split's hash. */
   readonly seed: number;
   readonly load: UpstreamLoad;
+  /** While it is held or has nothing to offer; and while its backends are at their limits, null = then nobody waits. */
+  readonly door: WaitingRoom;
+  readonly queue: WaitingRoom | null;
   /** null = the split alone decides. */
   readonly steering: Steering | null;
   readonly maintenance: CompiledMaintenance | null;

@@ -77,7 +77,10 @@ export class UpstreamConnection implements Expiring, DialOwner {
    * @param preface what the connection begins with, and whose it is; null = it may have been anybody's.
    */
   static take(ctx: Context, backend: BackendTarget, user: UpstreamUser, fresh: boolean, preface: Preface | null): UpstreamConnection {
-    if (fresh) return new UpstreamConnection(ctx, backend, user, preface);
+    if (fresh) {
+      if (ctx.ledger.openSockets(backend.slot) >= backend.sockets) backend.idle.pop()?.destroy();
+      return new UpstreamConnection(ctx, backend, user, preface);
+    }
     for (let idle = idleOne(backend, preface); idle !== undefined; idle = idleOne(backend, preface)) {
       ctx.timers.disarm(idle.deadline);
       // Checked here, in the tick that uses it: one that has ended is not used.
@@ -134,7 +137,10 @@ export class UpstreamConnection implements Expiring, DialOwner {
   /** Puts it where the next request finds it. @returns false when there is no room. */
   private keep(): boolean {
     if (this.preface !== null) return this.preface.keep(this);
-    return this.backend.idle.length < MOST_IDLE && this.backend.idle.push(this) > 0;
+    const { idle, slot, sockets, share } = this.backend;
+    // At the limit an idle connection of this thread is one that another thread cannot make.
+    if (idle.length >= share && this.ctx.ledger.openSockets(slot) >= sockets) return false;
+    return idle.length < MOST_IDLE && idle.push(this) > 0;
   }
 
   /** Ends it when all that was written has gone out. The user hears nothing more. */

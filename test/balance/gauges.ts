@@ -11,6 +11,7 @@ const FIRST_SLOT = 10;
 export class FakeGauges implements Gauges {
   readonly down = new Set<number>();
   readonly load = new Map<number, number>();
+  readonly open = new Map<number, number>();
   readonly eased = new Map<number, number>();
   /** How often anything was read. */
   reads = 0;
@@ -23,6 +24,11 @@ export class FakeGauges implements Gauges {
   inFlight(slot: number): number {
     this.reads++;
     return this.load.get(slot) ?? 0;
+  }
+
+  openSockets(slot: number): number {
+    this.reads++;
+    return this.open.get(slot) ?? 0;
   }
 
   weight(slot: number): number {
@@ -50,7 +56,7 @@ export function benchOf(balance: Balance, weights: readonly number[], limit: num
   const rotation = new Rotation(
     weights.map((weight, i) => ({ slot: slotOf(i), address: `10.0.0.${i}:80`, weight })),
     balance,
-    limit,
+    { connections: limit, sockets: null },
   );
   const random = randomFrom(seed);
   const one = (tried: readonly number[] = [], key = Math.floor(random() * 2 ** 32)): number => pick(rotation, gauges, tried.map(slotOf), key, random);

@@ -72,13 +72,13 @@ t.test('a rotation is compiled once', async (t) => {
     { slot: 7, address: 'a:1', weight: 3 },
     { slot: 4, address: 'b:1', weight: 1 },
   ];
-  const rotation = new Rotation(backends, 'maglev', 9);
+  const rotation = new Rotation(backends, 'maglev', { connections: 9, sockets: null });
   t.strictSame([...rotation.slots], [7, 4]);
   t.strictSame([...rotation.weights], [3, 1]);
   t.strictSame([...rotation.sums], [3, 4]);
   t.equal(rotation.limit, 9);
   t.strictSame(rotation.maglev, maglevTable(backends));
-  const plain = new Rotation(backends, 'round-robin', null);
+  const plain = new Rotation(backends, 'round-robin', { connections: null, sockets: null });
   t.equal(plain.maglev, null, 'a table only where it is asked');
   t.equal(plain.limit, Infinity);
 });

@@ -149,7 +149,7 @@ t.test('picks read the ledger', async (t) => {
   const rotation = new Rotation(
     slots.map((slot) => ({ slot, address: String(slot), weight: 1 })),
     'least-in-flight',
-    4,
+    { connections: 4, sockets: null },
   );
   const random = randomFrom(3);
   const next = (): number => pick(rotation, mine, [], 0, random);

@@ -113,6 +113,19 @@ const BAD: readonly (readonly [string, unknown, string, string])[] = [
     'upstreams.web.skew.pin.cookie',
     "expected a cookie of its own, got 'a' a second time",
   ],
+  [
+    'a queue for nothing',
+    web({ limits: { queue: { requests: 5 } } }),
+    'upstreams.web.limits.queue',
+    'expected null, because there are no limits.connections or limits.sockets to wait for, got an object',
+  ],
+  [
+    'sockets of HTTP/2',
+    web({ limits: { sockets: 5 }, protocol: 'h2' }),
+    'upstreams.web.limits.sockets',
+    "expected null, because requests share connections (protocol: 'h2'), got 5",
+  ],
+  ['backend cookie', web({ sticky: { backend: 'a' } }), 'upstreams.web.sticky.backend', "expected null or {cookie}, got 'a'"],
   ['preview by nothing', web({ preview: {} }), 'upstreams.web.preview', 'expected a header, a cookie or both, got neither'],
   [
     'short secret',
@@ -128,7 +141,7 @@ const BAD: readonly (readonly [string, unknown, string, string])[] = [
     `expected a duration of at least 1ms, such as '500ms', '30s' or '5m', got 0`,
   ],
   ['body limit', web({ limits: { body: 1.5 } }), 'upstreams.web.limits.body', 'expected a whole number from 0 to 9007199254740991 (bytes), got 1.5'],
-  ['outlier: true', web({ outlier: true }), 'upstreams.web.outlier', 'expected false or {failures, base, max, maxEjected}, got true'],
+  ['outlier: true', web({ outlier: true }), 'upstreams.web.outlier', 'expected false or {failures, base, max, maxEjected, answers}, got true'],
   ['outlier field', web({ outlier: { failure: 3 } }), 'upstreams.web.outlier.failure', 'is not a known field'],
   ['outlier max under base', web({ outlier: { base: '10s', max: '5s' } }), 'upstreams.web.outlier.max', 'expected at least base (10000 ms), got 5000 ms'],
   ['slow start without a window', web({ slowStart: {} }), 'upstreams.web.slowStart.window', `expected ${DURATION}, got nothing`],

@@ -38,7 +38,7 @@ const UPSTREAMS = {
   /** Little room everywhere, and requests that wait at the door. */
   small: {
     routes: [{ host: 'b.example', path: '/' }],
-    limits: { body: 40, connections: 1 },
+    limits: { body: 40, connections: 1, sockets: 2 },
     hold: { queue: 2, timeout: '5s', whenUnavailable: true },
     timeouts: { tunnel: '2m' },
   },
@@ -110,6 +110,7 @@ export class World {
       table,
       threads: 1,
       later: (run) => this.ticks.later(run),
+      soon: (run) => this.ticks.later(run),
       onTable: () => undefined,
     });
     this.control.commit(table.generation);

@@ -4,7 +4,7 @@ import { OutlierWatch, judgeOutliers } from '../../src/health/outlier.ts';
 import type { EjectionRecord, Suspect } from '../../src/health/outlier.ts';
 import type { OutlierPolicy } from '../../src/pool/policy.ts';
 
-const POLICY: OutlierPolicy = { failures: 5, base: 30_000, max: 70_000, maxEjected: 10 };
+const POLICY: OutlierPolicy = { failures: 5, base: 30_000, max: 70_000, maxEjected: 10, answers: 600 };
 
 /** One version over time: set the failures, look at some time, see who is ejected. */
 function version(size: number, policy = POLICY) {
