@@ -24,6 +24,7 @@ import type {
   UpstreamView,
   VersionView,
 } from './operations.ts';
+import { tlsFacts } from './tls-facts.ts';
 import type { Vitals } from './vitals.ts';
 import { pastView, swapView, upstreamView, versionView } from './views.ts';
 import type { Observed } from './views.ts';
@@ -202,7 +203,10 @@ export class Operator implements Operations {
   explain(name: string, id: string | null): Explanation {
     const found = this.parts.fleet.get(name).driver.explain(id);
     if (found === null) throw this.unknown(name, id ?? '');
-    const facts = this.parts.certificates.facts().map((fact) => ({ fact, blocks: 'nothing' as const }));
+    const { certificates, ledger } = this.parts;
+    const about = certificates.facts();
+    // No certificates, no listener with TLS.
+    const facts = (about.length === 0 ? [] : [...about, ...tlsFacts(ledger)]).map((fact) => ({ fact, blocks: 'nothing' as const }));
     return { ...found, facts: [...found.facts, ...facts] };
   }
 

@@ -5,7 +5,7 @@ import type { ClientHello } from '../http/client-hello.ts';
 import type { Certificate, TlsPolicy } from '../pool/tls.ts';
 import { takeTickets } from './_tickets.ts';
 
-/** Mozilla's intermediate recommendation, version 5.7; the suites of TLS 1.3 come first and are OpenSSL's own. */
+/** Mozilla's intermediate recommendation, version 5.7, without DHE, which lets clients make the server compute for nothing (CVE-2002-20001); the suites of TLS 1.3 come first and are OpenSSL's own. */
 const CIPHERS = [
   'TLS_AES_128_GCM_SHA256',
   'TLS_AES_256_GCM_SHA384',

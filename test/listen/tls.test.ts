@@ -151,6 +151,11 @@ t.test('curl, openssl s_client and fetch get an answer, over each version of TLS
   t.equal((await run(process.execPath, ['-e', script], { env: { ...process.env, NODE_EXTRA_CA_CERTS: authority.certFile } })).stdout, 'ok\n');
   const spoken = ['HTTP/1.0', 'HTTP/1.1', 'HTTP/2'].map((protocol) => metric(world, `switchyard_client_requests_total{protocol="${protocol}"}`));
   t.strictSame(await Promise.all(spoken), [1, 3, 3], 'and each is counted: fetch takes HTTP/2');
+  await run('curl', ['-s', '-m', '10', `https://localhost:${port}/`]).catch(() => undefined);
+  await eventually('the refusal of who does not trust us', async () => (await metric(world, failed('client-refused'))) === 1);
+  const { stdout } = await world.proxy.cli(['explain', 'web']);
+  t.match(stdout, /TLS handshakes since the start: 7 succeeded \(\d resumed; 5 TLS 1\.3, 2 TLS 1\.2\), 1 failed \(1 client-refused\)/);
+  t.match(stdout, 'requests since the start: 3 HTTP/2, 3 HTTP/1.1, 1 HTTP/1.0');
 });
 
 t.test('the backend is told that the client came by https; requests follow one another on the connection', async (t) => {
