@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import t from 'tap';
 import type { Test } from 'tap';
 import { challengeCertificate } from '../../src/acme/x509.ts';
+import { HANDSHAKE_FAILURES } from '../../src/errors/handshake.ts';
 import { NO_CHALLENGES } from '../../src/pool/acme.ts';
 import { acmeWorld, issuedFor, shown } from '../helpers/acme.ts';
 import { Authority } from '../helpers/certificates.ts';
@@ -153,13 +154,13 @@ interface Pending {
 }
 
 /** A listener that has been asked to prove that `a.example` is ours, and is not asked yet. */
-async function pending(t: Test): Promise<Pending> {
+async function pending(t: Test, more: Record<string, unknown> = {}): Promise<Pending> {
   const [authority, port] = [await Authority.create(t), await freePort()];
   const pair = await authority.issue({ names: ['a.example', 'localhost'] });
   const clientAuth = { ca: authority.certFile, mode: 'require' };
   const tls = { certificates: [{ cert: pair.cert, key: pair.key }] };
   const strict = { host: '127.0.0.1', port: await freePort(), tls: { ...tls, clientAuth } };
-  const proxy = await InProcess.start(t, { listeners: [{ host: '127.0.0.1', port, tls }, strict] }, authority.dir);
+  const proxy = await InProcess.start(t, { listeners: [{ host: '127.0.0.1', port, tls }, strict], ...more }, authority.dir);
   const authorization = 'token-of-the-authority.thumbprint';
   const certificate = await challengeCertificate('a.example', authorization, Date.now());
   await proxy.control.threads.challenge({ answers: new Map(), certificates: new Map([['a.example', certificate]]) });
@@ -258,6 +259,22 @@ t.test('while a challenge is pending slow, broken and plain clients are treated 
     validator.destroy();
     return proxy.control.snapshot().clientConnections === 0;
   });
+});
+
+t.test('half a greeting has the time and the room of a handshake', async (t) => {
+  const { port, proxy } = await pending(t, { dataThreads: 1, timeouts: { handshake: '300ms' }, limits: { handshakes: 2 } });
+  const half = [0, 1].map(() => tcpConnect(port, '127.0.0.1').on('error', () => undefined));
+  for (const one of half) one.write(Buffer.from('1603010200', 'hex'));
+  await eventually('two under way', () => proxy.control.snapshot().handshakes.open === 2);
+  await t.rejects(TlsClient.connect(port), 'a third');
+  const failures = (): Record<string, number> => {
+    const { failed } = proxy.control.snapshot().handshakes;
+    return Object.fromEntries(HANDSHAKE_FAILURES.map((reason, i) => [reason, failed[i]]));
+  };
+  await eventually('the deadline', () => failures().timeout === 2);
+  t.match(failures(), { limit: 1, timeout: 2 });
+  t.equal(proxy.control.snapshot().handshakes.open, 0);
+  t.equal(proxy.control.snapshot().clientConnections, 0);
 });
 
 /** A way to a port on which what clients send arrives in pieces of a few bytes. */
