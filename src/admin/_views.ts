@@ -60,6 +60,7 @@ export const Receipt = z.object({
   lastRequestAt: Time.nullable(),
   counts: Counts,
   killedByKind: z.object({ http: Whole, stream: Whole, tunnel: Whole }),
+  mirrored: Whole,
   peakInFlight: Whole,
   drainMs: z.number(),
   acks: z.record(z.string(), Whole),

@@ -67,7 +67,7 @@ export function upstreamIssues(upstream: ParsedUpstream, under: Path): Issue[] {
   if (upstream.sticky.cookie !== null && upstream.sticky.header !== null) {
     issues.push(issue([...under, 'sticky'], 'expected a cookie or a header, got both'));
   }
-  issues.push(...steeringIssues(upstream, under), ...limitIssues(upstream, under));
+  issues.push(...steeringIssues(upstream, under), ...limitIssues(upstream, under), ...mirrorIssues(upstream, under));
   if (upstream.health.kind === 'grpc' && upstream.protocol !== 'h2') {
     issues.push(issue([...under, 'health', 'kind'], "expected another kind, because gRPC goes over HTTP/2 only (protocol: 'h2'), got 'grpc'"));
   }
@@ -107,6 +107,11 @@ function steeringIssues({ sticky, skew, preview }: ParsedUpstream, under: Path):
     issues.push(issue([...under, ...cookies[at].path], `expected a cookie of its own, got '${key}' a second time`));
   }
   return issues;
+}
+
+function mirrorIssues({ mirror, proxyProtocol }: ParsedUpstream, under: Path): Issue[] {
+  if (mirror === null || proxyProtocol === false) return [];
+  return [issue([...under, 'mirror'], 'expected false, because connections to backends are of one client each (proxyProtocol), got an object')];
 }
 
 function limitIssues({ limits: { connections, sockets, queue }, protocol, proxyProtocol }: ParsedUpstream, under: Path): Issue[] {

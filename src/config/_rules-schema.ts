@@ -122,7 +122,7 @@ export type ParsedMaintenance = z.output<typeof maintenance>;
 
 const METHODS_IN_CAPITALS = /^(?:get|head|post|put|patch|delete|options)$/i;
 
-const method = z
+export const method = z
   .custom<string>((value) => typeof value === 'string' && /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/.test(value) && !/^(?:trace|connect)$/i.test(value), {
     error: "a method such as 'GET' (never TRACE or CONNECT)",
   })

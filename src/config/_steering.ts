@@ -1,7 +1,8 @@
 /** The shape of what steers single requests past the split. */
 import { z } from 'zod';
 import { isEditable } from '../http/edit-fields.ts';
-import { assetPrefix, duration, fieldName, steeringSecret } from './_fields.ts';
+import { assetPrefix, duration, fieldName, name, percent, steeringSecret, whole } from './_fields.ts';
+import { method } from './_rules-schema.ts';
 
 const MINUTE = 60_000;
 
@@ -31,6 +32,27 @@ export const skew = z
     { error: 'false or {pin, assets, for}' },
   )
   .default(false)
+  .transform((value) => value || null);
+
+const MAX_BODY = 65_536;
+
+export const mirror = z
+  .union(
+    [
+      z.literal(false),
+      z.strictObject({
+        to: name.default('standby'),
+        percent: percent.default(100),
+        methods: z.array(method).min(1).max(32).default(['GET', 'HEAD']),
+        maxBody: whole(0, MAX_BODY, ' (bytes)').default(16_384),
+        concurrency: whole(1, 100_000).default(50),
+        timeout: duration(10).default(10_000),
+      }),
+    ],
+    { error: 'false or {to, percent, methods, maxBody, concurrency, timeout}' },
+  )
+  .default(false)
+  .transform((value) => value && { ...value, to: value.to === 'standby' ? null : value.to })
   .transform((value) => value || null);
 
 export const preview = z

@@ -130,6 +130,21 @@ export interface SkewInput {
   for?: Duration;
 }
 
+export interface MirrorInput {
+  /** Id of a version, or `standby` (default): the newest that is on standby. None is copied while there is none. */
+  to?: string;
+  /** Share of the requests; default 100. */
+  percent?: number;
+  /** Default GET and HEAD. What is mirrored happens twice: name others only where that does no harm. */
+  methods?: readonly string[];
+  /** Requests with a larger body are not copied; bytes, default 16384, at most 65536. */
+  maxBody?: number;
+  /** Copies under way at a time, over all threads; default 50. */
+  concurrency?: number;
+  /** For a whole answer; default 10s. */
+  timeout?: Duration;
+}
+
 /** The value is the id of a version; with `secret`, a colon and the secret behind it. */
 export interface PreviewInput {
   header?: string;
@@ -165,6 +180,8 @@ export interface UpstreamInput {
   skew?: false | SkewInput;
   /** A request may name a version for itself: one on standby, live or still open. Default false. */
   preview?: false | PreviewInput;
+  /** Copies requests for a version on standby, and throws its answers away. Default false. */
+  mirror?: false | MirrorInput;
   /** Field of answers that says which version gave them; default none. */
   versionHeader?: string | null;
   /**

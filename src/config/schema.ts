@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { backendTls } from './_backend-tls.ts';
 import { canary } from './_canary-schema.ts';
 import { listenerTls } from './_listener-tls.ts';
-import { preview, skew, versionHeader } from './_steering.ts';
+import { mirror, preview, skew, versionHeader } from './_steering.ts';
 import { errorPages, maintenance, route } from './_rules-schema.ts';
 import { address, bindHost, cidr, duration, fieldName, fieldValue, grpcService, hostHeader, name, percent, probePath, secret, whole } from './_fields.ts';
 
@@ -92,6 +92,7 @@ export const upstreamSchema = z.strictObject({
     .prefault({}),
   skew,
   preview,
+  mirror,
   versionHeader,
   proxyProtocol: z.union([z.literal(false), oneOf(['v1', 'v2'])], { error: "'v1', 'v2' or false" }).default(false),
   retries: z.strictObject({ attempts: whole(0, 10).default(1), budget: percent.default(20) }).prefault({}),

@@ -45,6 +45,7 @@ function measureUpstream(name: string, { driver: { state }, slot }: Served, flee
   return {
     name,
     waiting: ledger.waiting(slot),
+    notMirrored: ledger.notMirrored(slot),
     versions: state.versions.map((version) => {
       const health = vitals.health(name, version);
       return {

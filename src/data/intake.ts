@@ -8,6 +8,7 @@ import { PageSet } from '../http/pages.ts';
 import type { ErrorPages } from '../pool/rules.ts';
 import { RouteMap } from '../proxy/routes.ts';
 import { CompiledMaintenance } from '../proxy/rules.ts';
+import { Mirror } from '../proxy/mirror.ts';
 import { Steering, backendMark, isSteered, pinLine, versionLines } from '../proxy/steering.ts';
 import { BackendTarget } from '../proxy/targets.ts';
 import type { CompiledTable, UpstreamLoad, UpstreamTarget, VersionTarget } from '../proxy/targets.ts';
@@ -85,20 +86,22 @@ export class Intake {
   }
 
   private upstream(spec: TableUpstream): UpstreamTarget {
-    const doors = spec.versions.filter(({ weight, reach }) => weight > 0 || reach.pins || reach.assets || reach.preview);
+    const doors = spec.versions.filter(({ weight, reach }) => weight > 0 || reach.pins || reach.assets || reach.preview || reach.mirror);
     const targets = doors.map((version) => ({ target: this.version(version, spec), reach: version.reach }));
     const live = targets.map(({ target }) => target).filter(({ weight }) => weight > 0);
     let end = 0;
     const ends = live.map((version) => (end += (version.weight * BUCKETS) / 100));
-    const load = this.loads.get(spec.name) ?? { active: 0, retrying: 0, waiting: 0 };
+    const load = this.loads.get(spec.name) ?? { active: 0, retrying: 0, waiting: 0, mirrored: 0 };
     this.loads.set(spec.name, load);
     const { name, slot, policy, held } = spec;
     const maintenance = policy.maintenance === null ? null : new CompiledMaintenance(policy.maintenance);
     const { hold, limits } = policy;
     const door = { most: hold.queue, timeout: hold.timeout, full: REJECT.holdFull, late: REJECT.holdTimeout };
     const queue = limits.queue && { most: limits.queue.requests, timeout: limits.queue.timeout, full: REJECT.queueFull, late: REJECT.queueTimeout };
+    const shadow = targets.find(({ reach }) => reach.mirror)?.target ?? null;
+    const mirror = policy.mirror === null || shadow === null ? null : new Mirror(policy.mirror, shadow, this.threads);
     const steering = isSteered(policy) ? new Steering(policy, targets) : null;
-    return { name, slot, policy, held, live, ends, seed: hashText(name), load, door, queue, steering, maintenance, pages: pageSet(policy.errorPages) };
+    return { name, slot, policy, held, live, ends, seed: hashText(name), load, door, queue, steering, mirror, maintenance, pages: pageSet(policy.errorPages) };
   }
 
   private version(spec: TableVersion, upstream: TableUpstream): VersionTarget {

@@ -156,6 +156,7 @@ class DataThread {
   }
 
   private cut(versionSlot: number, kind: 'requests' | 'tunnels', spreadMs: number): void {
+    if (kind === 'requests') this.ctx.shadows.cut(versionSlot);
     const long: { closePolitely(grace: number): void; inFlightOn(slot: number): number | null }[] = [];
     for (const client of this.ctx.clients) {
       const found = client.exchange.inFlightOn(versionSlot);

@@ -1,6 +1,22 @@
 import { FAILURE_LIST, REJECT_LIST } from '../errors/catalogue.ts';
 import { HANDSHAKE_FAILURES } from '../errors/handshake.ts';
-import { BINS, CHALLENGES, CONTROL_CELLS, COUNTER, COUNTERS, EDGE, EDGES, GAUGE, GAUGES, HANDSHAKES, HEAD, REQUESTS, STEERED, layoutFor } from './layout.ts';
+import {
+  BINS,
+  CHALLENGES,
+  CONTROL_CELLS,
+  COUNTER,
+  COUNTERS,
+  EDGE,
+  EDGES,
+  GAUGE,
+  GAUGES,
+  HANDSHAKES,
+  HEAD,
+  NOT_MIRRORED,
+  REQUESTS,
+  STEERED,
+  layoutFor,
+} from './layout.ts';
 import type { Layout } from './layout.ts';
 
 /** Sums over threads. The conservation law holds in each: started = completed + clientAborted + upstreamFailed + killed + inFlight. */
@@ -11,6 +27,8 @@ export interface Counts {
   upstreamFailed: number;
   killed: number;
   killedByKind: { http: number; stream: number; tunnel: number };
+  /** Of those that have started: copies of requests for another version. */
+  mirrored: number;
   inFlight: number;
   streams: number;
   tunnels: number;
@@ -30,6 +48,7 @@ export function emptyCounts(): Counts {
     upstreamFailed: 0,
     killed: 0,
     killedByKind: { http: 0, stream: 0, tunnel: 0 },
+    mirrored: 0,
     inFlight: 0,
     streams: 0,
     tunnels: 0,
@@ -171,6 +190,7 @@ export class ControlLedger {
     into.streams += this.i32[gauges + GAUGE.streams];
     into.tunnels += this.i32[gauges + GAUGE.tunnels];
     into.openSockets += this.i32[gauges + GAUGE.openSockets];
+    into.mirrored += f64[row + COUNTER.steered + STEERED.mirror];
     into.bytesIn += f64[row + COUNTER.bytesIn];
     into.bytesOut += f64[row + COUNTER.bytesOut];
     const firstAt = f64[row + COUNTER.firstAt];
@@ -190,6 +210,15 @@ export class ControlLedger {
     let sum = 0;
     for (let thread = 0; thread < this.threads; thread++) sum += this.i32[this.gaugeRow(thread, slot) + GAUGE.waiting];
     return sum;
+  }
+
+  /** Requests of the upstream with this slot that were not mirrored; cells of NOT_MIRRORED. */
+  notMirrored(slot: number): number[] {
+    const sums = zeros(Object.keys(NOT_MIRRORED).length);
+    for (let thread = 0; thread < this.threads; thread++) {
+      for (let i = 0; i < sums.length; i++) sums[i] += this.f64[this.counterRow(thread, slot) + COUNTER.notMirrored + i];
+    }
+    return sums;
   }
 
   /** Failures in a row that the threads have seen on this slot; a success on one thread ends that thread's run only. */

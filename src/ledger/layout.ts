@@ -64,11 +64,16 @@ export const COUNTER = {
   bins: 37,
   /** Claims that did not come by the split; cells of STEERED. */
   steered: 72,
+  /** Of an upstream's row: requests that were not mirrored though they should have been; cells of NOT_MIRRORED. */
+  notMirrored: 76,
 } as const;
 export const COUNTERS = 80;
 
-/** By what a claim came that did not come by the split: a pinned session, a preview field, an asset that another version did not have. */
-export const STEERED = { pin: 0, preview: 1, asset: 2 } as const;
+/** By what a claim came that did not come by the split: a pinned session, a preview field, an asset that another version did not have, a copy of a request for another. */
+export const STEERED = { pin: 0, preview: 1, asset: 2, mirror: 3 } as const;
+
+/** Why a request was not mirrored: as many were under way as may be, its body was too large or not there yet, or no backend had a place. */
+export const NOT_MIRRORED = { busy: 0, body: 1, unavailable: 2 } as const;
 
 /** Counters of a thread as a whole. `challenges`, `rejected`, `handshakes` and `requests` are the first of runs: those that follow, and REJECT_LIST. */
 export const EDGE = {

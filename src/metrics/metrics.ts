@@ -1,7 +1,7 @@
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import { FAILURE_LIST, REJECT_LIST } from '../errors/catalogue.ts';
 import { HANDSHAKE_FAILURES } from '../errors/handshake.ts';
-import { STEERED } from '../ledger/layout.ts';
+import { NOT_MIRRORED, STEERED } from '../ledger/layout.ts';
 import type { Phase } from '../pool/phase.ts';
 import { BUCKET_BOUNDS, LedgerHistogram } from './_latency.ts';
 import type { BackendMetrics, MetricsSnapshot, MetricsSource, UpstreamMetrics, VersionMetrics } from './source.ts';
@@ -90,7 +90,7 @@ const METRICS: readonly Described[] = [
   {
     type: 'counter',
     name: 'switchyard_steered_requests_total',
-    help: 'Requests that reached a version by another way than the split: pinned sessions and previews of one without weight, assets that another version did not have.',
+    help: 'Requests that reached a version by another way than the split: pinned sessions and previews of one without weight, assets that another version did not have, copies of requests for others.',
     labels: ['upstream', 'version', 'by'],
     read: perVersion(({ traffic }) => Object.entries(STEERED).map(([by, i]) => [by, traffic.steered[i] ?? 0])),
   },
@@ -107,6 +107,13 @@ const METRICS: readonly Described[] = [
     help: 'Requests that the rules of a route answered with another address.',
     labels: [],
     read: ({ redirects }) => [[[], redirects]],
+  },
+  {
+    type: 'counter',
+    name: 'switchyard_not_mirrored_total',
+    help: 'Requests that were to be mirrored and were not, by reason.',
+    labels: ['upstream', 'reason'],
+    read: perUpstream(({ notMirrored }) => Object.entries(NOT_MIRRORED).map(([reason, i]) => [reason, notMirrored[i] ?? 0])),
   },
   {
     type: 'gauge',

@@ -54,6 +54,8 @@ export interface UpstreamMetrics {
   readonly name: string;
   /** Requests that wait at its door. */
   readonly waiting: number;
+  /** Requests that were not mirrored; cells of NOT_MIRRORED. */
+  readonly notMirrored: readonly number[];
   /** Versions that are not final: the series of the others disappear. */
   readonly versions: readonly VersionMetrics[];
   /** Swaps that have ended, by outcome: `done`, `rejected`, `rolled-back`, `aborted`. */

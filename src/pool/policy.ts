@@ -98,6 +98,20 @@ export interface CanaryPolicy {
   readonly analysis: AnalysisPolicy | null;
 }
 
+/** A copy of requests for a version on standby; its answers are of no consequence. */
+export interface MirrorPolicy {
+  /** Id of the version; null = the newest one on standby. */
+  readonly to: string | null;
+  readonly percent: number;
+  readonly methods: readonly string[];
+  /** Bytes of a request body; a larger one is not copied. */
+  readonly maxBody: number;
+  /** Copies under way, over all threads. */
+  readonly concurrency: number;
+  /** Milliseconds for the whole of an answer. */
+  readonly timeout: number;
+}
+
 export type Balance = 'least-in-flight' | 'round-robin' | 'random' | 'maglev';
 
 /** null = no limit. */
@@ -132,6 +146,8 @@ export interface UpstreamPolicy {
   readonly skew: SkewPolicy | null;
   /** null = the split alone decides. */
   readonly preview: PreviewPolicy | null;
+  /** null = nothing is copied. */
+  readonly mirror: MirrorPolicy | null;
   /** Field of answers that says which version gave them; null = none. */
   readonly versionHeader: string | null;
   /** Each connection to a backend begins with a header that names the client. */

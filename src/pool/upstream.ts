@@ -124,6 +124,8 @@ export interface Receipt {
     readonly killed: number;
   };
   readonly killedByKind: { readonly http: number; readonly stream: number; readonly tunnel: number };
+  /** Of those that started: copies of requests for another version. */
+  readonly mirrored: number;
   readonly peakInFlight: number;
   readonly drainMs: number;
   /** Generation acked by each data thread when the version was released. */

@@ -107,6 +107,11 @@ export class Upload {
     this.kept = this.message.length;
   }
 
+  /** The whole request, when it is here and its body is of so many bytes at most; null = it is not. */
+  whole(most: number): Buffer | null {
+    return this.complete && this.bytes <= most && this.pieces.length === 0 ? this.message : null;
+  }
+
   /** Sends all that there is over this connection, from the beginning. */
   sendOver(connection: UpstreamConnection): void {
     this.connection = connection;

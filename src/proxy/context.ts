@@ -12,6 +12,7 @@ import type { ClientConnection } from './client.ts';
 import type { Timers } from './deadline.ts';
 import { HoldQueues } from './hold.ts';
 import { Ids } from './ids.ts';
+import { Shadows } from './mirror.ts';
 import { sharedRead, type Dial } from './sockets.ts';
 import type { CompiledTable } from './targets.ts';
 import { TrustedProxies } from './trust.ts';
@@ -49,6 +50,7 @@ export class Context {
   readonly batch: () => number;
   readonly ids = new Ids();
   readonly hold: HoldQueues;
+  readonly shadows = new Shadows(this);
   readonly clients = new Set<ClientConnection>();
   /** Connections whose client is not known yet. */
   readonly arriving = new Set<Arriving>();

@@ -65,6 +65,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
   send(): void {
     this.upload.seal();
     this.admit();
+    if (this.claimed && this.upstream!.mirror !== null) this.ctx.shadows.copy(this);
   }
 
   private admit(): void {

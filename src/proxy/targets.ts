@@ -4,6 +4,7 @@ import type { PageSet } from '../http/pages.ts';
 import type { EdgePolicy, UpstreamPolicy } from '../pool/policy.ts';
 import type { RouteMap } from './routes.ts';
 import type { CompiledMaintenance } from './rules.ts';
+import type { Mirror } from './mirror.ts';
 import type { Steering } from './steering.ts';
 import type { UpstreamConnection } from './upstream.ts';
 import type { Way } from './way.ts';
@@ -55,6 +56,8 @@ export interface UpstreamLoad {
   retrying: number;
   /** Requests that wait. */
   waiting: number;
+  /** Copies of requests under way. */
+  mirrored: number;
 }
 
 /** Where requests wait, and what they are told when there is no room, and when their time is over. */
@@ -83,6 +86,8 @@ export interface UpstreamTarget {
   readonly queue: WaitingRoom | null;
   /** null = the split alone decides. */
   readonly steering: Steering | null;
+  /** null = nothing is copied, or there is nowhere to copy it to. */
+  readonly mirror: Mirror | null;
   readonly maintenance: CompiledMaintenance | null;
   /** null = it has none of its own. */
   readonly pages: PageSet | null;

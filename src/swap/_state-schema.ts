@@ -49,6 +49,7 @@ const ReceiptSchema: z.ZodType<Receipt> = z.object({
   lastRequestAt: z.string().nullable(),
   counts: Counts,
   killedByKind: z.object({ http: Whole, stream: Whole, tunnel: Whole }),
+  mirrored: Whole.default(0),
   peakInFlight: Whole,
   drainMs: z.number(),
   acks: Acks,

@@ -1,5 +1,6 @@
 import type { UpstreamState } from '../pool/upstream.ts';
 import { weightOf } from '../pool/split.ts';
+import { reachOf } from '../pool/reach.ts';
 import type { Version } from '../pool/version.ts';
 import { holdUntil } from './_cutover.ts';
 import { stepVerdict } from './_judgement.ts';
@@ -89,6 +90,7 @@ function waiting(state: UpstreamState, version: Version, world: World): { summar
   else if (swap.paused) facts.push({ fact: 'the swap is paused; resume or promote it', blocks: 'live' });
   else facts.push({ fact: `the swap is ${swap.state}`, blocks: 'live' });
   facts.push(...unhealthy(version, world).map((fact): Fact => ({ fact, blocks: 'live' })));
+  if (reachOf(version, world.policy).mirror) facts.push({ fact: `requests are mirrored to it: ${world.counts(version).mirrored} so far`, blocks: 'nothing' });
   return { summary: `${version.id} is admitted and waits on standby without traffic.`, facts };
 }
 

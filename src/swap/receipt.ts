@@ -34,6 +34,7 @@ export function receiptFor(state: UpstreamState, version: Version, world: World)
     lastRequestAt: counts.lastAt === 0 ? null : iso(counts.lastAt),
     counts: outcomes(counts),
     killedByKind: { ...counts.killedByKind },
+    mirrored: counts.mirrored,
     peakInFlight: world.peak(version),
     drainMs: drain.doneAt - drain.since,
     acks: drain.acks,

@@ -126,6 +126,20 @@ const BAD: readonly (readonly [string, unknown, string, string])[] = [
     "expected null, because requests share connections (protocol: 'h2'), got 5",
   ],
   ['backend cookie', web({ sticky: { backend: 'a' } }), 'upstreams.web.sticky.backend', "expected null or {cookie}, got 'a'"],
+  ['mirror: true', web({ mirror: true }), 'upstreams.web.mirror', 'expected false or {to, percent, methods, maxBody, concurrency, timeout}, got true'],
+  ['mirrored method', web({ mirror: { methods: ['get'] } }), 'upstreams.web.mirror.methods[0]', "expected 'GET' (methods are case-sensitive), got 'get'"],
+  [
+    'a large mirrored body',
+    web({ mirror: { maxBody: 100_000 } }),
+    'upstreams.web.mirror.maxBody',
+    'expected a whole number from 0 to 65536 (bytes), got 100000',
+  ],
+  [
+    'mirror with a PROXY protocol',
+    web({ mirror: {}, proxyProtocol: 'v1' }),
+    'upstreams.web.mirror',
+    'expected false, because connections to backends are of one client each (proxyProtocol), got an object',
+  ],
   ['preview by nothing', web({ preview: {} }), 'upstreams.web.preview', 'expected a header, a cookie or both, got neither'],
   [
     'short secret',

@@ -71,6 +71,7 @@ t.test('an upstream with nothing but a route has the documented defaults', async
       sticky: { cookie: null, header: null, backend: null },
       skew: null,
       preview: null,
+      mirror: null,
       versionHeader: null,
       proxyProtocol: false,
       retries: { attempts: 1, budget: 20 },

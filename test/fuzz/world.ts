@@ -124,7 +124,7 @@ export class World {
       this.control.setWeight(one, 1000);
     }
     const backends = slots.map((one) => ({ slot: one, address: `10.1.0.${one}:80`, host: `10.1.0.${one}`, port: 80, weight: 1 }));
-    return { id, slot, phase: 'live', weight, reach: { pins: true, assets: true, preview: true }, backends };
+    return { id, slot, phase: 'live', weight, reach: { pins: true, assets: true, preview: true, mirror: true }, backends };
   }
 
   private compile(): CompiledTable {

@@ -61,6 +61,7 @@ export function receiptOf(version: string, killed = 0): Receipt {
     lastRequestAt: AT,
     counts: { started: 1204, completed: 1203 - killed, clientAborted: 1, upstreamFailed: 0, killed },
     killedByKind: { http: killed, stream: 0, tunnel: 0 },
+    mirrored: 0,
     peakInFlight: 7,
     drainMs: 200,
     acks: { 0: 9, 1: 9 },

@@ -68,7 +68,7 @@ function snapshotOf(versions: VersionMetrics[], change: Partial<MetricsSnapshot>
     ticketKeyChanges: 4,
     requests: { http10: 1, http11: 20, http2: 30 },
     rejected: REJECT_LIST.map((_, i) => i),
-    upstreams: [{ name: 'web', waiting: 8, versions, swaps: { done: 4 }, swapSeconds: { admitting: 1.25 }, ...web }],
+    upstreams: [{ name: 'web', waiting: 8, notMirrored: [3, 2, 1], versions, swaps: { done: 4 }, swapSeconds: { admitting: 1.25 }, ...web }],
     ...change,
   };
 }
@@ -111,6 +111,7 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
     ['switchyard_backend_requests_total', 'counter', 'backend,upstream,version'],
     ['switchyard_upstream_failures_total', 'counter', 'reason,upstream,version'],
     ['switchyard_steered_requests_total', 'counter', 'by,upstream,version'],
+    ['switchyard_not_mirrored_total', 'counter', 'reason,upstream'],
     ['switchyard_waiting_requests', 'gauge', 'upstream'],
     ['switchyard_retries_total', 'counter', ''],
     ['switchyard_redirects_total', 'counter', ''],

@@ -61,6 +61,7 @@ export function policy(change: Partial<UpstreamPolicy> = {}): UpstreamPolicy {
     sticky: { cookie: null, header: null, backend: null },
     skew: null,
     preview: null,
+    mirror: null,
     versionHeader: null,
     proxyProtocol: false,
     retries: { attempts: 1, budget: 20 },

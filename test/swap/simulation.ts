@@ -44,6 +44,7 @@ class Run {
       admission: { timeout: this.whole(1, 10_000), minReady },
       drain: { requests: this.whole(0, 5_000), tunnels: this.whole(0, 20_000) },
       skew: this.chance(0.5) ? this.skew() : null,
+      mirror: this.chance(0.2) ? { to: null, percent: 100, methods: ['GET'], maxBody: 0, concurrency: 1, timeout: 1_000 } : null,
       preview: this.chance(0.3) ? { header: 'x-version', cookie: null, secret: null } : null,
     });
   }

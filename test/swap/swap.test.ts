@@ -44,6 +44,7 @@ t.test('an atomic swap: admitted, live, drained, released with a receipt', async
     generation: 4,
     admitted: { healthy: 2, of: 2 },
     counts: { started: 2, completed: 1, clientAborted: 1, upstreamFailed: 0, killed: 0 },
+    mirrored: 0,
     peakInFlight: 2,
     drainMs: 1_334,
     acks: { 0: 4, 1: 4 },
