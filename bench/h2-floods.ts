@@ -25,6 +25,7 @@ const NAMES = ['switchyard', 'nginx'];
 const KINDS = [...Object.keys(FLOODS), 'slow readers'];
 const FLOOD = fileURLToPath(new URL('servers/h2-flood.ts', import.meta.url));
 const WARM_UP_SECONDS = 2;
+const BEGIN_WITHIN_MS = 20_000;
 /** Until the first of a flood have come. */
 const SETTLE_MS = 500;
 /** Of the normal load: so few that the subject is not at its limit. */
@@ -139,14 +140,18 @@ class Trial {
     flood.stderr?.setEncoding('utf8').on('data', (text: string) => (complaint += text));
     const over = once(flood, 'close');
     try {
+      const deadline = performance.now() + BEGIN_WITHIN_MS;
+      while (said === '' && flood.exitCode === null && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
+      if (said === '') throw new Error(`the flood has not begun: ${complaint.slice(0, 500)}`);
       await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
       await work();
     } finally {
       await this.processes.stop(flood);
     }
     await over;
-    if (said === '') throw new Error(`the flood has ended: ${complaint.slice(0, 500)}`);
-    return JSON.parse(said) as { connections: number; bytes: number };
+    const last = said.trim().split('\n').at(-1) ?? '';
+    if (last === 'begun') throw new Error(`the flood has ended: ${complaint.slice(0, 500)}`);
+    return JSON.parse(last) as { connections: number; bytes: number };
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * A hostile HTTP/2 client over TLS: floods of one kind on some connections at a time, each as fast as the other side takes it, and
- * begun anew when it is ended, so many a second at most. Ends on SIGTERM with a line `{connections, bytes}`: how many there were,
- * and how much was sent. Arguments: port, kind, connections, new ones a second.
+ * begun anew when it is ended, so many a second at most. Prints a line `begun`, and ends on SIGTERM with a line
+ * `{connections, bytes}`: how many there were, and how much was sent. Arguments: port, kind, connections, new ones a second.
  */
 import { constants, setPriority } from 'node:os';
 import { connect } from 'node:tls';
@@ -65,3 +65,4 @@ process.on('SIGTERM', () => {
   console.log(JSON.stringify({ connections, bytes }));
   process.exit(0);
 });
+console.log('begun');
