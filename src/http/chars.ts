@@ -10,6 +10,9 @@ function isAlnum(code: number): boolean {
 /** `tchar`: what methods and field names are made of. */
 export const TOKEN = table((code) => isAlnum(code) || "!#$%&'*+-.^_`|~".includes(String.fromCharCode(code)));
 
+/** Field names as HTTP/2 has them (RFC 9113 §8.2.1). */
+export const LOWER_TOKEN = table((code) => TOKEN[code] === 1 && !(code >= 0x41 && code <= 0x5a));
+
 /** Field values: visible characters, space, tab and obs-text; no other control byte, CR and LF included (RFC 9110 §5.5). */
 export const VALUE = table((code) => code === 0x09 || (code >= 0x20 && code !== 0x7f));
 

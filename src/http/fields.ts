@@ -70,6 +70,9 @@ const NAMES: readonly [string, number][] = [
   ['x-forwarded-prefix', FIELD.xForwardedPrefix],
 ];
 
+/** The name of each FIELD but `other` and `alias`, in lower case. */
+export const FIELD_NAMES: readonly (string | undefined)[] = Object.values(FIELD).map((id) => NAMES.find(([, known]) => known === id)?.[0]);
+
 interface KnownName {
   readonly name: Uint8Array;
   readonly id: number;

@@ -1,8 +1,5 @@
-import { TARGET, TOKEN, VALUE } from './chars.ts';
+import { COLON, LOWER_TOKEN, TARGET, TOKEN, VALUE } from './chars.ts';
 import type { HeadWriter } from './writer.ts';
-
-/** Fields that speak of one connection; HTTP/2 has no use for them (RFC 9113 §8.2.2). */
-const CONNECTION_FIELDS: ReadonlySet<string> = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'http2-settings']);
 
 /** A WebSocket over HTTP/2 (RFC 8441) as the backend is asked for it. */
 const WEBSOCKET = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: ';
@@ -41,32 +38,53 @@ export function writeAsHttp1(out: HeadWriter, { fields, ended, key }: H2RequestH
   if (protocol !== '' && !webSocket) return bad('only websocket is spoken inside a stream');
   const target = method === 'CONNECT' && !webSocket ? authority : path;
   if (target === '' || !all(target, TARGET)) return bad('the target is not valid');
-  out.text(`${webSocket ? 'GET' : method} ${target} HTTP/1.1\r\n`);
+  out.text(webSocket ? 'GET' : method);
+  out.text(' ');
+  out.text(target);
+  out.text(' HTTP/1.1\r\n');
   let host = authority;
   let cookie = '';
   let length = false;
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i];
     const value = fields[i + 1];
-    if (name.startsWith(':')) continue;
-    if (name === '' || !all(name, TOKEN) || name !== name.toLowerCase()) return bad('a field name is not a token in lower case');
+    if (isPseudo(name)) continue;
+    if (name === '' || !all(name, LOWER_TOKEN)) return bad('a field name is not a token in lower case');
     if (!all(value, VALUE)) return bad('a field value has a control character');
-    if (CONNECTION_FIELDS.has(name) || (name === 'te' && value !== 'trailers')) return bad(`${name} is of no use in HTTP/2`);
-    if (name === 'host') {
-      if (host !== '' && host.toLowerCase() !== value.toLowerCase()) return bad('Host and :authority disagree');
-      host = value;
-    } else if (name === 'cookie') cookie = cookie === '' ? value : `${cookie}; ${value}`;
-    else if (webSocket && (name === 'sec-websocket-key' || name === 'content-length')) continue;
-    else {
-      length ||= name === 'content-length';
-      out.text(`${name}: ${value}\r\n`);
+    switch (name) {
+      case 'connection':
+      case 'keep-alive':
+      case 'proxy-connection':
+      case 'transfer-encoding':
+      case 'upgrade':
+      case 'http2-settings':
+        // They speak of one connection (RFC 9113 §8.2.2).
+        return bad(`${name} is of no use in HTTP/2`);
+      case 'te':
+        if (value !== 'trailers') return bad('te is of no use in HTTP/2');
+        break;
+      case 'host':
+        if (host !== '' && host.toLowerCase() !== value.toLowerCase()) return bad('Host and :authority disagree');
+        host = value;
+        continue;
+      case 'cookie':
+        cookie = cookie === '' ? value : `${cookie}; ${value}`;
+        continue;
+      case 'sec-websocket-key':
+        if (webSocket) continue;
+        break;
+      case 'content-length':
+        if (webSocket) continue;
+        length = true;
+        break;
     }
+    line(out, name, value);
   }
   if (host !== '') {
     if (!all(host, VALUE)) return bad(':authority has a control character');
-    out.text(`Host: ${host}\r\n`);
+    line(out, 'Host', host);
   }
-  if (cookie !== '') out.text(`cookie: ${cookie}\r\n`);
+  if (cookie !== '') line(out, 'cookie', cookie);
   if (webSocket) {
     out.text(`${WEBSOCKET}${key}\r\n\r\n`);
     return { problem: null, chunked: false, webSocket };
@@ -87,21 +105,52 @@ interface Pseudo {
 
 function pseudoFields(fields: readonly string[]): Pseudo | string {
   const found: Pseudo = { method: '', path: '', authority: '', scheme: '', protocol: '' };
-  for (let i = 0; i < fields.length && fields[i].startsWith(':'); i += 2) {
-    const name = fields[i].slice(1);
-    if (!isPseudo(name) || found[name] !== '') return `${fields[i]} is not known, or there twice`;
-    found[name] = fields[i + 1];
-  }
-  for (let i = 0, over = false; i < fields.length; i += 2) {
-    const isPseudoField = fields[i].startsWith(':');
-    if (over && isPseudoField) return 'a pseudo-header field comes behind others';
-    over ||= !isPseudoField;
-  }
+  let i = 0;
+  for (; i < fields.length && isPseudo(fields[i]); i += 2) if (!take(found, fields[i], fields[i + 1])) return `${fields[i]} is not known, or there twice`;
+  for (; i < fields.length; i += 2) if (isPseudo(fields[i])) return 'a pseudo-header field comes behind others';
   return found;
 }
 
-function isPseudo(name: string): name is keyof Pseudo {
-  return name === 'method' || name === 'path' || name === 'authority' || name === 'scheme' || name === 'protocol';
+function isPseudo(name: string): boolean {
+  return name.charCodeAt(0) === COLON;
+}
+
+/** @returns false when it is not known, or was there already. */
+function take(found: Pseudo, name: string, value: string): boolean {
+  let before: string;
+  switch (name) {
+    case ':method':
+      before = found.method;
+      found.method = value;
+      break;
+    case ':path':
+      before = found.path;
+      found.path = value;
+      break;
+    case ':authority':
+      before = found.authority;
+      found.authority = value;
+      break;
+    case ':scheme':
+      before = found.scheme;
+      found.scheme = value;
+      break;
+    case ':protocol':
+      before = found.protocol;
+      found.protocol = value;
+      break;
+    default:
+      return false;
+  }
+  return before === '';
+}
+
+/** Piece by piece: a string that is put together first would be copied once more. */
+function line(out: HeadWriter, name: string, value: string): void {
+  out.text(name);
+  out.text(': ');
+  out.text(value);
+  out.text('\r\n');
 }
 
 /** Writes trailer fields as the lines behind the last chunk, without the empty line. @returns why they are refused, or null. */
@@ -109,7 +158,7 @@ export function writeTrailerLines(out: HeadWriter, fields: readonly string[]): s
   for (let i = 0; i < fields.length; i += 2) {
     if (fields[i] === '' || !all(fields[i], TOKEN)) return 'a trailer name is not a token';
     if (!all(fields[i + 1], VALUE)) return 'a trailer value has a control character';
-    out.text(`${fields[i]}: ${fields[i + 1]}\r\n`);
+    line(out, fields[i], fields[i + 1]);
   }
   return null;
 }

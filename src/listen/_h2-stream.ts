@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { EventEmitter } from 'node:events';
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import { CHUNK, ChunkedReader } from '../http/chunked.ts';
-import { FIELD, type FieldBlock } from '../http/fields.ts';
+import { FIELD, FIELD_NAMES, type FieldBlock } from '../http/fields.ts';
 import { writeAsHttp1, writeTrailerLines } from '../http/h2-request.ts';
 import { BODY, type Body } from '../http/request-head.ts';
 import { ResponseHead } from '../http/response-head.ts';
@@ -62,16 +63,20 @@ export class H2StreamSocket implements ClientSocket {
   constructor(stream: ServerHttp2Stream, session: StreamKeeper) {
     this.stream = stream;
     this.session = session;
-    (stream as OwnedStream).socket = this;
-    stream.on('error', ignoreError);
-    stream.on('aborted', onAborted);
-    stream.on('close', onClose);
-    stream.on('drain', onDrain);
+    const owned = stream as OwnedStream;
+    owned.socket = this;
+    owned.emit = emit;
+    owned._destroy = destroyQuietly;
   }
 
   /** The client has reset it. Its 'close' comes only when all that it had sent was read, which may be never. */
   aborted(): void {
     if (!this.isCut) this.owner?.onClose();
+  }
+
+  closed(): void {
+    this.owner?.onClose();
+    this.session.ended(this.stream, this);
   }
 
   /** The owner is told by calls, not by events. */
@@ -196,9 +201,8 @@ export class H2StreamSocket implements ClientSocket {
     if (body === BODY.chunked) {
       this.chunks = new ChunkedReader();
       this.trailers = {};
-      this.stream.on('wantTrailers', onWantTrailers);
     }
-    const fields = [':status', `${answer.status}`, ...fieldsOf(answer.fields, bytes)];
+    const fields = fieldsOf(answer.fields, bytes, [':status', `${answer.status}`]);
     this.stream.respond(fields, { endStream: ends, waitForTrailers: body === BODY.chunked });
   }
 
@@ -302,22 +306,52 @@ export class H2StreamSocket implements ClientSocket {
 }
 
 type OwnedStream = ServerHttp2Stream & { socket: H2StreamSocket };
+const inherited = Reflect.get(EventEmitter.prototype, 'emit') as (
+  this: ServerHttp2Stream,
+  event: string | symbol,
+  a?: unknown,
+  b?: unknown,
+  c?: unknown,
+) => boolean;
+
+/** What happens to every stream is told without listeners: adding four of them would be a fortieth of a small request. */
+function emit(this: OwnedStream, event: string | symbol, a?: unknown, b?: unknown, c?: unknown): boolean {
+  switch (event) {
+    case 'close':
+      this.socket.closed();
+      return true;
+    case 'drain':
+      this.socket.owner?.onDrain();
+      return true;
+    case 'aborted':
+      this.socket.aborted();
+      return true;
+    case 'wantTrailers':
+      this.socket.sendTrailers();
+      return true;
+    case 'error':
+      // What follows is 'close'.
+      return true;
+    default:
+      return inherited.call(this, event, a, b, c);
+  }
+}
+
+/**
+ * A stream ends before its last write is known to be done, and Node makes an error for that write which nobody sees. Without
+ * a stack, which is most of its cost, it saves a twelfth of a small request.
+ */
+function destroyQuietly(this: OwnedStream, error: Error | null, done: (error?: Error | null) => void): void {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    (Object.getPrototypeOf(this) as ServerHttp2Stream)._destroy.call(this, error, done);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
 
 // One function for all streams: closures for each would be most of what a stream costs in memory.
-function ignoreError(): void {
-  // What follows is 'close'.
-}
-function onAborted(this: ServerHttp2Stream): void {
-  (this as OwnedStream).socket.aborted();
-}
-function onClose(this: ServerHttp2Stream): void {
-  const { socket } = this as OwnedStream;
-  socket.owner?.onClose();
-  socket.session.ended(this, socket);
-}
-function onDrain(this: ServerHttp2Stream): void {
-  (this as OwnedStream).socket.owner?.onDrain();
-}
 function onBody(this: ServerHttp2Stream, chunk: Buffer): void {
   (this as OwnedStream).socket.onBody(chunk);
 }
@@ -327,16 +361,12 @@ function onBodyEnd(this: ServerHttp2Stream): void {
 function onTrailers(this: ServerHttp2Stream, _headers: unknown, _flags: unknown, raw: string[]): void {
   (this as OwnedStream).socket.received = raw;
 }
-function onWantTrailers(this: ServerHttp2Stream): void {
-  (this as OwnedStream).socket.sendTrailers();
-}
-
-/** Names in lower case and values, one after the other, without what speaks of a connection. */
-function fieldsOf(block: FieldBlock, bytes: Buffer): string[] {
-  const fields: string[] = [];
+/** Behind `fields`: names in lower case and values, one after the other, without what speaks of a connection. */
+function fieldsOf(block: FieldBlock, bytes: Buffer, fields: string[] = []): string[] {
   for (let i = 0; i < block.count; i++) {
     if (DROP[block.ids[i]] === 1) continue;
-    fields.push(bytes.toString('latin1', block.spans[i * 4], block.spans[i * 4 + 1]).toLowerCase(), block.value(bytes, i));
+    const name = FIELD_NAMES[block.ids[i]] ?? bytes.toString('latin1', block.spans[i * 4], block.spans[i * 4 + 1]).toLowerCase();
+    fields.push(name, block.value(bytes, i));
   }
   return fields;
 }

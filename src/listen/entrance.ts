@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { REJECT } from '../errors/catalogue.ts';
+import { forwarderOf } from '../http/forward-request.ts';
 import type { Endpoints } from '../http/proxy-protocol.ts';
 import type { TlsPolicy } from '../pool/tls.ts';
 import { NO_ROW } from '../proxy/callers.ts';
@@ -136,7 +137,8 @@ export class Entrance {
   }
 
   private enter(socket: Socket, ends: Endpoints, trusted: boolean, row: number): ClientConnection {
-    const client = new ClientConnection(this.ctx, socket, ends, trusted);
+    const { ctx } = this;
+    const client = new ClientConnection(ctx, socket, forwarderOf(ends, trusted, ctx.reserved));
     client.row = row;
     return client;
   }

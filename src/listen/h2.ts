@@ -3,6 +3,7 @@ import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { REJECT, type Fault } from '../errors/catalogue.ts';
+import { forwarderOf, type Forwarder } from '../http/forward-request.ts';
 import { HeadGauge } from '../http/head-gauge.ts';
 import type { Endpoints } from '../http/proxy-protocol.ts';
 import { EDGE } from '../ledger/layout.ts';
@@ -58,6 +59,8 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   private readonly client: H2Client;
   private readonly socket: Socket;
   private readonly session: ServerHttp2Session;
+  /** The same for all its streams. */
+  private readonly forwarder: Forwarder;
   private readonly deadline: Deadline;
   readonly thrift: Thrift;
   private readonly wire: H2Wire;
@@ -75,6 +78,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     const { limits, timeouts } = ctx.table.edge;
     this.ctx = ctx;
     this.client = client;
+    this.forwarder = forwarderOf(client.ends, client.trusted, ctx.reserved);
     this.socket = socket;
     this.resets = new Allowance(RESETS, RESETS_A_SECOND, ctx.timers.now);
     this.decodable = new Allowance(Math.max(DECODED, limits.head * DECODED_HEADS), DECODED_A_SECOND, ctx.timers.now);
@@ -125,7 +129,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     // While there are streams, each has its own deadlines; that anything is read at all is looked at here.
     if (this.open++ === 0 && this.state === STATE.open) ctx.timers.arm(this.deadline, ctx.table.edge.timeouts.body);
     const socket = new H2StreamSocket(stream, this);
-    const connection = new ClientConnection(ctx, socket, client.ends, client.trusted, false);
+    const connection = new ClientConnection(ctx, socket, this.forwarder, false);
     const isFine = socket.begin(fields, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
     if (isFine) return;
     ctx.countRejected(REJECT.h2Malformed);

@@ -2,10 +2,9 @@ import { REJECT, type Fault } from '../errors/catalogue.ts';
 import { CHUNK, ChunkedReader } from '../http/chunked.ts';
 import type { AnswerTurn } from '../http/answer-rules.ts';
 import type { FieldBlock } from '../http/fields.ts';
-import { forwarderOf, type Forwarder } from '../http/forward-request.ts';
+import type { Forwarder } from '../http/forward-request.ts';
 import { endsConnection, ownAnswer, wantsJson } from '../http/own-answer.ts';
 import { BODY, RequestHead, type Body } from '../http/request-head.ts';
-import type { Endpoints } from '../http/proxy-protocol.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import { Accumulator } from './_accumulator.ts';
 import { Delivery, NO_BODY } from './_delivery.ts';
@@ -61,12 +60,12 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   private idleSince: number;
   readonly alone: boolean;
 
-  /** @param trusted what the client says in forwarding fields is believed. @param alone it has a connection of its own, and is counted as one. */
-  constructor(ctx: Context, socket: ClientSocket, ends: Endpoints, trusted: boolean, alone = true) {
+  /** @param forwarder what is said of the client. @param alone it has a connection of its own, and is counted as one. */
+  constructor(ctx: Context, socket: ClientSocket, forwarder: Forwarder, alone = true) {
     this.ctx = ctx;
     this.socket = socket;
-    this.address = ends.address;
-    this.forwarder = forwarderOf(ends, trusted, ctx.reserved);
+    this.address = forwarder.address;
+    this.forwarder = forwarder;
     this.deadline = new Deadline(this);
     this.delivery = new Delivery(ctx, socket);
     this.exchange = new Exchange(ctx, this);

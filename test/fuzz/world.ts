@@ -1,3 +1,4 @@
+import { forwarderOf } from '../../src/http/forward-request.ts';
 import { parseUpstream, parseConfig } from '../../src/config/parse.ts';
 import { Intake } from '../../src/data/intake.ts';
 import { Wheel } from '../../src/data/wheel.ts';
@@ -146,7 +147,7 @@ export class World {
 
   accept(address: string): MemorySocket {
     const socket = new MemorySocket(this.ticks, this.ctx.reads, address, false);
-    new ClientConnection(this.ctx, socket, endpointsOf(socket as never, false), this.ctx.trusted.has(address));
+    new ClientConnection(this.ctx, socket, forwarderOf(endpointsOf(socket as never, false), this.ctx.trusted.has(address)));
     return socket;
   }
 
