@@ -9,6 +9,7 @@ import type {
   UpstreamView as Upstream,
   VersionView as Version,
 } from '../control/operations.ts';
+import type { WebhookView as Webhook } from '../webhooks/webhooks.ts';
 import type { Receipt as ReceiptOf } from '../pool/upstream.ts';
 
 const Time = z.string().meta({ format: 'date-time' });
@@ -142,6 +143,23 @@ export const ReloadView = z.object({
   certificates: z.array(CertificateView),
 });
 
+export const WebhookView = z.object({
+  name: z.string(),
+  url: z.string().meta({ description: 'Without path and query, which may be secret' }),
+  events: z.array(z.string()),
+  upstreams: z.array(z.string()).nullable(),
+  pending: Whole,
+  oldestPendingAt: Time.nullable(),
+  nextAttemptAt: Time.nullable(),
+  delivered: Whole,
+  failedAttempts: Whole,
+  givenUp: Whole,
+  dead: Whole.meta({ description: 'Given up and kept for a redelivery' }),
+  lastSuccessAt: Time.nullable(),
+  lastErrorAt: Time.nullable(),
+  lastError: z.string().nullable(),
+});
+
 export const UpstreamView = z.object({
   name: z.string(),
   protocol: z.enum(['http1', 'h2']),
@@ -195,6 +213,7 @@ export const NAMED = {
   Explanation: ExplanationView satisfies z.ZodType<Explanation>,
   Certificate: CertificateView satisfies z.ZodType<Certificate>,
   Reload: ReloadView satisfies z.ZodType<Reload>,
+  Webhook: WebhookView satisfies z.ZodType<Webhook>,
   Plan: PlanView satisfies z.ZodType<Plan>,
   Event: EventView satisfies z.ZodType<Omit<LoggedEvent, 'type'> & { type: string }>,
   Ready: ReadyView,

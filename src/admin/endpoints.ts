@@ -1,6 +1,7 @@
 import { CERTIFICATES } from './_certificates.ts';
 import { READS } from './_reads.ts';
 import { systemEndpoints } from './_system.ts';
+import { WEBHOOKS } from './_webhooks.ts';
 import { WRITES } from './_writes.ts';
 import type { Endpoint } from './_endpoint.ts';
 
@@ -8,7 +9,7 @@ import type { Endpoint } from './_endpoint.ts';
  * The table of endpoints: all that the admin API can do. The server routes by it, checks inputs and scopes by it, and the
  * OpenAPI document is generated from it.
  */
-export const ENDPOINTS: readonly Endpoint[] = [...READS, ...WRITES, ...CERTIFICATES, ...systemEndpoints(() => ENDPOINTS)];
+export const ENDPOINTS: readonly Endpoint[] = [...READS, ...WRITES, ...CERTIFICATES, ...WEBHOOKS, ...systemEndpoints(() => ENDPOINTS)];
 
 /** A path template, ready to be matched: each segment is literal text or the name of a parameter. */
 interface CompiledPath {

@@ -16,6 +16,7 @@ import { runVerb } from './run.ts';
 import { statusVerb } from './status.ts';
 import { abortVerb, pauseVerb, promoteVerb, resumeVerb } from './steer.ts';
 import { swapVerb } from './swap.ts';
+import { webhooksVerb } from './webhooks.ts';
 import { versionsVerb } from './versions.ts';
 import { waitVerb } from './wait.ts';
 import { CliError, EXIT } from './verb.ts';
@@ -41,6 +42,7 @@ const VERBS: readonly Verb[] = [
   unholdVerb,
   eventsVerb,
   certificatesVerb,
+  webhooksVerb,
   completionVerb,
   helpVerb(() => VERBS),
 ];

@@ -57,6 +57,10 @@ export function adminIssues(admin: ParsedConfig['admin']): Issue[] {
   return issues;
 }
 
+export function webhookIssues({ webhooks }: ParsedConfig): Issue[] {
+  return repeated(webhooks, ({ name }) => name).map(({ at, key }) => issue(['webhooks', at, 'name'], `expected a name of its own, got '${key}' a second time`));
+}
+
 /** What is wrong inside one upstream, beyond the shape of its fields. */
 export function upstreamIssues(upstream: ParsedUpstream, under: Path): Issue[] {
   const issues: Issue[] = [];

@@ -1,4 +1,5 @@
 import type { EdgePolicy, UpstreamPolicy } from '../pool/policy.ts';
+import type { WebhookPolicy } from '../pool/webhook.ts';
 import type { ListenerTls } from './certificates.ts';
 
 /** A version as the file seeds it. */
@@ -55,6 +56,7 @@ export interface Config {
   /** Absolute. */
   readonly stateDir: string;
   readonly edge: EdgePolicy;
+  readonly webhooks: readonly WebhookPolicy[];
   readonly shutdown: { readonly drain: number };
   /** In the order of the file. */
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;

@@ -12,6 +12,7 @@ export interface ConfigDiff {
   readonly routes: boolean;
   readonly edge: boolean;
   readonly shutdown: boolean;
+  readonly webhooks: boolean;
   /** How listeners that run end TLS. */
   readonly tls: boolean;
   /** Sentences for the operator: what is in the file but not in force. */
@@ -31,6 +32,7 @@ export function diffConfig(before: Config, after: Config): ConfigDiff {
   const changed = kept.map(({ upstream, old }) => ({ upstream, fields: differing(old.policy, upstream.policy) })).filter(({ fields }) => fields.length > 0);
   const edge = !isDeepStrictEqual(before.edge, after.edge);
   const shutdown = !isDeepStrictEqual(before.shutdown, after.shutdown);
+  const webhooks = !isDeepStrictEqual(before.webhooks, after.webhooks);
   const tls = after.listeners.some((listener) => endsOtherwise(listener, before));
   return {
     added,
@@ -39,9 +41,10 @@ export function diffConfig(before: Config, after: Config): ConfigDiff {
     routes: !isDeepStrictEqual(routesOf(before), routesOf(after)),
     edge,
     shutdown,
+    webhooks,
     tls,
     warnings: [...restartWarnings(before, after), ...kept.flatMap(({ upstream, old }) => seedWarnings(old, upstream))],
-    same: added.length + changed.length + removed.length === 0 && !edge && !shutdown && !tls,
+    same: added.length + changed.length + removed.length === 0 && !edge && !shutdown && !webhooks && !tls,
   };
 }
 

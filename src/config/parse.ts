@@ -5,7 +5,7 @@ import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import type { Issue } from '../errors/catalogue.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
 import { TlsReader } from './_read-tls.ts';
-import { adminIssues, demoIssues, listenerIssues, routeIssues, upstreamIssues } from './_cross-checks.ts';
+import { adminIssues, demoIssues, listenerIssues, routeIssues, upstreamIssues, webhookIssues } from './_cross-checks.ts';
 import { ListenerReader } from './certificates.ts';
 import { name as nameField } from './_fields.ts';
 import { PageReader } from './_read-pages.ts';
@@ -33,6 +33,7 @@ export function parseConfig(raw: unknown, { cores = os.availableParallelism(), f
   refuseIf([
     ...listenerIssues(parsed),
     ...adminIssues(parsed.admin),
+    ...webhookIssues(parsed),
     ...upstreams.flatMap(([name, upstream]) => upstreamIssues(upstream, ['upstreams', name])),
     ...routeIssues(upstreams),
     ...demoIssues(parsed),
@@ -50,6 +51,7 @@ export function parseConfig(raw: unknown, { cores = os.availableParallelism(), f
     dataThreads: parsed.dataThreads === 'auto' ? Math.max(1, cores) : parsed.dataThreads,
     stateDir: resolve(folder ?? process.cwd(), parsed.stateDir),
     edge: { trustedProxies: parsed.trustedProxies, timeouts: parsed.timeouts, limits: parsed.limits, accessLog: parsed.accessLog, errorPages },
+    webhooks: parsed.webhooks,
     shutdown: parsed.shutdown,
     upstreams: resolved,
     demo: parsed.demo,

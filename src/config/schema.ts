@@ -4,6 +4,7 @@ import { backendTls } from './_backend-tls.ts';
 import { canary } from './_canary-schema.ts';
 import { listenerTls } from './_listener-tls.ts';
 import { mirror, preview, skew, versionHeader } from './_steering.ts';
+import { webhooks } from './_webhooks.ts';
 import { errorPages, maintenance, route } from './_rules-schema.ts';
 import { address, bindHost, cidr, duration, fieldName, fieldValue, grpcService, hostHeader, name, percent, probePath, secret, whole } from './_fields.ts';
 
@@ -190,6 +191,7 @@ export const configSchema = z.strictObject({
     .prefault({}),
   accessLog: oneOf(['off', 'sampled', 'full']).default('off'),
   errorPages,
+  webhooks,
   shutdown: z.strictObject({ drain: duration(0).default(30 * SECOND) }).prefault({}),
   upstreams: z
     .record(name, upstreamSchema)

@@ -23,6 +23,7 @@ import { Publisher } from './publisher.ts';
 import { DataThreads } from './threads.ts';
 import type { TicketLife } from './tickets.ts';
 import { Vitals } from './vitals.ts';
+import { Webhooks } from '../webhooks/webhooks.ts';
 
 /** Rows of the ledger: backends and versions that are not final, all upstreams together. */
 const SLOTS = 32_768;
@@ -52,6 +53,7 @@ export class Control {
   private readonly publisher: Publisher;
   private readonly journal: Journal;
   private readonly declared: Declared;
+  readonly webhooks: Webhooks;
   readonly certificates: Certificates;
   readonly acme: AcmeKeeper;
   private readonly parts: ControlParts;
@@ -78,21 +80,7 @@ export class Control {
       },
     });
     this.publisher.threads = this.threads;
-    this.vitals = new Vitals({
-      ledger: this.ledger,
-      onProbe: (upstream, version, address, now, changed) => {
-        this.fleet.served.get(upstream)?.driver.healthChanged(version, address);
-        if (changed) this.events.emit({ type: 'health', upstream, version, data: { backend: address, health: now.health, probe: now.probes.at(-1) ?? null } });
-      },
-      onEjected: (upstream, version, address, until) => {
-        this.events.emit({
-          type: 'health',
-          upstream,
-          version,
-          data: { backend: address, ejectedUntil: until === null ? null : new Date(until).toISOString() },
-        });
-      },
-    });
+    this.vitals = this.watchVitals();
     this.declared = new Declared(parts.config.stateDir);
     this.certificates = new Certificates({
       renew: (policies) => this.threads.renew(policies),
@@ -116,8 +104,9 @@ export class Control {
       publisher: this.publisher,
       threads: this.threads,
       vitals: this.vitals,
-      emit: (event) => this.events.emit(event),
+      emit: (event, origin) => this.events.emit(event, origin),
     });
+    this.webhooks = new Webhooks(parts.config.stateDir, (message) => parts.tell('warn', message));
     this.operator = new Operator({
       fleet: this.fleet,
       ledger: this.ledger,
@@ -126,7 +115,26 @@ export class Control {
       declared: this.declared,
       warn: (upstream) => this.warn(upstream),
       certificates: this.certificates,
+      webhooks: this.webhooks,
       ready: () => this.ready(),
+    });
+  }
+
+  private watchVitals(): Vitals {
+    return new Vitals({
+      ledger: this.ledger,
+      onProbe: (upstream, version, address, now, changed) => {
+        this.fleet.served.get(upstream)?.driver.healthChanged(version, address);
+        if (changed) this.events.emit({ type: 'health', upstream, version, data: { backend: address, health: now.health, probe: now.probes.at(-1) ?? null } });
+      },
+      onEjected: (upstream, version, address, until) => {
+        this.events.emit({
+          type: 'health',
+          upstream,
+          version,
+          data: { backend: address, ejectedUntil: until === null ? null : new Date(until).toISOString() },
+        });
+      },
     });
   }
 
@@ -156,6 +164,10 @@ export class Control {
 
   private async open(): Promise<readonly ListenerSpec[]> {
     const { config, fleet, parts, threads } = this;
+    this.webhooks.set(config.webhooks, this.journal.last);
+    // What was decided before a crash, and perhaps not told.
+    for (const { seq, at, events } of this.journal.lastEvents()) for (const [n, event] of events.entries()) this.webhooks.take(event, { seq, n, at }, '', at);
+    this.events.on((event, origin) => this.webhooks.take(event, origin, event.id, origin?.at ?? Date.parse(event.at)));
     await threads.start();
     const declared = this.declared
       .entries()
@@ -194,7 +206,11 @@ export class Control {
 
   /** Figures for a scrape. */
   snapshot() {
-    return measure(this.fleet, this.ledger, this.clients, this.threads, this.vitals, { certificates: this.certificates, acme: this.acme });
+    return measure(this.fleet, this.ledger, this.clients, this.threads, this.vitals, {
+      certificates: this.certificates,
+      acme: this.acme,
+      webhooks: this.webhooks,
+    });
   }
 
   /** Puts a changed configuration in force; what runs is not disturbed by what cannot be changed. One reload at a time. */
@@ -221,6 +237,7 @@ export class Control {
     );
     for (const upstream of [...changed, ...diff.added]) if (!served.has(upstream.name)) await this.fleet.add(upstream);
     if (diff.edge) await this.publisher.publishEdge(config.edge);
+    if (diff.webhooks) this.webhooks.set(config.webhooks, this.journal.last);
     if (diff.tls) await this.certificates.apply(config.listeners);
     this.config = config;
     const names = [...diff.added.map(({ name }) => name), ...changed.map(({ name }) => name), ...diff.removed];
@@ -239,6 +256,7 @@ export class Control {
     await this.acme.close();
     const cut = await this.threads.finish(drainMs);
     await this.fleet.close();
+    await this.webhooks.close();
     this.vitals.close();
     this.journal.close();
     return cut;

@@ -1,4 +1,5 @@
 import type { SwitchyardEvent } from '../swap/ports.ts';
+import type { Origin } from '../webhooks/outbox.ts';
 import type { LoggedEvent } from './operations.ts';
 
 const REMEMBERED = 1_000;
@@ -7,7 +8,7 @@ const REMEMBERED = 1_000;
 export class EventLog {
   private readonly run: string;
   private readonly events: LoggedEvent[] = [];
-  private readonly listeners = new Set<(event: LoggedEvent) => void>();
+  private readonly listeners = new Set<(event: LoggedEvent, origin: Origin | null) => void>();
   private count = 0;
 
   /** @param run names this run of the proxy; without `-`. */
@@ -15,11 +16,12 @@ export class EventLog {
     this.run = run;
   }
 
-  emit(event: SwitchyardEvent): void {
+  /** @param origin the decision that it is part of; null = it is in no journal. */
+  emit(event: SwitchyardEvent, origin: Origin | null = null): void {
     const logged: LoggedEvent = { ...event, id: `${this.run}-${++this.count}`, at: new Date().toISOString() };
     this.events.push(logged);
     if (this.events.length > REMEMBERED) this.events.shift();
-    for (const listener of this.listeners) listener(logged);
+    for (const listener of this.listeners) listener(logged, origin);
   }
 
   /** Events after `id`, oldest first; `complete` false = some in between are forgotten, or the id is of another run. */
@@ -32,7 +34,7 @@ export class EventLog {
     return { events: this.events.slice(Math.max(0, last - forgotten)), complete: last >= forgotten };
   }
 
-  on(listener: (event: LoggedEvent) => void): () => void {
+  on(listener: (event: LoggedEvent, origin: Origin | null) => void): () => void {
     this.listeners.add(listener);
     return () => void this.listeners.delete(listener);
   }

@@ -11,6 +11,7 @@ import type { Version } from '../pool/version.ts';
 import type { Journal } from '../swap/journal.ts';
 import type { SwapPorts, SwitchyardEvent } from '../swap/ports.ts';
 import { UpstreamDriver } from '../swap/swap.ts';
+import type { Origin } from '../webhooks/outbox.ts';
 import { tableOf } from './publisher.ts';
 import type { Publisher } from './publisher.ts';
 import type { DataThreads } from './threads.ts';
@@ -27,7 +28,7 @@ export interface FleetParts {
   readonly publisher: Publisher;
   readonly threads: DataThreads;
   readonly vitals: Vitals;
-  readonly emit: (event: SwitchyardEvent) => void;
+  readonly emit: (event: SwitchyardEvent, origin: Origin | null) => void;
 }
 
 /** An upstream that is served: its configuration and the driver of its swaps. */
@@ -101,7 +102,7 @@ export class Fleet {
     const generation = await this.parts.publisher.publish(name, null);
     this.parts.journal.remove(name);
     this.letGo(name, versions, slot, config.policy, generation).catch((error: unknown) => {
-      this.parts.emit({ type: 'error', upstream: name, version: null, data: { error: String(error) } });
+      this.parts.emit({ type: 'error', upstream: name, version: null, data: { error: String(error) } }, null);
     });
   }
 
@@ -193,13 +194,17 @@ export class Fleet {
   /** What the life of a swap gets of the world. */
   private ports(name: string, slot: number): SwapPorts {
     const { ledger, journal, publisher, threads, vitals, emit } = this.parts;
+    const origins = new WeakMap<SwitchyardEvent, Origin>();
     return {
       now: Date.now,
       after: (ms, run) => {
         const timer = setTimeout(run, ms);
         return () => clearTimeout(timer);
       },
-      record: (state, why) => journal.record(state, why),
+      record: (state, why, events) => {
+        const { seq, at } = journal.record(state, why, events);
+        for (const [n, event] of events.entries()) origins.set(event, { seq, n, at });
+      },
       publish: (state, policy) => publisher.publish(name, tableOf(state, policy, slot)),
       acked: (generation) => threads.acked(generation),
       probe: (version, mode, policy) => vitals.probe(name, version, policy, mode),
@@ -218,7 +223,7 @@ export class Fleet {
       giveBackSlots: (slots) => {
         for (const slot of slots) ledger.freeSlot(slot);
       },
-      emit,
+      emit: (event) => emit(event, origins.get(event) ?? null),
     };
   }
 }

@@ -8,6 +8,7 @@ import type { AcmeKeeper } from '../acme/keeper.ts';
 import type { Certificates } from './certificates.ts';
 import type { Fleet, Served } from './fleet.ts';
 import type { DataThreads } from './threads.ts';
+import type { Webhooks } from '../webhooks/webhooks.ts';
 import type { Vitals } from './vitals.ts';
 
 /** A snapshot of all figures, as plain data; metrics/ puts it into words. */
@@ -17,7 +18,7 @@ export function measure(
   clients: ClientTableControl,
   threads: DataThreads,
   vitals: Vitals,
-  { certificates, acme }: { certificates: Certificates; acme: AcmeKeeper },
+  { certificates, acme, webhooks }: { certificates: Certificates; acme: AcmeKeeper; webhooks: Webhooks },
 ) {
   return {
     generation: ledger.generation(),
@@ -32,6 +33,7 @@ export function measure(
     handshakes: ledger.handshakes(),
     ticketKeyChanges: certificates.tickets.changes,
     certificates: certificates.expiries(),
+    webhooks: webhooks.metrics(),
     acme: {
       ...acme.renewals,
       next: acme.status().map(({ domains, nextAt }) => ({ name: domains[0], at: nextAt / 1000 })),

@@ -25,6 +25,7 @@ import type {
   VersionView,
 } from './operations.ts';
 import { tlsFacts } from './tls-facts.ts';
+import type { Webhooks, WebhookView } from '../webhooks/webhooks.ts';
 import type { Vitals } from './vitals.ts';
 import { pastView, swapView, upstreamView, versionView } from './views.ts';
 import type { Observed } from './views.ts';
@@ -38,6 +39,7 @@ export interface OperatorParts {
   /** Tells what is allowed but should be known. */
   readonly warn: (upstream: UpstreamConfig) => void;
   readonly certificates: Certificates;
+  readonly webhooks: Webhooks;
   readonly ready: () => { ready: boolean; why: string };
 }
 
@@ -47,6 +49,14 @@ export class Operator implements Operations {
 
   constructor(parts: OperatorParts) {
     this.parts = parts;
+  }
+
+  webhooks(): WebhookView[] {
+    return this.parts.webhooks.views();
+  }
+
+  redeliver(name: string): { again: number; view: WebhookView } {
+    return this.parts.webhooks.redeliver(name);
   }
 
   certificates(): CertificateView[] {

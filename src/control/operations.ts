@@ -1,6 +1,7 @@
 import type { Phase, Health } from '../pool/phase.ts';
 import type { Receipt } from '../pool/upstream.ts';
 import type { Explanation } from '../swap/explain.ts';
+import type { WebhookView } from '../webhooks/webhooks.ts';
 import type { SwapRequest, SwitchyardEvent, VersionInput } from '../swap/ports.ts';
 import type { Verdict } from '../swap/verdict.ts';
 
@@ -220,6 +221,9 @@ export interface Operations {
   /** Events after `id` that are still remembered (bounded), oldest first; `complete` false = some were forgotten. */
   eventsAfter(id: string | null): { events: LoggedEvent[]; complete: boolean };
   onEvent(listener: (event: LoggedEvent) => void): () => void;
+  webhooks(): WebhookView[];
+  /** Tries at once what waits for a webhook, and once more what was given up; `again` says how many that were. */
+  redeliver(name: string): { again: number; view: WebhookView };
   certificates(): CertificateView[];
   /** Reads the files of all certificates again; resolves when all data threads show what was good. */
   reloadCertificates(caller: Caller): Promise<ReloadView>;

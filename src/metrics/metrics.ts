@@ -266,6 +266,25 @@ const METRICS: readonly Described[] = [
     ],
   },
   {
+    type: 'counter',
+    name: 'switchyard_webhook_deliveries_total',
+    help: 'Attempts to tell a webhook of an event: `delivered`, `failed` (tried again), and events that were given up (`dead`).',
+    labels: ['webhook', 'outcome'],
+    read: ({ webhooks }) =>
+      webhooks.flatMap(({ name, delivered, failed, dead }): Point[] => [
+        [[name, 'delivered'], delivered],
+        [[name, 'failed'], failed],
+        [[name, 'dead'], dead],
+      ]),
+  },
+  {
+    type: 'gauge',
+    name: 'switchyard_webhook_pending',
+    help: 'Events that wait to be taken by a webhook.',
+    labels: ['webhook'],
+    read: ({ webhooks }) => webhooks.map(({ name, pending }): Point => [[name], pending]),
+  },
+  {
     type: 'gauge',
     name: 'switchyard_generation',
     help: 'Generation of the table that is committed.',

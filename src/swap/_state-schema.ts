@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import { EVENT_TYPES } from '../pool/events.ts';
 import { splitProblem } from '../pool/split.ts';
 import type { AnalysisPolicy } from '../pool/analysis.ts';
 import type { Receipt, Sample, Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
+import type { SwitchyardEvent } from './ports.ts';
 
 const Whole = z.number().int().min(0);
 const At = z.number().min(0);
@@ -131,6 +133,13 @@ const StateSchema: z.ZodType<UpstreamState> = z
     }
   });
 
+const EventSchema: z.ZodType<SwitchyardEvent> = z.object({
+  type: z.enum(EVENT_TYPES),
+  upstream: z.string().nullable(),
+  version: z.string().nullable(),
+  data: z.record(z.string(), z.unknown()),
+});
+
 /** One entry of the journal; `state` null = the upstream was removed. */
 export interface Entry {
   readonly seq: number;
@@ -139,6 +148,15 @@ export interface Entry {
   readonly why: string;
   readonly upstream: string;
   readonly state: UpstreamState | null;
+  /** What the world is told of it, once it is acted on. */
+  readonly events?: readonly SwitchyardEvent[];
 }
 
-export const EntrySchema: z.ZodType<Entry> = z.object({ seq: Whole, at: At, why: z.string(), upstream: z.string().min(1), state: StateSchema.nullable() });
+export const EntrySchema: z.ZodType<Entry> = z.object({
+  seq: Whole,
+  at: At,
+  why: z.string(),
+  upstream: z.string().min(1),
+  state: StateSchema.nullable(),
+  events: z.array(EventSchema).optional(),
+});

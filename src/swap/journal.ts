@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import type { UpstreamState } from '../pool/upstream.ts';
+import type { SwitchyardEvent } from './ports.ts';
 import { readEntry, writeEntry } from './_entry.ts';
 import { lockFolder } from './_lock.ts';
 import type { Entry } from './_state-schema.ts';
@@ -79,11 +80,24 @@ export class Journal {
   }
 
   /**
-   * Appends a state; on disk when this returns.
+   * Appends a state, and what the world is told of it; on disk when this returns.
+   * @returns the number of the entry, higher than those before
    * @throws when it cannot be written: then it is as if it had not been tried.
    */
-  record(state: UpstreamState, why: string): void {
-    this.append({ seq: this.seq + 1, at: this.now(), why, upstream: state.name, state });
+  record(state: UpstreamState, why: string, events: readonly SwitchyardEvent[] = []): { seq: number; at: number } {
+    const [seq, at] = [this.seq + 1, this.now()];
+    this.append({ seq, at, why, upstream: state.name, state, ...(events.length === 0 ? {} : { events }) });
+    return { seq, at };
+  }
+
+  /** Number of the last entry. */
+  get last(): number {
+    return this.seq;
+  }
+
+  /** The events of the last entry of each upstream: those of earlier ones have been told before the next was decided. */
+  lastEvents(): { seq: number; at: number; events: readonly SwitchyardEvent[] }[] {
+    return [...this.latest.values()].map(({ seq, at, events = [] }) => ({ seq, at, events })).toSorted((a, b) => a.seq - b.seq);
   }
 
   /** Forgets an upstream. */

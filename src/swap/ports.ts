@@ -1,39 +1,14 @@
 import type { BackendHealth, Probe } from '../health/evidence.ts';
 import type { Counts } from '../ledger/control.ts';
 import type { AnalysisPolicy } from '../pool/analysis.ts';
+import type { EventType } from '../pool/events.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
 import type { CanaryStep, Sample, UpstreamState } from '../pool/upstream.ts';
 import type { Backend, Version } from '../pool/version.ts';
 
 export type { BackendHealth, Probe };
 
-export type EventType =
-  | 'registered'
-  | 'admitted'
-  | 'rejected'
-  | 'swap-started'
-  | 'step'
-  | 'judged'
-  | 'paused'
-  | 'resumed'
-  | 'live'
-  | 'draining'
-  | 'drained'
-  | 'released'
-  | 'rolled-back'
-  | 'aborted'
-  | 'health'
-  | 'held'
-  | 'unheld'
-  | 'split'
-  | 'killed'
-  | 'thread-lost'
-  | 'config'
-  | 'certificate-reloaded'
-  | 'certificate-refused'
-  | 'certificate-issued'
-  | 'certificate-failed'
-  | 'error';
+export type { EventType };
 
 export interface SwitchyardEvent {
   readonly type: EventType;
@@ -48,8 +23,11 @@ export interface SwapPorts {
   now(): number;
   /** Calls `run` once after `ms`; the answer cancels it. */
   after(ms: number, run: () => void): () => void;
-  /** Appends the state to the journal; returns when it is on disk. Throws when it cannot be written: then nothing is acted on. */
-  record(state: UpstreamState, why: string): void;
+  /**
+   * Appends the state to the journal, with the events that will be emitted once it is acted on; returns when it is on disk. Throws when
+   * it cannot be written: then nothing is acted on.
+   */
+  record(state: UpstreamState, why: string, events: readonly SwitchyardEvent[]): void;
   /** Makes this state's split, hold and versions, under this policy, the committed generation. Resolves with it once the generation is stored. */
   publish(state: UpstreamState, policy: UpstreamPolicy): Promise<number>;
   /** Resolves once every data thread has acked this generation; the acks by thread. */

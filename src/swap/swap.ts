@@ -194,7 +194,7 @@ export class UpstreamDriver {
     let failure: unknown = null;
     for (let next = waiting.shift(); next !== undefined && !this.closed; next = waiting.shift()) {
       const { state, effects } = decide(this.current, next, this.world());
-      this.record(state, next, event);
+      this.record(state, next, event, effects);
       for (const effect of effects) {
         try {
           const followUp = await this.act(effect);
@@ -211,10 +211,14 @@ export class UpstreamDriver {
     if (failure !== null) throw failure instanceof Error ? failure : new Error(messageOf(failure));
   }
 
-  private record(state: UpstreamState, event: SwapEvent, asked: SwapEvent): void {
+  private record(state: UpstreamState, event: SwapEvent, asked: SwapEvent, effects: readonly Effect[]): void {
     if (state === this.current) return;
     try {
-      this.ports.record(state, event.type);
+      this.ports.record(
+        state,
+        event.type,
+        effects.flatMap((effect) => (effect.type === 'emit' ? [effect.event] : [])),
+      );
     } catch (error) {
       if (event !== asked || !('by' in event)) this.retry(event);
       throw new Refusal(REFUSAL.internal, `The journal cannot be written, so nothing was done: ${messageOf(error)}.`);

@@ -62,6 +62,27 @@ const showing = (operations: FakeOperations): void => {
   ];
 };
 
+const hooked = (operations: FakeOperations): void => {
+  operations.hooks = [
+    {
+      name: 'ci',
+      url: 'https://ci.example/…',
+      events: ['live'],
+      upstreams: null,
+      pending: 1,
+      oldestPendingAt: '2026-01-02T03:04:05.000Z',
+      nextAttemptAt: null,
+      delivered: 3,
+      failedAttempts: 2,
+      givenUp: 1,
+      dead: 1,
+      lastSuccessAt: null,
+      lastErrorAt: null,
+      lastError: null,
+    },
+  ];
+};
+
 const CASES: readonly Case[] = [
   { id: 'listCertificates', method: 'GET', path: '/v1/certificates', status: 200, before: showing },
   {
@@ -71,6 +92,15 @@ const CASES: readonly Case[] = [
     status: 200,
     before: showing,
     call: { name: 'reloadCertificates', args: [BY] },
+  },
+  { id: 'listWebhooks', method: 'GET', path: '/v1/webhooks', status: 200, before: hooked },
+  {
+    id: 'redeliverWebhook',
+    method: 'POST',
+    path: '/v1/webhooks/ci/redeliver',
+    status: 200,
+    before: hooked,
+    call: { name: 'redeliver', args: ['ci'] },
   },
   { id: 'listUpstreams', method: 'GET', path: '/v1/upstreams', status: 200, before: running },
   { id: 'getUpstream', method: 'GET', path: '/v1/upstreams/web', status: 200, headers: { etag: '"7"' } },

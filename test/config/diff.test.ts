@@ -13,7 +13,7 @@ function diff(after: ConfigInput, before: ConfigInput = BASE) {
   return { ...rest, added: added.map(({ name }) => name), changed: changed.map(({ upstream, fields }) => [upstream.name].concat(fields)) };
 }
 
-const NOTHING = { added: [], changed: [], removed: [], routes: false, edge: false, shutdown: false, tls: false, warnings: [], same: true };
+const NOTHING = { added: [], changed: [], removed: [], routes: false, edge: false, shutdown: false, webhooks: false, tls: false, warnings: [], same: true };
 
 t.test('nothing changed, in whatever order it is written', async (t) => {
   t.strictSame(diff(BASE), NOTHING);

@@ -14,6 +14,7 @@ export type Rule = (file: SourceFile) => string[];
 /** A room imports from rooms above it and from itself. */
 export const ROOMS = [
   'errors',
+  'disk',
   'pool',
   'http',
   'balance',
@@ -27,6 +28,7 @@ export const ROOMS = [
   'health',
   'swap',
   'acme',
+  'webhooks',
   'control',
   'metrics',
   'admin',

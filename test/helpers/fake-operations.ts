@@ -13,6 +13,7 @@ import type {
 } from '../../src/control/operations.ts';
 import { Refusal, REFUSAL } from '../../src/errors/catalogue.ts';
 import { isFinal } from '../../src/pool/phase.ts';
+import type { WebhookView } from '../../src/webhooks/webhooks.ts';
 import type { Receipt } from '../../src/pool/upstream.ts';
 import type { EventType, SwapRequest } from '../../src/swap/ports.ts';
 
@@ -292,6 +293,16 @@ export class FakeOperations implements Operations {
   onEvent(listener: (event: LoggedEvent) => void): () => void {
     this.listeners.add(listener);
     return () => void this.listeners.delete(listener);
+  }
+
+  hooks: WebhookView[] = [];
+  webhooks = (): WebhookView[] => this.hooks;
+
+  redeliver(name: string): { again: number; view: WebhookView } {
+    this.calls.push({ name: 'redeliver', args: [name] });
+    const view = this.hooks.find((hook) => hook.name === name);
+    if (view === undefined) throw new Refusal(REFUSAL.notFound);
+    return { again: view.dead, view };
   }
 
   certificates = (): CertificateView[] => this.shown;

@@ -67,6 +67,7 @@ function snapshotOf(versions: VersionMetrics[], change: Partial<MetricsSnapshot>
     acme: { issued: 2, failed: 1, next: [{ name: 'a.example', at: 1_800_000_000 }], challenges: { http: 3, tls: 2 } },
     ticketKeyChanges: 4,
     requests: { http10: 1, http11: 20, http2: 30 },
+    webhooks: [{ name: 'ci', delivered: 7, failed: 2, dead: 1, pending: 3 }],
     rejected: REJECT_LIST.map((_, i) => i),
     upstreams: [{ name: 'web', waiting: 8, notMirrored: [3, 2, 1], versions, swaps: { done: 4 }, swapSeconds: { admitting: 1.25 }, ...web }],
     ...change,
@@ -133,6 +134,8 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
     ['switchyard_certificate_expiry_seconds', 'gauge', 'listener,name'],
     ['switchyard_acme_renewals_total', 'counter', 'outcome'],
     ['switchyard_acme_next_renewal_seconds', 'gauge', 'name'],
+    ['switchyard_webhook_deliveries_total', 'counter', 'outcome,webhook'],
+    ['switchyard_webhook_pending', 'gauge', 'webhook'],
     ['switchyard_generation', 'gauge', ''],
     ['switchyard_thread_acked_generation', 'gauge', 'thread'],
   ];

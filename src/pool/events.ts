@@ -1,0 +1,32 @@
+/** Everything that the proxy tells of. */
+export const EVENT_TYPES = [
+  'registered',
+  'admitted',
+  'rejected',
+  'swap-started',
+  'step',
+  'judged',
+  'paused',
+  'resumed',
+  'live',
+  'draining',
+  'drained',
+  'released',
+  'rolled-back',
+  'aborted',
+  'health',
+  'held',
+  'unheld',
+  'split',
+  'killed',
+  'thread-lost',
+  'config',
+  'config-refused',
+  'certificate-reloaded',
+  'certificate-refused',
+  'certificate-issued',
+  'certificate-failed',
+  'error',
+] as const;
+
+export type EventType = (typeof EVENT_TYPES)[number];

@@ -1,0 +1,160 @@
+import { z } from 'zod';
+import { LineLog } from '../disk/log.ts';
+
+/** Where an event comes from: the decision in the journal that it is part of. */
+export interface Origin {
+  /** Of the decision; rises with each. */
+  readonly seq: number;
+  /** Position among the events of that decision. */
+  readonly n: number;
+  /** Epoch milliseconds. */
+  readonly at: number;
+}
+
+/** An event on its way to one receiver. */
+export interface Delivery {
+  /** The same at every attempt, and for all receivers of the event. */
+  readonly id: string;
+  /** null = of no upstream. */
+  readonly upstream: string | null;
+  /** When it happened; epoch milliseconds. */
+  readonly at: number;
+  /** JSON as it is sent. */
+  readonly body: string;
+  /** null = the event is in no journal. */
+  readonly origin: Omit<Origin, 'at'> | null;
+}
+
+export interface DeadDelivery {
+  readonly delivery: Delivery;
+  readonly why: string;
+  /** Epoch milliseconds. */
+  readonly at: number;
+}
+
+const MOST_DEAD = 1_000;
+/** The file is begun anew when it is larger than this, and than twice what it held after the last time. */
+const COMPACT_AT = 1 << 20;
+
+const place = z.object({ seq: z.number(), n: z.number() });
+const delivery: z.ZodType<Delivery> = z.object({ id: z.string(), upstream: z.string().nullable(), at: z.number(), body: z.string(), origin: place.nullable() });
+const line = z.union([
+  z.object({ since: z.number(), taken: z.record(z.string(), place) }),
+  z.object({ put: delivery }),
+  z.object({ done: z.string() }),
+  z.object({ dead: z.object({ delivery, why: z.string(), at: z.number() }) }),
+  z.object({ again: z.array(z.string()) }),
+]);
+
+/**
+ * What one receiver has still to be told, on disk: an event is put in before the proxy goes on, and taken out when the receiver has
+ * said that it has it. In between it is sent again after a crash, so that a receiver may get it twice, but never not at all.
+ */
+export class Outbox {
+  readonly waiting = new Map<string, Delivery>();
+  /** Given up, the oldest first; bounded. */
+  readonly dead = new Map<string, DeadDelivery>();
+  private readonly log: LineLog;
+  /** Decisions up to this one were made before the receiver was there. */
+  private since: number;
+  /** The last event of each upstream that was put in. */
+  private readonly taken = new Map<string, { seq: number; n: number }>();
+  private compactAt = COMPACT_AT;
+
+  /** @param since the last decision in the journal, for a receiver that is new. */
+  constructor(path: string, since: number, warn: (message: string) => void) {
+    const { log, values } = LineLog.open(path, warn);
+    this.log = log;
+    this.since = since;
+    for (const value of values) {
+      const read = line.safeParse(value);
+      if (read.success) this.replay(read.data);
+      else warn(`${path}: a line is not understood and left out`);
+    }
+    if (values.length === 0) this.log.append({ since, taken: {} });
+  }
+
+  private replay(read: z.output<typeof line>): void {
+    if ('since' in read) {
+      this.since = read.since;
+      for (const [upstream, origin] of Object.entries(read.taken)) this.taken.set(upstream, origin);
+    } else if ('put' in read) this.remember(read.put);
+    else if ('done' in read) this.waiting.delete(read.done);
+    else if ('dead' in read) this.bury(read.dead);
+    else for (const id of read.again) this.raise(id);
+  }
+
+  /** Whether an event of the journal was put in before, or happened before there was this receiver. */
+  has({ upstream, origin }: Delivery): boolean {
+    if (origin === null) return false;
+    if (origin.seq <= this.since) return true;
+    const last = this.taken.get(upstream ?? '');
+    return last !== undefined && (origin.seq < last.seq || (origin.seq === last.seq && origin.n <= last.n));
+  }
+
+  /**
+   * On disk when this returns.
+   * @throws when it cannot be written; then it waits in memory only.
+   */
+  put(item: Delivery): void {
+    this.remember(item);
+    this.log.append({ put: item });
+    this.compactIfLarge();
+  }
+
+  private remember(item: Delivery): void {
+    this.waiting.set(item.id, item);
+    if (item.origin !== null) this.taken.set(item.upstream ?? '', { seq: item.origin.seq, n: item.origin.n });
+  }
+
+  /** The receiver has it. Should that not get to the disk, it is sent once more. */
+  done(id: string): void {
+    this.waiting.delete(id);
+    this.log.note({ done: id });
+    this.compactIfLarge();
+  }
+
+  /** Nobody tries any more. */
+  giveUp(item: Delivery, why: string, at: number): void {
+    const dead = { delivery: item, why, at };
+    this.bury(dead);
+    this.log.append({ dead });
+    this.compactIfLarge();
+  }
+
+  private bury(dead: DeadDelivery): void {
+    this.waiting.delete(dead.delivery.id);
+    this.dead.set(dead.delivery.id, dead);
+    if (this.dead.size > MOST_DEAD) this.dead.delete(this.dead.keys().next().value!);
+  }
+
+  /** What was given up waits again, behind what waits already. */
+  again(): Delivery[] {
+    const ids = [...this.dead.keys()];
+    if (ids.length === 0) return [];
+    this.log.append({ again: ids });
+    return ids.map((id) => this.raise(id)).filter((item) => item !== null);
+  }
+
+  private raise(id: string): Delivery | null {
+    const found = this.dead.get(id);
+    if (found === undefined) return null;
+    this.dead.delete(id);
+    this.waiting.set(id, found.delivery);
+    return found.delivery;
+  }
+
+  private compactIfLarge(): void {
+    if (this.log.size < this.compactAt) return;
+    this.log.replace([
+      { since: this.since, taken: Object.fromEntries(this.taken) },
+      ...[...this.dead.values()].map((dead) => ({ dead })),
+      ...[...this.waiting.values()].map((put) => ({ put })),
+    ]);
+    this.compactAt = Math.max(COMPACT_AT, 2 * this.log.size);
+  }
+
+  close(): void {
+    this.log.close();
+  }
+}

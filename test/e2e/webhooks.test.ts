@@ -1,0 +1,144 @@
+import t from 'tap';
+import type { Test } from 'tap';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { WebhookView } from '../../src/webhooks/webhooks.ts';
+import { Backends } from '../helpers/backends.ts';
+import { Proxy } from '../helpers/proxy.ts';
+import { Receiver } from '../helpers/receiver.ts';
+import { eventually } from '../helpers/wait.ts';
+import { verb } from './verb.ts';
+
+const HEALTH = { interval: '100ms', admitInterval: '30ms' };
+const QUICK = { timeout: '300ms', backoff: { base: '20ms', max: '200ms' } };
+
+interface World {
+  readonly proxy: Proxy;
+  readonly backends: Backends;
+  readonly receiver: Receiver;
+}
+
+async function start(t: Test, webhook: Record<string, unknown> = {}): Promise<World> {
+  const receiver = await Receiver.start(t);
+  const backends = await Backends.start(t);
+  const web = { routes: [{}], health: HEALTH, versions: { v1: { backends: await backends.listen('v1') } } };
+  const webhooks = [{ name: 'ci', url: receiver.url, secret: receiver.secret, ...QUICK, ...webhook }];
+  return { receiver, backends, proxy: await Proxy.start(t, { webhooks, upstreams: { web } }) };
+}
+
+async function swap({ proxy, backends }: World, to: string, ...more: readonly string[]): Promise<number | null> {
+  const args = (await backends.listen(to)).flatMap((address) => ['--backend', address]);
+  return (await verb(proxy, 'swap', 'web', '--to', to, ...args, ...more)).code;
+}
+
+async function view({ proxy }: World): Promise<WebhookView> {
+  return ((await proxy.admin('/v1/webhooks')).json as WebhookView[])[0];
+}
+
+const SWAP = ['admitted', 'step', 'live', 'drained', 'released'];
+
+t.test('a swap is told step by step, signed, in order, through answers of 500, silence and redirects', async (t) => {
+  const world = await start(t);
+  const { receiver, proxy } = world;
+  await receiver.wait('the seed', ({ taken }) => taken.length > 0);
+  const tried = new Map<string, number>();
+  receiver.answer = ({ id }) => {
+    const before = tried.get(id) ?? 0;
+    tried.set(id, before + 1);
+    return ([500, 302, 'hang', 204] as const)[before];
+  };
+  t.equal(await swap(world, 'v2', '--canary', '10', '--hold', '50ms'), 0);
+  await receiver.wait('all of it', () => receiver.types().includes('released'));
+  const swapped = receiver.taken.filter(({ id }) => tried.has(id));
+  t.strictSame(
+    swapped.map(({ event }) => event.type).filter((type, i, all) => type !== all[i - 1]),
+    SWAP,
+  );
+  for (const received of receiver.all) t.equal(receiver.isSigned(received), true, received.body);
+  t.strictSame([...new Set(tried.values())], [4], 'each was sent until it was taken');
+  const last = swapped.at(-1)!;
+  t.match(last.event, { id: last.id, type: 'released', upstream: 'web', version: 'v1' });
+  t.match(last.headers, { 'content-type': 'application/json', 'user-agent': 'switchyard' });
+  await eventually('nothing to wait', async () => (await view(world)).pending === 0);
+  t.match(await view(world), { name: 'ci', url: `http://127.0.0.1:${receiver.port}/…`, pending: 0, givenUp: 0, lastError: String });
+  const shown = (await proxy.admin('/v1/webhooks')).text + (await verb(proxy, 'webhooks')).stdout + proxy.output;
+  t.notMatch(shown, /the-secret-of|not-to-be-shown/);
+  const metrics = (await proxy.admin('/metrics')).text;
+  t.match(metrics, /switchyard_webhook_deliveries_total\{webhook="ci",outcome="failed"\} [1-9]/);
+  t.match(metrics, /switchyard_webhook_pending\{webhook="ci"\} 0/);
+});
+
+t.test('killed at any moment of a swap, with the receiver away: every event arrives, in order, once it is back', async (t) => {
+  const world = await start(t);
+  const { receiver, proxy } = world;
+  await receiver.wait('the seed', ({ taken }) => taken.length > 0);
+  await receiver.close();
+  for (const [i, pause] of [20, 120, 250].entries()) {
+    const backends = await world.backends.listen(`k${i}`);
+    const to = `k${i}`;
+    t.equal((await proxy.admin('/v1/upstreams/web/swap', { body: { to, backends, strategy: { canary: [{ weight: 50, hold: '60ms' }] } } })).status, 202);
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    await proxy.kill();
+    await proxy.restart();
+    await eventually('the end of the swap', async () => {
+      const { json } = await proxy.admin('/v1/upstreams/web/swap');
+      return (json as { to: string; finished: boolean }).finished;
+    });
+  }
+  await receiver.open();
+  await receiver.wait('the last release', () => receiver.types().filter((type) => type === 'released').length === 3);
+  const types = receiver.taken.filter(({ event }) => event.version?.startsWith('k') === true || event.type === 'released' || event.type === 'drained');
+  for (const i of [0, 1, 2]) {
+    const own = types.filter(({ event }) => event.version === `k${i}`).map(({ event }) => event.type);
+    for (const type of ['admitted', 'live']) t.ok(own.includes(type), `k${i}: ${own.join(' ')}`);
+    if (i < 2) t.strictSame(own.slice(-2), ['drained', 'released']);
+    t.ok(own.indexOf('admitted') < own.indexOf('live'));
+  }
+  const order = receiver.taken.map(({ event }) => event.at);
+  t.strictSame(order, order.toSorted(), 'in the order in which it happened');
+  for (const received of receiver.all) t.equal(receiver.isSigned(received), true);
+});
+
+t.test('killed after a decision was recorded and before it was told: it is told at the next start', async (t) => {
+  const world = await start(t);
+  const { receiver, proxy } = world;
+  await receiver.wait('the seed', ({ taken }) => taken.length > 0);
+  await receiver.close();
+  t.equal(await swap(world, 'v2'), 0);
+  await proxy.kill();
+  // The outbox as it was before the last event was put in.
+  const file = join(proxy.stateDir, 'webhooks', 'ci.jsonl');
+  t.equal((await stat(file)).mode & 0o777, 0o600);
+  const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
+  t.match(lines.at(-1), /\\"type\\":\\"released\\"/);
+  await writeFile(file, `${lines.slice(0, -1).join('\n')}\n${lines.at(-1)!.slice(0, 40)}`);
+  await receiver.open();
+  await proxy.restart();
+  await receiver.wait('the release', () => receiver.types().includes('released'));
+  t.equal(receiver.types().filter((type) => type === 'released').length, 1);
+  const before = receiver.all.length;
+  await proxy.stop();
+  await proxy.restart();
+  t.equal((await view(world)).pending, 0);
+  t.equal(receiver.all.length, before, 'and not again');
+});
+
+t.test('what nobody takes is given up and counted, and can be sent once more; only what is asked for is told', async (t) => {
+  const world = await start(t, { attempts: 2, events: ['live', 'released', 'config'], upstreams: ['web'] });
+  const { receiver, proxy } = world;
+  receiver.answer = () => 503;
+  t.equal(await swap(world, 'v2'), 0);
+  await eventually('the dead', async () => (await view(world)).dead === 3);
+  const { dead } = await view(world);
+  t.match(proxy.output, /warn webhook ci: delivery evt_\S+ is given up: the receiver answered 503, after 2 attempts/);
+  t.match((await proxy.admin('/metrics')).text, new RegExp(`switchyard_webhook_deliveries_total\\{webhook="ci",outcome="dead"\\} ${dead}`));
+  t.match((await verb(proxy, 'webhooks')).stdout, /given up; send them once more with: switchyard webhooks --redeliver ci/);
+  receiver.answer = () => 200;
+  const again = await verb(proxy, 'webhooks', '--redeliver', 'ci');
+  t.equal(again.code, 0, again.stderr);
+  await receiver.wait('what was given up', () => receiver.taken.length === dead);
+  t.strictSame([...new Set(receiver.types())].sort(), ['live', 'released']);
+  t.equal((await verb(proxy, 'webhooks', '--redeliver', 'cd')).code, 2);
+  await proxy.editConfig((config) => ({ ...config, webhooks: [] }));
+  await eventually('none', async () => ((await proxy.admin('/v1/webhooks')).json as unknown[]).length === 0);
+});
