@@ -33,6 +33,7 @@ t.test('an empty configuration is one of defaults', async (t) => {
         accessLog: 'off',
         errorPages: {},
       },
+      webhooks: [],
       shutdown: { drain: 30_000 },
       upstreams: [],
       demo: [],
