@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { z } from 'zod';
 import type { Caller, Operations } from '../control/operations.ts';
 
-/** Who may call: anybody, a token of scope `read` or `operate`, or only one of scope `operate`. */
-export type Scope = 'open' | 'read' | 'operate';
+/** Who may call: anybody, a token of scope `read` or `operate`, only one of scope `operate`, or one of scope `report` or `operate`. */
+export type Scope = 'open' | 'read' | 'operate' | 'report';
 
 export interface Answer {
   readonly status: number;

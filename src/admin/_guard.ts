@@ -4,11 +4,13 @@ import { isIPv4 } from 'node:net';
 import { Refusal, REFUSAL } from '../errors/catalogue.ts';
 import type { Scope } from './_endpoint.ts';
 
-/** A secret that lets its bearer in. `operate` includes `read`. */
+type TokenScope = 'read' | 'operate' | 'report';
+
+/** A secret that lets its bearer in. `operate` includes the others; `report` lets a worker say how it is, and nothing else. */
 export interface AdminToken {
   readonly name: string;
   readonly token: string;
-  readonly scope: 'read' | 'operate';
+  readonly scope: TokenScope;
 }
 
 const MAX_ACTOR = 64;
@@ -31,7 +33,7 @@ function hostName(field: string): string {
 
 /** Decides who may call what. Keeps digests of the tokens only. */
 export class Guard {
-  private readonly tokens: readonly { name: string; scope: 'read' | 'operate'; hash: Buffer }[];
+  private readonly tokens: readonly { name: string; scope: TokenScope; hash: Buffer }[];
   private readonly hosts: ReadonlySet<string>;
 
   /** @param hosts names under which the admin API may be called, beside loopback and the address a connection came in on. */
@@ -73,17 +75,17 @@ export class Guard {
     if (this.tokens.length === 0 || scope === 'open') return remote + suffix;
     const token = this.tokenOf(request);
     if (token === null) throw new Refusal(REFUSAL.unauthorized, 'A valid token is needed: send "Authorization: Bearer <token>".');
-    if (scope === 'operate' && token.scope !== 'operate') {
-      throw new Refusal(REFUSAL.forbidden, `The token "${token.name}" may only read; this needs the scope operate.`);
+    if (token.scope !== 'operate' && token.scope !== scope) {
+      throw new Refusal(REFUSAL.forbidden, `The token "${token.name}" may only ${token.scope}; this needs the scope ${scope}.`);
     }
     return token.name + suffix;
   }
 
-  private tokenOf(request: IncomingMessage): { name: string; scope: 'read' | 'operate' } | null {
+  private tokenOf(request: IncomingMessage): { name: string; scope: TokenScope } | null {
     const match = /^Bearer +([^\s]+) *$/i.exec(request.headers.authorization ?? '');
     if (match === null) return null;
     const given = digest(match[1]);
-    let found: { name: string; scope: 'read' | 'operate' } | null = null;
+    let found: { name: string; scope: TokenScope } | null = null;
     // Every token is compared, so that the time taken does not tell which one was nearly right.
     for (const token of this.tokens) if (timingSafeEqual(token.hash, given)) found ??= token;
     return found;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { MAX_DURATION, parseDuration } from '../config/duration.ts';
+import { MemberName, ReportBody } from '../members/report.ts';
 import { parseAddress } from '../pool/address.ts';
 import { Analysis } from './_analysis-input.ts';
 
@@ -42,6 +43,9 @@ const HostPort = z
   .refine((text) => text.length <= 300 && parseAddress(text) !== null, { error: 'expected host:port' })
   .meta({ examples: ['127.0.0.1:9001'] });
 
+/** Members that are polled have an address for a name. */
+const MemberOrAddress = z.union([MemberName, HostPort], { error: 'expected the name of a member' });
+
 const BackendWeight = z
   .int({ error: 'expected a whole number from 1 to 1000' })
   .min(1, { error: 'expected a whole number from 1 to 1000' })
@@ -64,6 +68,11 @@ const Backends = z
       seen.add(address);
     });
   });
+
+const MEMBERS_ERROR = `expected how many members, at most ${MAX_BACKENDS}, or a list of their names`;
+const Members = z
+  .union([z.int().min(1).max(MAX_BACKENDS), z.array(MemberName).min(1).max(MAX_BACKENDS)], { error: MEMBERS_ERROR })
+  .meta({ description: 'Of a worker upstream: how many members it has (`v2-1`, `v2-2`, …), or their names' });
 
 const Percent = 'expected a whole number from 1 to 99';
 const CanaryStep = z.strictObject({
@@ -89,11 +98,19 @@ const Count = z.int({ error: 'expected a whole number of at least 1' }).min(1, {
 /** A body of an endpoint that needs none: absent or `{}`. */
 export const Nothing = z.strictObject({});
 
-export const VersionBody = z.strictObject({ id: Name, backends: Backends });
+export const VersionBody = z
+  .strictObject({ id: Name, backends: Backends.optional(), members: Members.optional() })
+  .superRefine(({ backends, members }, context) => {
+    if (backends === undefined && members === undefined)
+      context.addIssue({ code: 'custom', message: 'expected a list of backends', path: ['backends'], input: undefined });
+    else if (backends !== undefined && members !== undefined)
+      context.addIssue({ code: 'custom', message: 'expected no members beside backends', path: ['members'], input: members });
+  });
 
 export const SwapBody = z.strictObject({
   to: Name,
-  backends: Backends.optional().meta({ description: 'Needed unless the version is registered already' }),
+  backends: Backends.optional().meta({ description: 'Needed unless the version is registered already, or `members` are named' }),
+  members: Members.optional(),
   strategy: z
     .strictObject({ canary: Canary.optional(), analysis: Analysis.optional() })
     .optional()
@@ -122,6 +139,8 @@ export const UpstreamBody = z
 
 export const UpstreamParams = z.strictObject({ upstream: Name });
 export const VersionParams = z.strictObject({ upstream: Name, version: Name });
+export { ReportBody };
+export const MemberParams = z.strictObject({ upstream: Name, member: MemberOrAddress });
 export const BackendParams = z.strictObject({ upstream: Name, address: HostPort });
 export const SwapParams = z.strictObject({ swap: z.string().min(1).max(200) });
 export const NoParams = z.strictObject({});
@@ -146,6 +165,10 @@ export const SwapQuery = z.strictObject({
   timeout: Wait.default(60_000),
 });
 export const ExplainQuery = z.strictObject({ version: Name.optional() });
+export const ReportQuery = z.strictObject({
+  wait: Wait.default(0).meta({ description: 'Answer once there is another order than the one that is reported, or after so long; at once unless told' }),
+});
+export const GoodbyeQuery = z.strictObject({ instance: z.string().max(63).optional().meta({ description: 'Only this life of the member' }) });
 export const EventsQuery = z.strictObject({
   upstream: Name.optional().meta({ description: 'Only events of this upstream' }),
   lastEventId: z.string().max(200).optional().meta({ description: 'Like the header Last-Event-ID, for clients that cannot set it' }),

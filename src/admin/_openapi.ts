@@ -61,7 +61,7 @@ function problemsOf(row: Endpoint): Record<string, string[]> {
   add(403, REFUSAL.foreignOrigin.code);
   add(500, REFUSAL.internal.code);
   if (row.scope !== 'open') add(401, REFUSAL.unauthorized.code);
-  if (row.scope === 'operate') add(403, REFUSAL.forbidden.code);
+  if (row.scope !== 'open') add(403, REFUSAL.forbidden.code);
   if (row.conditional === true) add(412, REFUSAL.stale.code);
   if (row.body !== null) add(413, REFUSAL.tooLarge.code);
   if (row.method === 'POST') add(422, REFUSAL.keyReused.code);

@@ -3,6 +3,7 @@ import type {
   CertificateView as Certificate,
   Explanation,
   LoggedEvent,
+  MemberView as Member,
   Plan,
   ReloadView as Reload,
   SwapView as Swap,
@@ -10,6 +11,7 @@ import type {
   VersionView as Version,
 } from '../control/operations.ts';
 import type { WebhookView as Webhook } from '../webhooks/webhooks.ts';
+import type { OrderView as OrderOf } from '../members/report.ts';
 import type { Receipt as ReceiptOf } from '../pool/upstream.ts';
 
 const Time = z.string().meta({ format: 'date-time' });
@@ -36,6 +38,33 @@ const Backend = z.object({
   probes: z.array(Probe),
 });
 
+const Kind = z.enum(['web', 'worker']);
+const OrderName = z.enum(['run', 'quiesce', 'stop']);
+
+export const OrderView = z.object({
+  order: OrderName.meta({ description: 'Take work; take no more and finish what is in hand; give back what is in hand, and end' }),
+  generation: Whole,
+  reportWithin: z.number().meta({ description: 'Milliseconds' }),
+  expiresIn: z.number().meta({ description: 'Milliseconds from when the report was sent: so long without another answer, and it takes no more work' }),
+});
+
+export const MemberView = z.object({
+  name: z.string(),
+  instance: z.string(),
+  version: z.string(),
+  declared: z.boolean(),
+  order: OrderName,
+  generation: Whole,
+  state: z.enum(['alive', 'silent', 'superseded']),
+  ready: z.boolean(),
+  leases: Whole,
+  leaseNames: z.array(z.string()),
+  counts: Counts,
+  joinedAt: Time,
+  lastReportAt: Time,
+  expiresIn: z.number().meta({ description: 'Milliseconds until it is presumed dead, unless it reports' }),
+});
+
 export const VersionView = z.object({
   id: z.string(),
   phase: z.enum(['admitting', 'standby', 'live', 'draining', 'drained', 'released', 'rejected']),
@@ -46,13 +75,16 @@ export const VersionView = z.object({
   createdAt: Time,
   openUntil: Time.nullable(),
   keepUntil: Time.nullable(),
+  kind: Kind,
   backends: z.array(Backend),
+  members: z.array(MemberView).meta({ description: 'Workers that are there; empty where requests are served' }),
   counts: Counts,
   reason: z.string().nullable(),
 });
 
 export const Receipt = z.object({
   upstream: z.string(),
+  kind: Kind.meta({ description: 'Of workers, requests are leases and threads are members' }),
   version: z.string(),
   releasedAt: Time,
   generation: Whole,
@@ -97,6 +129,7 @@ export const SwapView = z.object({
   id: z.string(),
   upstream: z.string(),
   kind: z.enum(['seed', 'swap', 'rollback']),
+  upstreamKind: Kind,
   from: z.string().nullable(),
   to: z.string(),
   state: z.string(),
@@ -162,6 +195,7 @@ export const WebhookView = z.object({
 
 export const UpstreamView = z.object({
   name: z.string(),
+  kind: Kind,
   protocol: z.enum(['http1', 'h2']),
   tls: BackendTls.nullable(),
   revision: Whole,
@@ -209,6 +243,8 @@ export const NAMED = {
   Upstream: UpstreamView satisfies z.ZodType<Upstream>,
   Version: VersionView satisfies z.ZodType<Version>,
   Swap: SwapView satisfies z.ZodType<Swap>,
+  Member: MemberView satisfies z.ZodType<Member>,
+  Order: OrderView satisfies z.ZodType<OrderOf>,
   Receipt: Receipt satisfies z.ZodType<ReceiptOf>,
   Explanation: ExplanationView satisfies z.ZodType<Explanation>,
   Certificate: CertificateView satisfies z.ZodType<Certificate>,

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import type { SwapRequest } from '../swap/ports.ts';
-import type { SwapView as Swap } from '../control/operations.ts';
+import type { SwapAsk, SwapView as Swap } from '../control/operations.ts';
 import { isFinal } from '../pool/phase.ts';
 import { analysisAsked } from './_analysis-input.ts';
 import { endpoint } from './_endpoint.ts';
@@ -17,11 +16,12 @@ function startedAnswer(view: Swap, status = 202): Answer {
   return { status, headers: { location: `/v1/swaps/${encodeURIComponent(view.id)}` }, json: view };
 }
 
-function swapRequest(body: z.output<typeof SwapBody>): SwapRequest {
-  const { to, backends, strategy, admission, drain, rollback } = body;
+function swapRequest(body: z.output<typeof SwapBody>): SwapAsk {
+  const { to, members, backends, strategy, admission, drain, rollback } = body;
   return {
     to,
     ...(backends === undefined ? {} : { backends }),
+    ...(members === undefined ? {} : { members }),
     ...(strategy?.canary === undefined ? {} : { canary: strategy.canary }),
     ...(strategy?.analysis === undefined ? {} : { analysis: analysisAsked(strategy.analysis) }),
     ...(admission === undefined ? {} : { admission }),

@@ -1,4 +1,4 @@
-import type { SwapView, VersionView } from '../control/operations.ts';
+import type { SwapView, UpstreamKind, VersionView } from '../control/operations.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatDuration } from '../config/duration.ts';
 import { ApiError, Unreachable } from './_client.ts';
@@ -9,6 +9,7 @@ import { stepLine, swapTitle } from './_steps.ts';
 import { LiveLine, painter, redraws } from './_terminal.ts';
 import type { Paint } from './_terminal.ts';
 import { plural } from './_text.ts';
+import { wordsFor } from './_words.ts';
 import { CliError, EXIT } from './verb.ts';
 import type { Call } from './verb.ts';
 
@@ -171,12 +172,13 @@ interface Seen {
 /** Why a swap failed: each backend of the rejected version with its last probe, as the swap has kept it. */
 async function backendLines(api: Client, swap: SwapView): Promise<string[]> {
   const kept = swap.steps.findLast(({ name }) => name === 'not admitted')?.evidence.backends as Readonly<Record<string, Seen>> | undefined;
-  if (kept !== undefined) return Object.entries(kept).map(([address, seen]) => backendLine(address, seen));
+  if (kept !== undefined) return Object.entries(kept).map(([address, seen]) => backendLine(address, seen, swap.upstreamKind));
   const version = await versionOf(api, swap.upstream, swap.to);
-  return (version?.backends ?? []).map((backend) => backendLine(backend.address, backend));
+  return (version?.backends ?? []).map((backend) => backendLine(backend.address, backend, swap.upstreamKind));
 }
 
-function backendLine(address: string, { health, lastProbe }: Seen): string {
+function backendLine(address: string, { health, lastProbe }: Seen, kind: UpstreamKind): string {
+  if (kind === 'worker') return `    ${address}  ${lastProbe === null ? 'has not reported' : (lastProbe.error ?? 'ready')}`;
   const probe = lastProbe === null ? 'was not probed' : (lastProbe.error ?? (lastProbe.status === null ? 'passed' : `answered ${lastProbe.status}`));
   return `    ${address}  ${health}: ${probe}${lastProbe === null ? '' : ` (${Math.round(lastProbe.ms)} ms)`}`;
 }
@@ -205,7 +207,7 @@ export async function followSwap(call: Call, started: SwapView, watch: Watch): P
   if (swap.killed > 0) {
     throw new CliError(
       EXIT.killed,
-      `${plural(swap.killed, 'request')} of ${swap.from ?? 'the outgoing version'} had to be killed at the drain deadline`,
+      `${plural(swap.killed, wordsFor(swap.upstreamKind).request)} of ${swap.from ?? 'the outgoing version'} ${swap.upstreamKind === 'worker' ? 'had to be counted as killed' : 'had to be killed at the drain deadline'}`,
       'give them longer with --drain-timeout',
     );
   }

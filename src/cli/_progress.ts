@@ -3,6 +3,7 @@ import { flightText } from './_steps.ts';
 import { bar } from './_terminal.ts';
 import type { Paint } from './_terminal.ts';
 import { pad, plural, seconds } from './_text.ts';
+import { wordsFor } from './_words.ts';
 
 /** What a swap is doing now, as its live line says it. */
 export interface Stage {
@@ -40,7 +41,8 @@ export function stageOf(swap: SwapView, version: VersionView | null, now: number
   if (swap.state === 'admitting') {
     const healthy = version.backends.filter(({ health }) => health === 'healthy').length;
     const of = version.backends.length;
-    return { label: 'admitting', text: `${healthy} of ${plural(of, 'backend')} healthy`, share: of === 0 ? null : healthy / of, left, said: null };
+    const words = wordsFor(version.kind);
+    return { label: 'admitting', text: `${healthy} of ${plural(of, words.backend)} ${words.healthy}`, share: of === 0 ? null : healthy / of, left, said: null };
   }
   return { label: 'draining', text: `${version.id}: ${flightText(version)}`, share: most === 0 ? null : 1 - version.inFlight / most, left, said: null };
 }

@@ -1,26 +1,33 @@
 import type { Receipt } from '../pool/upstream.ts';
 import type { Paint } from './_terminal.ts';
 import { plural, seconds } from './_text.ts';
+import { wordsFor } from './_words.ts';
 
 /** `1204 requests started: 1203 completed, 1 aborted by the client, 0 failed, 0 killed`. */
-export function outcomeText({ started, completed, clientAborted, upstreamFailed, killed }: Receipt['counts']): string {
+export function outcomeText({ started, completed, clientAborted, upstreamFailed, killed }: Receipt['counts'], kind: Receipt['kind']): string {
+  if (kind === 'worker')
+    return `${plural(started, 'lease')} taken: ${completed} completed, ${clientAborted} given back undone, ${upstreamFailed} failed, ${killed} killed`;
   return `${plural(started, 'request')} started: ${completed} completed, ${clientAborted} aborted by the client, ${upstreamFailed} failed, ${killed} killed`;
+}
+
+function killedText({ kind, killedByKind: { http, stream, tunnel } }: Receipt): string {
+  return kind === 'worker' ? plural(http, 'lease') : [plural(http, 'request'), plural(stream, 'stream'), plural(tunnel, 'tunnel')].join(', ');
 }
 
 /** A receipt in a few lines. */
 export function receiptLines(receipt: Receipt, paint: Paint): string[] {
-  const { http, stream, tunnel } = receipt.killedByKind;
+  const words = wordsFor(receipt.kind);
   const killed =
     receipt.counts.killed > 0
-      ? [`  ${paint('yellow', `killed at the drain deadline: ${plural(http, 'request')}, ${plural(stream, 'stream')}, ${plural(tunnel, 'tunnel')}`)}`]
+      ? [`  ${paint('yellow', `${receipt.kind === 'worker' ? 'killed' : 'killed at the drain deadline'}: ${killedText(receipt)}`)}`]
       : [];
   const acks = Object.entries(receipt.acks)
     .map(([thread, generation]) => `${thread} at ${generation}`)
     .join(', ');
   return [
     `${paint('bold', `receipt  ${receipt.upstream} ${receipt.version}`)}  released ${receipt.releasedAt}`,
-    `  ${outcomeText(receipt.counts)}`,
+    `  ${outcomeText(receipt.counts, receipt.kind)}`,
     ...killed,
-    `  peak ${receipt.peakInFlight} in flight; drained in ${seconds(receipt.drainMs)}; unroutable since generation ${receipt.generation} (threads: ${acks || 'none'})`,
+    `  peak ${receipt.peakInFlight} ${words.inFlight}; drained in ${seconds(receipt.drainMs)}; ${receipt.kind === 'worker' ? `without work since generation ${receipt.generation} (members` : `unroutable since generation ${receipt.generation} (threads`}: ${acks || 'none'})`,
   ];
 }

@@ -1,6 +1,8 @@
-import type { SwapView } from '../control/operations.ts';
+import type { SwapView, UpstreamKind } from '../control/operations.ts';
 import type { Paint } from './_terminal.ts';
 import { pad, plural, seconds } from './_text.ts';
+import { wordsFor } from './_words.ts';
+import type { Words } from './_words.ts';
 
 export type Step = SwapView['steps'][number];
 
@@ -19,16 +21,17 @@ function whole(evidence: Step['evidence'], key: string): number {
   return typeof value === 'number' ? value : 0;
 }
 
-function healthText(evidence: Step['evidence']): string {
-  return typeof evidence.of === 'number' ? `${whole(evidence, 'healthy')} of ${plural(evidence.of, 'backend')} healthy` : '';
+function healthText(evidence: Step['evidence'], { backend, healthy }: Words): string {
+  return typeof evidence.of === 'number' ? `${whole(evidence, 'healthy')} of ${plural(evidence.of, backend)} ${healthy}` : '';
 }
 
 function generationText(evidence: Step['evidence']): string {
   return typeof evidence.generation === 'number' ? `generation ${evidence.generation}` : '';
 }
 
-/** `3 in flight (1 stream, 1 tunnel)`. */
-export function flightText({ inFlight, streams, tunnels }: { inFlight: number; streams: number; tunnels: number }): string {
+/** `3 in flight (1 stream, 1 tunnel)`; of workers `3 leases in hand`. */
+export function flightText({ inFlight, streams, tunnels, kind }: { inFlight: number; streams: number; tunnels: number; kind: UpstreamKind }): string {
+  if (kind === 'worker') return `${plural(inFlight, 'lease')} in hand`;
   const kinds = [streams > 0 ? plural(streams, 'stream') : '', tunnels > 0 ? plural(tunnels, 'tunnel') : ''].filter((kind) => kind !== '');
   return `${inFlight} in flight${kinds.length === 0 ? '' : ` (${kinds.join(', ')})`}`;
 }
@@ -36,19 +39,20 @@ export function flightText({ inFlight, streams, tunnels }: { inFlight: number; s
 function textOf({ name, evidence }: Step, swap: SwapView): string {
   const version = typeof evidence.version === 'string' ? evidence.version : swap.to;
   const join = (...parts: string[]): string => parts.filter((part) => part !== '').join(', ');
+  const words = wordsFor(swap.upstreamKind);
   const by = typeof evidence.by === 'string' ? `by ${evidence.by}` : '';
-  if (name === 'admitted' || name === 'not admitted') return join(healthText(evidence));
-  if (name === 'live') return join(`all traffic on ${version}`, generationText(evidence));
-  if (name.startsWith('weight ')) return join(`${name.slice('weight '.length)} % on ${version}`, healthText(evidence), generationText(evidence));
+  if (name === 'admitted' || name === 'not admitted') return join(healthText(evidence, words));
+  if (name === 'live') return join(`all ${words.traffic} on ${version}`, generationText(evidence));
+  if (name.startsWith('weight ')) return join(`${name.slice('weight '.length)} % on ${version}`, healthText(evidence, words), generationText(evidence));
   if (name === 'draining') {
-    const flight = { inFlight: whole(evidence, 'inFlight'), streams: whole(evidence, 'streams'), tunnels: whole(evidence, 'tunnels') };
+    const flight = { inFlight: whole(evidence, 'inFlight'), streams: whole(evidence, 'streams'), tunnels: whole(evidence, 'tunnels'), kind: swap.upstreamKind };
     return `${version}: ${flightText(flight)}`;
   }
   if (name === 'open' && typeof evidence.openUntil === 'string') return `${version}: to sessions of before, until ${evidence.openUntil}`;
   if (name === 'drained') {
     const killed = whole(evidence, 'killed');
     const took = typeof evidence.drainMs === 'number' ? ` after ${seconds(evidence.drainMs)}` : '';
-    return `${version}: nothing in flight${took}${typeof evidence.killed === 'number' ? `, ${killed} killed` : ''}`;
+    return `${version}: nothing ${words.inFlight}${took}${typeof evidence.killed === 'number' ? `, ${killed} killed` : ''}`;
   }
   if (name === 'judged' || name === 'held longer') return `${whole(evidence, 'weight')} %: ${String(evidence.words)}`;
   if (name === 'released') return `${version} may be destroyed`;

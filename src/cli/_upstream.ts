@@ -21,6 +21,7 @@ function healthyText(version: VersionView, paint: Paint): string {
 }
 
 const VERSION_HEAD = ['VERSION', 'PHASE', ' WEIGHT', ' HEALTHY', ' IN FLIGHT', ' REQUESTS', ' FAILED', ' KILLED', ' AGE'];
+const WORKER_HEAD = ['VERSION', 'PHASE', ' WEIGHT', ' READY', ' IN HAND', ' LEASES', ' FAILED', ' KILLED', ' AGE'];
 const RATE_HEAD = [' REQ/S', ' FAILED/S', 'SHARE'];
 const SHARE_WIDTH = 20;
 
@@ -52,7 +53,31 @@ export function versionLines(versions: readonly VersionView[], paint: Paint, now
     ];
     return watched === undefined ? cells : cells.concat(rateCells(watched.upstream, version, watched.rates, paint));
   });
-  return table(watched === undefined ? VERSION_HEAD : [...VERSION_HEAD, ...RATE_HEAD], rows);
+  const head = versions.at(0)?.kind === 'worker' ? WORKER_HEAD : VERSION_HEAD;
+  return table(watched === undefined ? head : [...head, ...RATE_HEAD], rows);
+}
+
+function memberLines(version: VersionView, paint: Paint, now: number): string[] {
+  const rows = version.members.map(({ name, order, generation, state, ready, leases, counts, lastReportAt }) => {
+    const colour = order === 'run' ? 'green' : order === 'stop' ? 'red' : 'yellow';
+    const standing = state === 'alive' ? (ready ? paint('green', 'ready') : paint('yellow', 'not ready')) : paint('yellow', state);
+    const { started, upstreamFailed, killed } = counts;
+    return [
+      name,
+      standing,
+      paint(colour, order),
+      String(generation),
+      String(leases),
+      String(started),
+      String(upstreamFailed),
+      String(killed),
+      ago(lastReportAt, now),
+    ];
+  });
+  const there = new Set(version.members.map(({ name }) => name));
+  const missing = version.backends.filter(({ address, health }) => !there.has(address) && health !== 'healthy');
+  for (const { address, lastProbe } of missing) rows.push([address, paint('red', lastProbe?.error ?? 'has not reported')]);
+  return table([`MEMBER OF ${version.id}`, 'STATE', 'ORDER', ' FOLLOWS', ' IN HAND', ' LEASES', ' FAILED', ' KILLED', ' HEARD'], rows);
 }
 
 function backendLines(version: VersionView, paint: Paint): string[] {
@@ -69,8 +94,11 @@ function title(upstream: UpstreamView, paint: Paint): string {
   const live = Object.entries(upstream.split)
     .map(([id, weight]) => `${id} ${weight} %`)
     .join(', ');
+  const held = upstream.held && upstream.kind === 'worker' ? paint('yellow', '  held: nobody may take work') : '';
   const waiting =
-    upstream.waiting > 0 || upstream.held ? paint('yellow', `  ${upstream.held ? 'held, ' : ''}${plural(upstream.waiting, 'request')} waiting`) : '';
+    held !== '' || !(upstream.waiting > 0 || upstream.held)
+      ? held
+      : paint('yellow', `  ${upstream.held ? 'held, ' : ''}${plural(upstream.waiting, 'request')} waiting`);
   const closed = upstream.maintenance ? paint('yellow', '  in maintenance') : '';
   return `${paint('bold', upstream.name)}  ${live === '' ? paint('red', 'nothing is live') : live}${waiting}${closed}  ${paint('dim', `revision ${upstream.revision}`)}`;
 }
@@ -104,7 +132,8 @@ export function watchedLines(upstream: UpstreamView, paint: Paint, now: number, 
 export function upstreamDetails(upstream: UpstreamView, paint: Paint, now: number, head = upstreamHead(upstream, paint, now)): string[] {
   const lines = [...head];
   for (const version of upstream.versions.toReversed()) {
-    if (version.phase !== 'released' && version.phase !== 'rejected') lines.push('', ...backendLines(version, paint));
+    if (version.phase !== 'released' && version.phase !== 'rejected')
+      lines.push('', ...(version.kind === 'worker' ? memberLines(version, paint, now) : backendLines(version, paint)));
   }
   const { swap } = upstream;
   if (swap === null) return lines;

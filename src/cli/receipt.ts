@@ -1,6 +1,7 @@
 import type { Receipt } from '../pool/upstream.ts';
 import { upstreamPath } from './_paths.ts';
 import { receiptLines } from './_receipt.ts';
+import { wordsFor } from './_words.ts';
 import { painter } from './_terminal.ts';
 import { EXIT } from './verb.ts';
 import type { Verb } from './verb.ts';
@@ -21,9 +22,12 @@ export const receiptVerb: Verb = {
   run: async ({ args, api, io, json }) => {
     const { body } = await api.call<Receipt>('GET', upstreamPath(args[0], 'versions', args[1], 'receipt'));
     const paint = painter(io.stdout, io.env);
+    const words = wordsFor(body.kind);
     const requests =
-      body.firstRequestAt === null ? '  no request was ever sent to it' : `  first request ${body.firstRequestAt}, last ${body.lastRequestAt ?? '-'}`;
-    const admitted = `  admitted with ${body.admitted.healthy} of ${body.admitted.of} backends healthy; counted since ${body.countedSince}`;
+      body.firstRequestAt === null
+        ? `  no ${words.request} was ever ${body.kind === 'worker' ? 'taken by' : 'sent to'} it`
+        : `  first ${words.request} ${body.firstRequestAt}, last ${body.lastRequestAt ?? '-'}`;
+    const admitted = `  admitted with ${body.admitted.healthy} of ${body.admitted.of} ${words.backend}s ${words.healthy}; counted since ${body.countedSince}`;
     io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${[...receiptLines(body, paint), requests, admitted].join('\n')}\n`);
     return EXIT.done;
   },

@@ -66,6 +66,16 @@ function analysisBody(call: Call): boolean | Record<string, unknown> | undefined
   return limits ?? (word === undefined ? undefined : word === 'on');
 }
 
+/** The members of a version of workers: each by its name, or how many. */
+function membersOf(call: Call): number | readonly string[] | undefined {
+  const names = call.texts('member');
+  const count = call.text('members');
+  if (count === undefined) return names.length === 0 ? undefined : names;
+  if (names.length > 0) throw new CliError(EXIT.usage, '--members is how many there are, --member names each: give one of the two');
+  if (!/^[1-9]\d*$/.test(count)) throw new CliError(EXIT.usage, `--members is ${JSON.stringify(count)}; expected how many there are, such as 3`);
+  return Number(count);
+}
+
 function swapBody(call: Call, to: string): Record<string, unknown> {
   const hold = call.duration('hold');
   const asked = call.text('canary');
@@ -73,10 +83,12 @@ function swapBody(call: Call, to: string): Record<string, unknown> {
   const analysis = analysisBody(call);
   if (hold !== undefined && canary === undefined) throw new CliError(EXIT.usage, '--hold is how long each step of --canary is held; there is no --canary');
   const backends = call.texts('backend').map(backendOf);
+  const members = membersOf(call);
   const keep = call.duration('rollback-keep');
   return {
     to,
     ...(backends.length > 0 ? { backends } : {}),
+    ...(members === undefined ? {} : { members }),
     ...defined({
       strategy: defined({ canary: canary === undefined ? (asked === undefined ? undefined : []) : canarySteps(canary, hold ?? null), analysis }),
     }),
@@ -122,10 +134,12 @@ export const swapVerb: Verb = {
   args: [{ name: 'UPSTREAM', required: true }],
   summary: 'swaps to a version: admit, cut over, drain, release',
   details:
-    'Probes the backends of the version until they are ready, moves the traffic to it at once or by canary steps, lets the version before finish what it has begun, proves that it has, and prints the receipt: from then on the old version may be destroyed.\n\nWithout --backend the version must be registered already. Without --hold each canary step is held until promoted. The command waits and shows each step, in a log as plain lines; Ctrl-C ends the waiting, not the swap. When anything fails before the last step, the traffic is back where it was and the exit code is 1. To swap to the version that is live already changes nothing and is a success.',
+    'Probes the backends of the version until they are ready, moves the traffic to it at once or by canary steps, lets the version before finish what it has begun, proves that it has, and prints the receipt: from then on the old version may be destroyed.\n\nWithout --backend (of workers: --member or --members) the version must be registered already. Without --hold each canary step is held until promoted. The command waits and shows each step, in a log as plain lines; Ctrl-C ends the waiting, not the swap. When anything fails before the last step, the traffic is back where it was and the exit code is 1. To swap to the version that is live already changes nothing and is a success.',
   flags: {
     to: { type: 'string', value: 'ID', required: true, help: 'the version to swap to' },
     backend: { type: 'string', value: 'HOST:PORT', multiple: true, help: 'a backend of a new version; with a weight: HOST:PORT=2' },
+    member: { type: 'string', value: 'NAME', multiple: true, help: 'of workers: a member of a new version' },
+    members: { type: 'string', value: 'N', help: 'of workers: how many members it has, named ID-1, ID-2, …' },
     canary: { type: 'string', value: '5,25,50', help: 'percents to go through before all traffic moves; off = none, whatever the upstream says' },
     hold: { type: 'string', value: 'D', help: 'how long each canary step is held (default: until promoted)' },
     analysis: {
@@ -140,13 +154,14 @@ export const swapVerb: Verb = {
     until: { type: 'string', value: 'GOAL', values: GOALS, help: 'what to wait for (default: released, or drained when the old version is kept)' },
     timeout: { type: 'string', value: 'D', help: 'how long to wait (default 10m)' },
     'admission-timeout': { type: 'string', value: 'D', help: 'how long the version may take to become healthy' },
-    'drain-timeout': { type: 'string', value: 'D', help: 'how long requests of the old version may take to finish' },
+    'drain-timeout': { type: 'string', value: 'D', help: 'how long requests (of workers: leases) of the old version may take to finish' },
     'tunnel-timeout': { type: 'string', value: 'D', help: 'how long its streams and WebSockets may' },
     'rollback-keep': { type: 'string', value: 'D', help: 'how long the old version is kept for a rollback' },
     'dry-run': { type: 'boolean', help: 'show the plan and change nothing' },
   },
   examples: [
     'switchyard swap web --to v2 --backend 127.0.0.1:9003 --backend 127.0.0.1:9004',
+    'switchyard swap jobs --to v2 --members 3',
     'switchyard swap web --to v2 --canary 5,25,50 --hold 30s --rollback-keep 10m',
   ],
   exits: [0, 1, 2, 3, 4, 5, 6],

@@ -2,6 +2,7 @@ import type { VersionView } from '../control/operations.ts';
 import { formatDuration } from '../config/duration.ts';
 import { upstreamPath } from './_paths.ts';
 import { plural, seconds } from './_text.ts';
+import { wordsFor } from './_words.ts';
 import { CliError, EXIT } from './verb.ts';
 import type { Call, Verb } from './verb.ts';
 
@@ -42,9 +43,10 @@ async function run(call: Call): Promise<number> {
         if (json) io.stdout.write(`${JSON.stringify(body, null, 2)}\n`);
         if (status === 200) return tell(call, body);
         if (final) throw new CliError(EXIT.failed, `${id} of ${upstream} is ${body.phase} and can never be ${goal}${whyNot(body)}`);
+        const words = wordsFor(body.kind);
         throw new CliError(
           EXIT.unfinished,
-          `${id} of ${upstream} is ${body.phase}, not ${goal}, after ${seconds(timeoutMs)}; ${plural(body.inFlight, 'request')} in flight`,
+          `${id} of ${upstream} is ${body.phase}, not ${goal}, after ${seconds(timeoutMs)}; ${plural(body.inFlight, words.request)} ${words.inFlight}`,
           `see why with: switchyard explain ${upstream} ${id}`,
         );
       }

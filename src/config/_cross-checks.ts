@@ -2,7 +2,8 @@ import type { Issue } from '../errors/catalogue.ts';
 import type { Route as WholeRoute } from '../pool/policy.ts';
 import { isLoopback } from './_fields.ts';
 import { pathText, showValue } from './issues.ts';
-import type { ParsedConfig, ParsedUpstream } from './schema.ts';
+import { membersAsBackends } from '../pool/version.ts';
+import type { ParsedConfig, ParsedUpstream, ParsedWeb, ParsedWorker } from './schema.ts';
 
 type Path = readonly PropertyKey[];
 type Route = Pick<WholeRoute, 'host' | 'path'>;
@@ -63,6 +64,32 @@ export function webhookIssues({ webhooks }: ParsedConfig): Issue[] {
 
 /** What is wrong inside one upstream, beyond the shape of its fields. */
 export function upstreamIssues(upstream: ParsedUpstream, under: Path): Issue[] {
+  const issues = upstream.kind === 'worker' ? workerIssues(upstream, under) : webIssues(upstream, under);
+  return [...issues, ...liveIssues(upstream.live, Object.keys(upstream.versions), [...under, 'live'])];
+}
+
+function workerIssues({ versions, admission, worker }: ParsedWorker, under: Path): Issue[] {
+  const issues: Issue[] = [];
+  for (const [id, seed] of Object.entries(versions)) {
+    const path = [...under, 'versions', id];
+    const isPolled = worker.poll !== null;
+    if (isPolled !== 'backends' in seed) {
+      const [wanted, why] = isPolled
+        ? ['backends', 'because worker.poll says that members are polled']
+        : ['members', 'because without worker.poll they report by themselves'];
+      issues.push(issue(path, `expected ${wanted}, ${why}, got ${isPolled ? 'members' : 'backends'}`));
+      continue;
+    }
+    const field = isPolled ? 'backends' : 'members';
+    const backends = 'members' in seed ? membersAsBackends(id, seed.members) : seed.backends;
+    issues.push(...backendIssues(backends, admission.minReady, field, path));
+    if (backends.length > worker.maxMembers)
+      issues.push(issue([...path, field], `expected at most worker.maxMembers (${worker.maxMembers}) of them, got ${backends.length}`));
+  }
+  return issues;
+}
+
+function webIssues(upstream: ParsedWeb, under: Path): Issue[] {
   const issues: Issue[] = [];
   const ids = Object.keys(upstream.versions);
   for (const { at, key } of repeated(upstream.routes, routeKey)) {
@@ -82,15 +109,14 @@ export function upstreamIssues(upstream: ParsedUpstream, under: Path): Issue[] {
   } else if (upstream.proxyProtocol !== false && upstream.tls !== null) {
     issues.push(issue([...under, 'proxyProtocol'], `expected false, because connections to backends are encrypted (tls), got '${upstream.proxyProtocol}'`));
   }
-  for (const id of ids) issues.push(...versionIssues(upstream, id, [...under, 'versions', id]));
-  issues.push(...liveIssues(upstream.live, ids, [...under, 'live']));
+  for (const id of ids) issues.push(...backendIssues(upstream.versions[id].backends, upstream.admission.minReady, 'backends', [...under, 'versions', id]));
   if (upstream.outlier !== false && upstream.outlier.max < upstream.outlier.base) {
     issues.push(issue([...under, 'outlier', 'max'], `expected at least base (${upstream.outlier.base} ms), got ${upstream.outlier.max} ms`));
   }
   return issues;
 }
 
-function steeringIssues({ sticky, skew, preview }: ParsedUpstream, under: Path): Issue[] {
+function steeringIssues({ sticky, skew, preview }: ParsedWeb, under: Path): Issue[] {
   const issues: Issue[] = [];
   if (skew !== null && skew.pin === null && skew.assets.length === 0) issues.push(issue([...under, 'skew'], 'expected a pin, assets or both, got neither'));
   const pin = skew?.pin ?? null;
@@ -113,12 +139,12 @@ function steeringIssues({ sticky, skew, preview }: ParsedUpstream, under: Path):
   return issues;
 }
 
-function mirrorIssues({ mirror, proxyProtocol }: ParsedUpstream, under: Path): Issue[] {
+function mirrorIssues({ mirror, proxyProtocol }: ParsedWeb, under: Path): Issue[] {
   if (mirror === null || proxyProtocol === false) return [];
   return [issue([...under, 'mirror'], 'expected false, because connections to backends are of one client each (proxyProtocol), got an object')];
 }
 
-function limitIssues({ limits: { connections, sockets, queue }, protocol, proxyProtocol }: ParsedUpstream, under: Path): Issue[] {
+function limitIssues({ limits: { connections, sockets, queue }, protocol, proxyProtocol }: ParsedWeb, under: Path): Issue[] {
   const issues: Issue[] = [];
   const why =
     protocol === 'h2' ? "requests share connections (protocol: 'h2')" : proxyProtocol === false ? null : 'connections are of one client each (proxyProtocol)';
@@ -129,13 +155,13 @@ function limitIssues({ limits: { connections, sockets, queue }, protocol, proxyP
   return issues;
 }
 
-function versionIssues({ versions, admission }: ParsedUpstream, id: string, under: Path): Issue[] {
-  const { backends } = versions[id];
+function backendIssues(backends: readonly { readonly address: string }[], minReady: number | null, field: 'backends' | 'members', under: Path): Issue[] {
+  const what = field === 'members' ? 'a name' : 'an address';
   const issues = repeated(backends, (backend) => backend.address).map(({ at, key }) =>
-    issue([...under, 'backends', at], `expected an address of its own, got '${key}' a second time`),
+    issue([...under, field, at], `expected ${what} of its own, got '${key}' a second time`),
   );
-  if (admission.minReady !== null && admission.minReady > backends.length) {
-    issues.push(issue([...under, 'backends'], `expected at least admission.minReady (${admission.minReady}) of them, got ${backends.length}`));
+  if (minReady !== null && minReady > backends.length) {
+    issues.push(issue([...under, field], `expected at least admission.minReady (${minReady}) of them, got ${backends.length}`));
   }
   return issues;
 }

@@ -16,7 +16,7 @@ export interface UpstreamConfig {
   readonly live: string | null;
 }
 
-export type Scope = 'read' | 'operate';
+export type Scope = 'read' | 'operate' | 'report';
 
 export interface AdminToken {
   readonly name: string;

@@ -1,4 +1,5 @@
 import type { BackendProtocol } from '../pool/backend-tls.ts';
+import type { WorkerUpstreamInput } from './worker-input.ts';
 import type { Balance } from '../pool/policy.ts';
 import type { WebhookInput } from './webhook-input.ts';
 
@@ -159,6 +160,8 @@ export interface VersionInput {
 
 /** One application behind routes. Also the body of `PUT /v1/upstreams/{u}`. */
 export interface UpstreamInput {
+  /** Default `web`. */
+  kind?: 'web';
   /** Which requests it gets. The longest matching path of the most exact host wins. */
   routes: readonly RouteInput[];
   health?: HealthInput;
@@ -261,8 +264,8 @@ export interface RateInput {
 export interface TokenInput {
   name: string;
   token: string;
-  /** `read` sees, `operate` (default) may change. */
-  scope?: 'read' | 'operate';
+  /** `read` sees, `operate` (default) may change; `report` is for workers: it may say how a member is, and nothing else. */
+  scope?: 'read' | 'operate' | 'report';
 }
 
 /** A version of the bundled demo service: one backend a port. */
@@ -376,7 +379,7 @@ export interface ConfigInput {
   /** What is in flight may finish for so long when the proxy is told to end; default 30s. */
   shutdown?: { drain?: Duration };
   webhooks?: readonly WebhookInput[];
-  upstreams?: Readonly<Record<string, UpstreamInput>>;
+  upstreams?: Readonly<Record<string, UpstreamInput | WorkerUpstreamInput>>;
   /** Processes of the bundled demo service to start beside the proxy, for trying it out. */
   demo?: readonly DemoInput[];
 }

@@ -45,6 +45,8 @@ function explain(issue: z.core.$ZodIssue, under: readonly PropertyKey[]): Issue[
   const inside = issue.code === 'invalid_union' ? issue.errors.find((branch) => branch.every(isInside)) : undefined;
   if (inside !== undefined) return inside.flatMap((each) => explain(each, path));
   const place = pathText(path);
+  if (issue.code === 'invalid_union' && issue.discriminator !== undefined)
+    return [{ path: place, message: `expected ${issue.message}, got ${showValue((issue.input as Record<string, unknown>)[issue.discriminator])}` }];
   const value = SECRET.test(place) && issue.input !== undefined ? 'a value that is not shown' : showValue(issue.input);
   return [{ path: place, message: `expected ${expectation(issue)}, got ${value}` }];
 }

@@ -12,8 +12,9 @@ import { PageReader } from './_read-pages.ts';
 import { rulesOf } from './_rules-schema.ts';
 import type { AdminToken, Config, UpstreamConfig } from './config.ts';
 import { explainIssues } from './issues.ts';
-import { configSchema, upstreamSchema } from './schema.ts';
-import type { ParsedConfig, ParsedUpstream } from './schema.ts';
+import { membersAsBackends } from '../pool/version.ts';
+import { configSchema, upstreamSchema, webSchema } from './schema.ts';
+import type { ParsedConfig, ParsedUpstream, ParsedWeb, ParsedWorker } from './schema.ts';
 
 /** What a configuration depends on besides itself. */
 export interface Surroundings {
@@ -35,7 +36,7 @@ export function parseConfig(raw: unknown, { cores = os.availableParallelism(), f
     ...adminIssues(parsed.admin),
     ...webhookIssues(parsed),
     ...upstreams.flatMap(([name, upstream]) => upstreamIssues(upstream, ['upstreams', name])),
-    ...routeIssues(upstreams),
+    ...routeIssues(upstreams.map(([name, upstream]) => [name, { routes: upstream.kind === 'worker' ? [] : upstream.routes }])),
     ...demoIssues(parsed),
   ]);
   const pages = new PageReader(folder ?? null);
@@ -106,11 +107,40 @@ interface Readers {
   readonly tls: TlsReader;
 }
 
-function resolveUpstream(name: string, parsed: ParsedUpstream, { pages, tls: reader }: Readers, under: readonly PropertyKey[]): UpstreamConfig {
-  const { versions, live, routes, health, outlier, slowStart, errorPages, maintenance, ...rest } = parsed;
+function resolveUpstream(name: string, parsed: ParsedUpstream, readers: Readers, under: readonly PropertyKey[]): UpstreamConfig {
+  return parsed.kind === 'worker' ? resolveWorker(name, parsed, readers) : resolveWeb(name, parsed, readers, under);
+}
+
+/** What only concerns requests is as if it had not been said. */
+function resolveWorker(name: string, parsed: ParsedWorker, readers: Readers): UpstreamConfig {
+  const { worker, admission, drain, rollback, versions, live } = parsed;
+  const { policy } = resolveWeb(name, webSchema.parse({ routes: [{}] }), readers, []);
+  const ids = Object.keys(versions);
+  return {
+    name,
+    policy: {
+      ...policy,
+      routes: [],
+      worker,
+      admission,
+      rollback,
+      drain: { requests: drain.requests, tunnels: drain.requests },
+      canary: { steps: [], analysis: null },
+    },
+    versions: ids.map((id) => {
+      const seed = versions[id];
+      return { id, backends: 'members' in seed ? membersAsBackends(id, seed.members) : seed.backends };
+    }),
+    live: live === undefined ? (ids[0] ?? null) : live,
+  };
+}
+
+function resolveWeb(name: string, parsed: ParsedWeb, { pages, tls: reader }: Readers, under: readonly PropertyKey[]): UpstreamConfig {
+  const { kind: _web, versions, live, routes, health, outlier, slowStart, errorPages, maintenance, ...rest } = parsed;
   const tls = reader.read(parsed.tls, [...under, 'tls']);
   const policy: UpstreamPolicy = {
     ...rest,
+    worker: null,
     routes: routes.map((route, i) => {
       const own = route.maintenance ?? null;
       return {

@@ -71,14 +71,51 @@ const backend = z.union([address.transform((text) => ({ address: text, weight: 1
 
 const version = z.strictObject({ backends: z.array(backend).min(1).max(MOST_BACKENDS) });
 
+const memberName = name;
+
+const workerVersion = z.union(
+  [
+    z.strictObject({
+      members: z.union([whole(1, MOST_BACKENDS), z.array(memberName).min(1).max(MOST_BACKENDS)], { error: 'a number of members, or a list of their names' }),
+    }),
+    version,
+  ],
+  { error: '{members} (their number, or a list of their names), or {backends} for members that are polled' },
+);
+
 const off = <T extends z.ZodType>(schema: T, shape: string) => z.union([z.literal(false), schema], { error: `false or ${shape}` });
 
-export const upstreamSchema = z.strictObject({
+const admission = z.strictObject({ timeout: duration(10).default(30 * SECOND), minReady: whole(1, MOST_BACKENDS).nullable().default(null) }).prefault({});
+const rollback = z.strictObject({ keep: duration(0).default(0) }).prefault({});
+
+/** An upstream whose members take jobs from a queue. */
+const workerSchema = z.strictObject({
+  kind: z.literal('worker'),
+  worker: z
+    .strictObject({
+      ttl: duration(200).default(15 * SECOND),
+      stop: duration(0).default(10 * SECOND),
+      maxMembers: whole(1, 10_000).default(1000),
+      poll: z
+        .strictObject({ path: probePath, interval: duration(10).default(SECOND), timeout: duration(10).default(5 * SECOND) })
+        .nullable()
+        .default(null),
+    })
+    .prefault({}),
+  admission,
+  drain: z.strictObject({ requests: duration(0).default(5 * MINUTE) }).prefault({}),
+  rollback,
+  versions: z.record(name, workerVersion).default({}),
+  live: name.nullable().optional(),
+});
+
+export const webSchema = z.strictObject({
+  kind: z.literal('web').optional(),
   routes: z.array(route).min(1).max(1000),
   health: health.prefault({}),
-  admission: z.strictObject({ timeout: duration(10).default(30 * SECOND), minReady: whole(1, MOST_BACKENDS).nullable().default(null) }).prefault({}),
+  admission,
   drain: z.strictObject({ requests: duration(0).default(30 * SECOND), tunnels: duration(0).default(5 * MINUTE) }).prefault({}),
-  rollback: z.strictObject({ keep: duration(0).default(0) }).prefault({}),
+  rollback,
   canary,
   balance: oneOf(['least-in-flight', 'round-robin', 'random', 'maglev']).default('least-in-flight'),
   sticky: z
@@ -135,7 +172,11 @@ export const upstreamSchema = z.strictObject({
   live: name.nullable().optional(),
 });
 
-const token = z.strictObject({ name, token: secret, scope: oneOf(['read', 'operate']).default('operate') });
+export const upstreamSchema = z.discriminatedUnion('kind', [webSchema, workerSchema], {
+  error: ({ input }) => (typeof input === 'object' && input !== null && 'kind' in input ? "'web' or 'worker'" : undefined),
+});
+
+const token = z.strictObject({ name, token: secret, scope: oneOf(['read', 'operate', 'report']).default('operate') });
 
 const admin = z.strictObject({
   host: bindHost.default('127.0.0.1'),
@@ -204,4 +245,6 @@ export const configSchema = z.strictObject({
 });
 
 export type ParsedUpstream = z.output<typeof upstreamSchema>;
+export type ParsedWeb = z.output<typeof webSchema>;
+export type ParsedWorker = z.output<typeof workerSchema>;
 export type ParsedConfig = z.output<typeof configSchema>;

@@ -14,6 +14,7 @@ import type { AcmeKeeper } from '../acme/keeper.ts';
 import type { RetryPolicy } from '../acme/schedule.ts';
 import { acmeKeeper, acmePolicies } from './acme.ts';
 import { Certificates } from './certificates.ts';
+import { refuseChangedKind } from './crews.ts';
 import { Declared } from './declared.ts';
 import { EventLog } from './events.ts';
 import { Fleet } from './fleet.ts';
@@ -105,6 +106,7 @@ export class Control {
       threads: this.threads,
       vitals: this.vitals,
       emit: (event, origin) => this.events.emit(event, origin),
+      stateDir: parts.config.stateDir,
     });
     this.webhooks = new Webhooks(parts.config.stateDir, (message) => parts.tell('warn', message));
     this.operator = new Operator({
@@ -192,10 +194,11 @@ export class Control {
     for (const warning of tlsWarnings(upstream, Date.now())) this.parts.tell('warn', warning);
   }
 
-  /** Waits a moment for fresh upstreams to become live, so that the first request finds them so. */
+  /** Waits a moment for fresh upstreams to become live, so that the first request finds them so. Workers can report only afterwards. */
   private async seedsLive(ms: number): Promise<void> {
     const until = performance.now() + ms;
-    const waiting = (): boolean => [...this.fleet.served.values()].some(({ driver }) => driver.state.swap?.kind === 'seed' && driver.state.split.length === 0);
+    const waiting = (): boolean =>
+      [...this.fleet.served.values()].some(({ driver, workers }) => workers === null && driver.state.swap?.kind === 'seed' && driver.state.split.length === 0);
     while (waiting() && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
   }
 
@@ -224,6 +227,10 @@ export class Control {
     const diff = diffConfig(this.config, config);
     for (const warning of diff.warnings) this.parts.tell('warn', warning);
     if (diff.same) return;
+    for (const { upstream } of diff.changed) {
+      const running = this.fleet.served.get(upstream.name);
+      if (running !== undefined) refuseChangedKind(upstream.name, running.config.policy, upstream.policy);
+    }
     for (const upstream of config.upstreams.values())
       if (diff.added.includes(upstream) || diff.changed.some((one) => one.upstream === upstream)) this.warn(upstream);
     const { served } = this.fleet;

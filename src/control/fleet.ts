@@ -4,7 +4,7 @@ import type { UpstreamConfig } from '../config/config.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import { emptyCounts } from '../ledger/control.ts';
 import type { ControlLedger, Counts } from '../ledger/control.ts';
-import type { UpstreamPolicy } from '../pool/policy.ts';
+import type { UpstreamPolicy, WorkerPolicy } from '../pool/policy.ts';
 import { emptyUpstream, isFinished } from '../pool/upstream.ts';
 import type { Sample, Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
@@ -12,6 +12,7 @@ import type { Journal } from '../swap/journal.ts';
 import type { SwapPorts, SwitchyardEvent } from '../swap/ports.ts';
 import { UpstreamDriver } from '../swap/swap.ts';
 import type { Origin } from '../webhooks/outbox.ts';
+import { refuseChangedKind, refuseOtherKind, Workers } from './crews.ts';
 import { tableOf } from './publisher.ts';
 import type { Publisher } from './publisher.ts';
 import type { DataThreads } from './threads.ts';
@@ -29,6 +30,8 @@ export interface FleetParts {
   readonly threads: DataThreads;
   readonly vitals: Vitals;
   readonly emit: (event: SwitchyardEvent, origin: Origin | null) => void;
+  /** Absolute. */
+  readonly stateDir: string;
 }
 
 /** An upstream that is served: its configuration and the driver of its swaps. */
@@ -37,6 +40,8 @@ export interface Served {
   readonly driver: UpstreamDriver;
   /** Row of the upstream in the ledger (requests that wait). */
   readonly slot: number;
+  /** null = it serves requests. */
+  readonly workers: Workers | null;
 }
 
 /** All upstreams. */
@@ -70,22 +75,31 @@ export class Fleet {
   async add(config: UpstreamConfig): Promise<void> {
     const { name, policy } = config;
     const state = this.recorded.get(name) ?? null;
+    if (state !== null) refuseOtherKind(name, policy, state);
     this.recorded.delete(name);
+    const workers = policy.worker === null ? null : this.hire(name, policy.worker);
     const slot = this.parts.ledger.takeSlots(1)?.at(0);
     if (slot === undefined) throw new Refusal(REFUSAL.slotsExhausted);
-    const driver = new UpstreamDriver(state ?? { ...emptyUpstream(name, Date.now()), changedBy: 'config' }, policy, this.ports(name, slot));
-    const served: Served = { config, driver, slot };
+    const driver = new UpstreamDriver(state ?? { ...emptyUpstream(name, Date.now()), changedBy: 'config' }, policy, this.ports(name, slot, workers));
+    const served: Served = { config, driver, slot, workers };
     this.served.set(name, served);
     driver.changed((now) => this.remember(now));
     if (state !== null) await driver.recover();
     else await this.seed(served);
   }
 
-  private async seed({ config, driver, slot }: Served): Promise<void> {
+  private hire(name: string, policy: WorkerPolicy): Workers {
+    return new Workers(name, policy, this.parts.stateDir, {
+      evidence: (version, member) => this.served.get(name)?.driver.healthChanged(version, member),
+      emit: (event) => this.parts.emit(event, null),
+    });
+  }
+
+  private async seed({ config, driver, slot, workers }: Served): Promise<void> {
     const asker = { by: 'config' };
     const { live, versions } = config;
     // Its routes are its own from the start: until something is live, they are answered 503, and not by another upstream.
-    await this.parts.publisher.publish(config.name, tableOf(driver.state, config.policy, slot));
+    if (workers === null) await this.parts.publisher.publish(config.name, tableOf(driver.state, config.policy, slot));
     for (const version of versions) {
       if (version.id === live) await driver.seed(version, randomUUID(), asker);
       else await driver.register(version, asker);
@@ -94,11 +108,17 @@ export class Fleet {
 
   /** Takes an upstream down: unroutable at once; what is in flight ends, or is cut at its drain deadline. */
   async remove(name: string): Promise<void> {
-    const { driver, config, slot } = this.get(name);
+    const { driver, config, slot, workers } = this.get(name);
     const { versions } = driver.state;
     this.served.delete(name);
     this.latest.delete(name);
     await driver.close();
+    if (workers !== null) {
+      await workers.remove();
+      this.parts.journal.remove(name);
+      this.parts.ledger.freeSlot(slot);
+      return;
+    }
     const generation = await this.parts.publisher.publish(name, null);
     this.parts.journal.remove(name);
     this.letGo(name, versions, slot, config.policy, generation).catch((error: unknown) => {
@@ -134,9 +154,11 @@ export class Fleet {
   /** Puts another policy in force. */
   async change(config: UpstreamConfig, by: string, ifMatch?: number): Promise<void> {
     const served = this.get(config.name);
+    refuseChangedKind(config.name, served.config.policy, config.policy);
     await served.driver.setPolicy(config.policy, { by, ifMatch });
     const sameHealth = isDeepStrictEqual(served.config.policy.health, config.policy.health);
     served.config = config;
+    if (served.workers !== null && config.policy.worker !== null) return served.workers.setPolicy(config.policy.worker);
     for (const version of served.driver.state.versions) {
       // An admission begins anew only when what it asks for has changed.
       if (sameHealth) this.parts.vitals.decideBy(config.name, version, config.policy);
@@ -146,17 +168,20 @@ export class Fleet {
 
   async close(): Promise<void> {
     await Promise.all([...this.served.values()].map(({ driver }) => driver.close()));
+    for (const { workers } of this.served.values()) await workers?.close();
   }
 
-  counts(version: Version): Counts {
+  counts(name: string, version: Version): Counts {
+    const workers = this.served.get(name)?.workers;
+    if (workers != null) return workers.crew.register.counts(version);
     const counts = emptyCounts();
     for (const { slot } of version.backends) this.parts.ledger.addCounts(counts, slot);
     return counts;
   }
 
   /** What a canary is judged by. WebSockets and event streams that are open are no requests that wait for an answer. */
-  sample(version: Version): Sample {
-    const { started, streams, tunnels } = this.counts(version);
+  sample(name: string, version: Version): Sample {
+    const { started, streams, tunnels } = this.counts(name, version);
     const { codes, broken, bins } = this.parts.ledger.traffic(version.backends.map(({ slot }) => slot));
     const [upgraded, ...answered] = codes;
     return {
@@ -192,10 +217,10 @@ export class Fleet {
   }
 
   /** What the life of a swap gets of the world. */
-  private ports(name: string, slot: number): SwapPorts {
+  private ports(name: string, slot: number, workers: Workers | null): SwapPorts {
     const { ledger, journal, publisher, threads, vitals, emit } = this.parts;
     const origins = new WeakMap<SwitchyardEvent, Origin>();
-    return {
+    const own: Pick<SwapPorts, 'now' | 'after' | 'record' | 'emit'> = {
       now: Date.now,
       after: (ms, run) => {
         const timer = setTimeout(run, ms);
@@ -205,14 +230,19 @@ export class Fleet {
         const { seq, at } = journal.record(state, why, events);
         for (const [n, event] of events.entries()) origins.set(event, { seq, n, at });
       },
+      emit: (event) => emit(event, origins.get(event) ?? null),
+    };
+    if (workers !== null) return { ...own, ...workers.ports() };
+    return {
+      ...own,
       publish: (state, policy) => publisher.publish(name, tableOf(state, policy, slot)),
       acked: (generation) => threads.acked(generation),
       probe: (version, mode, policy) => vitals.probe(name, version, policy, mode),
       health: (version) => vitals.health(name, version),
       trust: (version, addresses, policy) => vitals.trust(name, version, policy, addresses),
-      counts: (version) => this.counts(version),
+      counts: (version) => this.counts(name, version),
       peak: (version) => ledger.peak(version.slot),
-      sample: (version) => this.sample(version),
+      sample: (version) => this.sample(name, version),
       idle: (version) => ledger.isIdle(slotsOf(version)),
       cut: (version, kind, spreadMs) => threads.cut(version.slot, kind, spreadMs),
       takeSlots: (count) => ledger.takeSlots(count),
@@ -223,7 +253,6 @@ export class Fleet {
       giveBackSlots: (slots) => {
         for (const slot of slots) ledger.freeSlot(slot);
       },
-      emit: (event) => emit(event, origins.get(event) ?? null),
     };
   }
 }

@@ -1,9 +1,10 @@
 import type { ClientTableControl } from '../ledger/clients-control.ts';
 import type { ControlLedger } from '../ledger/control.ts';
 import { EDGE } from '../ledger/layout.ts';
+import type { Register } from '../members/register.ts';
 import { weightOf } from '../pool/split.ts';
 import { isFinished } from '../pool/upstream.ts';
-import type { Swap } from '../pool/upstream.ts';
+import type { Swap, UpstreamState } from '../pool/upstream.ts';
 import type { AcmeKeeper } from '../acme/keeper.ts';
 import type { Certificates } from './certificates.ts';
 import type { Fleet, Served } from './fleet.ts';
@@ -39,7 +40,11 @@ export function measure(
       next: acme.status().map(({ domains, nextAt }) => ({ name: domains[0], at: nextAt / 1000 })),
       challenges: ledger.challenges(),
     },
-    upstreams: [...fleet.served].map(([name, served]) => measureUpstream(name, served, fleet, ledger, vitals)),
+    upstreams: [...fleet.served].map(([name, served]) =>
+      served.workers === null
+        ? measureUpstream(name, served, fleet, ledger, vitals)
+        : measureWorkers(name, served.driver.state, served.workers.crew.register, fleet),
+    ),
   };
 }
 
@@ -54,7 +59,8 @@ function measureUpstream(name: string, { driver: { state }, slot }: Served, flee
         id: version.id,
         phase: version.phase,
         weight: weightOf(state.split, version.id),
-        counts: fleet.counts(version),
+        counts: fleet.counts(name, version),
+        workers: null,
         traffic: ledger.traffic(version.backends.map(({ slot }) => slot)),
         backends: version.backends.map(({ address, slot }) => {
           const { inFlight, started } = fleet.backendCounts(slot);
@@ -62,9 +68,34 @@ function measureUpstream(name: string, { driver: { state }, slot }: Served, flee
         }),
       };
     }),
-    swaps: { ...fleet.outcomes.get(name) },
-    swapSeconds: state.swap === null ? {} : swapSeconds(state.swap, Date.now()),
+    ...swapsOf(name, state, fleet),
   };
+}
+
+function measureWorkers(name: string, state: UpstreamState, register: Register, fleet: Fleet) {
+  return {
+    name,
+    waiting: 0,
+    notMirrored: [],
+    versions: state.versions.map((version) => {
+      const orders = register.of(version.slot).map((entry) => register.orderOf(entry));
+      const of = (order: string): number => orders.filter((one) => one === order).length;
+      return {
+        id: version.id,
+        phase: version.phase,
+        weight: weightOf(state.split, version.id),
+        counts: register.counts(version),
+        workers: { run: of('run'), quiesce: of('quiesce'), stop: of('stop') },
+        traffic: null,
+        backends: [],
+      };
+    }),
+    ...swapsOf(name, state, fleet),
+  };
+}
+
+function swapsOf(name: string, { swap }: UpstreamState, fleet: Fleet) {
+  return { swaps: { ...fleet.outcomes.get(name) }, swapSeconds: swap === null ? {} : swapSeconds(swap, Date.now()) };
 }
 
 const STATE_OF_STEP: Readonly<Record<string, string>> = {

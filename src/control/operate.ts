@@ -6,7 +6,9 @@ import type { ControlLedger } from '../ledger/control.ts';
 import { isAdmitted } from '../pool/phase.ts';
 import type { PastVersion, Receipt, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
-import type { SwapRequest, VersionInput } from '../swap/ports.ts';
+import type { SwapRequest } from '../swap/ports.ts';
+import { backendsOf } from '../members/declare.ts';
+import type { OrderView, Report } from '../members/report.ts';
 import type { Certificates } from './certificates.ts';
 import type { Declared } from './declared.ts';
 import type { EventLog } from './events.ts';
@@ -17,17 +19,23 @@ import type {
   Explanation,
   Goal,
   LoggedEvent,
+  MemberView,
   Operations,
   Plan,
   ReloadView,
+  SwapAsk,
   SwapView,
+  UpstreamKind,
   UpstreamView,
+  VersionAsk,
   VersionView,
 } from './operations.ts';
 import { tlsFacts } from './tls-facts.ts';
 import type { Webhooks, WebhookView } from '../webhooks/webhooks.ts';
 import type { Vitals } from './vitals.ts';
-import { pastView, swapView, upstreamView, versionView } from './views.ts';
+import type { Workers } from './crews.ts';
+import { memberFacts, memberViews, workersObserved } from './member-views.ts';
+import { kindOf, pastView, swapView, upstreamView, versionView } from './views.ts';
 import type { Observed } from './views.ts';
 
 export interface OperatorParts {
@@ -106,17 +114,21 @@ export class Operator implements Operations {
 
   versions(name: string): VersionView[] {
     const state = this.state(name);
-    return [...state.history.map(pastView), ...state.versions.map((version) => versionView(state, version, this.observed(name)))];
+    return [
+      ...state.history.map((past) => pastView(past, this.kind(name))),
+      ...state.versions.map((version) => versionView(state, version, this.observed(name))),
+    ];
   }
 
   version(name: string, id: string): VersionView {
     const { version, past } = this.find(name, id);
-    return version === null ? pastView(past!) : versionView(this.state(name), version, this.observed(name));
+    return version === null ? pastView(past!, this.kind(name)) : versionView(this.state(name), version, this.observed(name));
   }
 
-  async register(name: string, input: VersionInput, caller: Caller): Promise<{ created: boolean; view: VersionView }> {
-    const { created } = await this.parts.fleet.get(name).driver.register(input, caller);
-    return { created, view: this.version(name, input.id) };
+  async register(name: string, { id, ...ask }: VersionAsk, caller: Caller): Promise<{ created: boolean; view: VersionView }> {
+    const { driver, config } = this.parts.fleet.get(name);
+    const { created } = await driver.register({ id, backends: backendsOf(config.policy, id, ask) ?? [] }, caller);
+    return { created, view: this.version(name, id) };
   }
 
   async removeVersion(name: string, id: string, caller: Caller): Promise<VersionView> {
@@ -124,8 +136,8 @@ export class Operator implements Operations {
     return this.version(name, id);
   }
 
-  async swap(name: string, request: SwapRequest, caller: Caller): Promise<{ started: boolean; view: SwapView }> {
-    const { started, swap } = await this.parts.fleet.get(name).driver.swap(request, randomUUID(), caller);
+  async swap(name: string, request: SwapAsk, caller: Caller): Promise<{ started: boolean; view: SwapView }> {
+    const { started, swap } = await this.parts.fleet.get(name).driver.swap(this.request(name, request), randomUUID(), caller);
     return { started, view: swap === null ? this.noSwapNeeded(name, request.to) : swapView(this.state(name), swap, this.observed(name)) };
   }
 
@@ -135,6 +147,7 @@ export class Operator implements Operations {
       id: '',
       upstream: name,
       kind: 'swap',
+      upstreamKind: this.kind(name),
       from: null,
       to,
       state: 'done',
@@ -151,8 +164,40 @@ export class Operator implements Operations {
     };
   }
 
-  planSwap(name: string, request: SwapRequest): Plan {
-    return { dryRun: true, upstream: name, ...this.parts.fleet.get(name).driver.plan(request) };
+  planSwap(name: string, request: SwapAsk): Plan {
+    return { dryRun: true, upstream: name, ...this.parts.fleet.get(name).driver.plan(this.request(name, request)) };
+  }
+
+  /** What the swap machine is asked: members are its backends. */
+  private request(name: string, { members, backends, ...request }: SwapAsk): SwapRequest {
+    const declared = backendsOf(this.parts.fleet.get(name).config.policy, request.to, { members, backends });
+    // What members have in hand has one deadline.
+    const drain = this.kind(name) === 'worker' && request.drain !== undefined ? { drain: { ...request.drain, tunnels: request.drain.requests } } : {};
+    return { ...request, ...drain, ...(declared === undefined ? {} : { backends: declared }) };
+  }
+
+  private kind(name: string): UpstreamKind {
+    return kindOf(this.parts.fleet.get(name).config.policy);
+  }
+
+  members(name: string): MemberView[] {
+    return memberViews(this.workers(name).crew.register);
+  }
+
+  report(name: string, member: string, report: Report, waitMs: number, signal: AbortSignal): Promise<OrderView> {
+    const { crew, polls } = this.workers(name);
+    if (polls) throw new Refusal(REFUSAL.notWorkers, `The members of ${name} are polled; they do not report by themselves.`);
+    return crew.report(member, report, waitMs, signal);
+  }
+
+  leave(name: string, member: string, instance: string | null): void {
+    this.workers(name).crew.goodbye(member, instance);
+  }
+
+  private workers(name: string): Workers {
+    const { workers } = this.parts.fleet.get(name);
+    if (workers === null) throw new Refusal(REFUSAL.notWorkers, `${name} serves requests; it has no members.`);
+    return workers;
   }
 
   async rollback(name: string, to: string | null, caller: Caller): Promise<SwapView> {
@@ -190,6 +235,7 @@ export class Operator implements Operations {
 
   async drainBackend(name: string, address: string, { by, ifMatch }: Caller): Promise<UpstreamView> {
     this.refuseStale(name, ifMatch);
+    if (this.kind(name) === 'worker') throw new Refusal(REFUSAL.notWorkers, `${name} is of workers: let one of them go by itself, or end it.`);
     const result = this.parts.vitals.stop(name, address);
     if (result === 'none') throw new Refusal(REFUSAL.notFound, `No version of ${name} has a backend ${address}.`);
     if (result === 'last') throw new Refusal(REFUSAL.notNow, `${address} is the last available backend of its version; swap to another version instead.`);
@@ -217,7 +263,9 @@ export class Operator implements Operations {
     const about = certificates.facts();
     // No certificates, no listener with TLS.
     const facts = (about.length === 0 ? [] : [...about, ...tlsFacts(ledger)]).map((fact) => ({ fact, blocks: 'nothing' as const }));
-    return { ...found, facts: [...found.facts, ...facts] };
+    const { workers } = this.parts.fleet.get(name);
+    const members = workers === null ? [] : memberFacts(workers.crew.register, this.state(name), id);
+    return { ...found, facts: [...found.facts, ...members, ...facts] };
   }
 
   waitFor(name: string, id: string, goal: Goal, timeoutMs: number, signal: AbortSignal): Promise<{ reached: boolean; view: VersionView }> {
@@ -293,15 +341,18 @@ export class Operator implements Operations {
 
   private observed(name: string): Observed {
     const { fleet, ledger, vitals } = this.parts;
+    const { workers, config } = fleet.get(name);
+    if (workers !== null) return { ...workersObserved(workers.crew.register), policy: config.policy, verdict: () => fleet.get(name).driver.verdict() };
     return {
-      counts: (version) => fleet.counts(version),
-      backendCounts: (slot) => fleet.backendCounts(slot),
-      available: (slot) => ledger.available(slot),
+      counts: (version) => fleet.counts(name, version),
+      backendCounts: (_, { slot }) => fleet.backendCounts(slot),
+      available: (_, { slot }) => ledger.available(slot),
+      members: () => [],
       health: (version) => vitals.health(name, version),
       isEjected: (version, address) => vitals.isEjected(name, version.id, address),
       isStopped: (version, address) => vitals.isStopped(name, version.id, address),
       waiting: () => ledger.waiting(fleet.get(name).slot),
-      policy: fleet.get(name).config.policy,
+      policy: config.policy,
       verdict: () => fleet.get(name).driver.verdict(),
     };
   }

@@ -1,3 +1,5 @@
+import type { MembersInput } from '../members/declare.ts';
+import type { Order, OrderView, Report } from '../members/report.ts';
 import type { Phase, Health } from '../pool/phase.ts';
 import type { Receipt } from '../pool/upstream.ts';
 import type { Explanation } from '../swap/explain.ts';
@@ -31,6 +33,32 @@ export interface BackendView {
   probes: ProbeView[];
 }
 
+/** One life of a worker. */
+export interface MemberView {
+  name: string;
+  instance: string;
+  version: string;
+  /** Whether its version names it; others of the version work all the same. */
+  declared: boolean;
+  /** What it is to do now, and the generation of the last order that it follows. */
+  order: Order;
+  generation: number;
+  /** `silent` = known from before a restart, and not heard since; `superseded` = another process reports under its name. */
+  state: 'alive' | 'silent' | 'superseded';
+  ready: boolean;
+  leases: number;
+  /** Some of them by name. */
+  leaseNames: string[];
+  counts: CountsView;
+  joinedAt: string;
+  lastReportAt: string;
+  /** Milliseconds until it is presumed dead, unless it reports. */
+  expiresIn: number;
+}
+
+/** Whether an upstream serves requests, or its members take jobs from a queue. */
+export type UpstreamKind = 'web' | 'worker';
+
 export interface CountsView {
   started: number;
   completed: number;
@@ -51,7 +79,11 @@ export interface VersionView {
   openUntil: string | null;
   /** When a kept version will be released. */
   keepUntil: string | null;
+  kind: UpstreamKind;
+  /** Of workers: the places that the version was declared with. */
   backends: BackendView[];
+  /** Workers that are there; empty where requests are served. */
+  members: MemberView[];
   counts: CountsView;
   /** Why it was rejected. */
   reason: string | null;
@@ -61,6 +93,7 @@ export interface SwapView {
   id: string;
   upstream: string;
   kind: 'seed' | 'swap' | 'rollback';
+  upstreamKind: UpstreamKind;
   from: string | null;
   to: string;
   state: string;
@@ -147,6 +180,7 @@ export interface ReloadView {
 
 export interface UpstreamView {
   name: string;
+  kind: UpstreamKind;
   /** How its backends are spoken to. */
   protocol: 'http1' | 'h2';
   tls: BackendTlsView | null;
@@ -187,6 +221,17 @@ export interface Plan {
   steps: string[];
 }
 
+/** A new version: by its backends, or by the members of its workers. */
+export interface VersionAsk {
+  readonly id: string;
+  readonly backends?: VersionInput['backends'];
+  readonly members?: MembersInput;
+}
+
+export interface SwapAsk extends SwapRequest {
+  readonly members?: MembersInput;
+}
+
 /**
  * Everything an operator can do; the admin API is a thin skin over it. Every method throws a Refusal
  * (errors/catalogue.ts) for what cannot be done, and then nothing has changed.
@@ -199,12 +244,12 @@ export interface Operations {
   deleteUpstream(name: string, caller: Caller): Promise<void>;
   versions(name: string): VersionView[];
   version(name: string, id: string): VersionView;
-  register(name: string, input: VersionInput, caller: Caller): Promise<{ created: boolean; view: VersionView }>;
+  register(name: string, input: VersionAsk, caller: Caller): Promise<{ created: boolean; view: VersionView }>;
   /** Drains and releases a version that is not live. */
   removeVersion(name: string, id: string, caller: Caller): Promise<VersionView>;
   /** Starts a swap; `started` false = the version is live already, or this very swap is running, and nothing was changed. */
-  swap(name: string, request: SwapRequest, caller: Caller): Promise<{ started: boolean; view: SwapView }>;
-  planSwap(name: string, request: SwapRequest, caller: Caller): Plan;
+  swap(name: string, request: SwapAsk, caller: Caller): Promise<{ started: boolean; view: SwapView }>;
+  planSwap(name: string, request: SwapAsk, caller: Caller): Plan;
   rollback(name: string, to: string | null, caller: Caller): Promise<SwapView>;
   steer(name: string, verb: 'promote' | 'pause' | 'resume' | 'abort', caller: Caller): Promise<SwapView>;
   /** The running or last swap. */
@@ -224,6 +269,12 @@ export interface Operations {
   webhooks(): WebhookView[];
   /** Tries at once what waits for a webhook, and once more what was given up; `again` says how many that were. */
   redeliver(name: string): { again: number; view: WebhookView };
+  /** The members of a worker upstream. */
+  members(name: string): MemberView[];
+  /** Takes the report of a member and answers what it is to do: at once, or, while it follows that already, within `waitMs`. */
+  report(name: string, member: string, report: Report, waitMs: number, signal: AbortSignal): Promise<OrderView>;
+  /** A member will not come back; `instance` null = the newest of that name. */
+  leave(name: string, member: string, instance: string | null): void;
   certificates(): CertificateView[];
   /** Reads the files of all certificates again; resolves when all data threads show what was good. */
   reloadCertificates(caller: Caller): Promise<ReloadView>;

@@ -4,17 +4,18 @@ import type { UpstreamPolicy } from '../pool/policy.ts';
 import { weightOf, splitRecord } from '../pool/split.ts';
 import { isFinished } from '../pool/upstream.ts';
 import type { PastVersion, Receipt, Swap, UpstreamState } from '../pool/upstream.ts';
-import type { Version } from '../pool/version.ts';
+import type { Backend, Version } from '../pool/version.ts';
 import type { BackendHealth, Probe } from '../swap/ports.ts';
 import { stageEndsAt } from '../swap/stage.ts';
 import type { Verdict } from '../swap/verdict.ts';
-import type { BackendTlsView, BackendView, PemView, ProbeView, SwapView, UpstreamView, VersionView } from './operations.ts';
+import type { BackendTlsView, BackendView, MemberView, PemView, ProbeView, SwapView, UpstreamKind, UpstreamView, VersionView } from './operations.ts';
 
 /** What the views are made of beside the state. */
 export interface Observed {
   counts(version: Version): Counts;
-  backendCounts(slot: number): Counts;
-  available(slot: number): boolean;
+  backendCounts(version: Version, backend: Backend): Counts;
+  available(version: Version, backend: Backend): boolean;
+  members(version: Version): MemberView[];
   health(version: Version): ReadonlyMap<string, BackendHealth>;
   isEjected(version: Version, address: string): boolean;
   isStopped(version: Version, address: string): boolean;
@@ -29,6 +30,7 @@ export interface Observed {
 export function upstreamView(state: UpstreamState, observed: Observed): UpstreamView {
   return {
     name: state.name,
+    kind: kindOf(observed.policy),
     protocol: observed.policy.protocol,
     tls: tlsView(observed.policy.tls),
     revision: state.revision,
@@ -39,6 +41,10 @@ export function upstreamView(state: UpstreamState, observed: Observed): Upstream
     versions: state.versions.map((version) => versionView(state, version, observed)),
     swap: state.swap === null ? null : swapView(state, state.swap, observed),
   };
+}
+
+export function kindOf({ worker }: Pick<UpstreamPolicy, 'worker'>): UpstreamKind {
+  return worker === null ? 'web' : 'worker';
 }
 
 function tlsView(tls: BackendTls | null): BackendTlsView | null {
@@ -63,21 +69,24 @@ export function versionView(state: UpstreamState, version: Version, observed: Ob
     createdAt: iso(version.createdAt),
     openUntil: version.drain?.openUntil == null ? null : iso(version.drain.openUntil),
     keepUntil: version.drain?.keepUntil == null ? null : iso(version.drain.keepUntil),
+    kind: kindOf(observed.policy),
     backends: version.backends.map((backend) => backendView(version, backend, observed)),
+    members: observed.members(version),
     counts: countsOf(counts),
     reason: null,
   };
 }
 
-function backendView(version: Version, { address, weight, slot }: Version['backends'][number], observed: Observed): BackendView {
-  const counts = observed.backendCounts(slot);
+function backendView(version: Version, backend: Backend, observed: Observed): BackendView {
+  const { address, weight } = backend;
+  const counts = observed.backendCounts(version, backend);
   const health = observed.health(version).get(address);
   const probes = (health?.probes ?? []).map(probeView);
   return {
     address,
     weight,
     health: health?.health ?? 'unknown',
-    available: observed.available(slot),
+    available: observed.available(version, backend),
     ejected: observed.isEjected(version, address),
     stopped: observed.isStopped(version, address),
     inFlight: counts.inFlight,
@@ -93,7 +102,7 @@ function probeView({ at, ok, status, ms, error }: Probe): ProbeView {
 }
 
 /** A version that is released or rejected: what is left of it. */
-export function pastView({ version, receipt, reason }: PastVersion): VersionView {
+export function pastView({ version, receipt, reason }: PastVersion, kind: UpstreamKind): VersionView {
   return {
     id: version.id,
     phase: version.phase,
@@ -104,6 +113,8 @@ export function pastView({ version, receipt, reason }: PastVersion): VersionView
     createdAt: iso(version.createdAt),
     openUntil: null,
     keepUntil: null,
+    kind,
+    members: [],
     backends: version.backends.map(({ address, weight }) => ({
       address,
       weight,
@@ -139,6 +150,7 @@ export function swapView(state: UpstreamState, swap: Swap, observed: Observed): 
     id: swap.id,
     upstream: state.name,
     kind: swap.kind,
+    upstreamKind: kindOf(observed.policy),
     from: swap.from.at(0) ?? null,
     to: swap.to,
     state: swap.state,

@@ -57,7 +57,7 @@ const METRICS: readonly Described[] = [
     name: 'switchyard_requests_total',
     help: 'Requests that a version answered, by class of the status.',
     labels: ['upstream', 'version', 'code'],
-    read: perVersion(({ traffic }) => CLASSES.map((code, i) => [code, traffic.codes[i]])),
+    read: perVersion(({ traffic }) => (traffic === null ? [] : CLASSES.map((code, i) => [code, traffic.codes[i]]))),
   },
   {
     type: 'gauge',
@@ -85,14 +85,14 @@ const METRICS: readonly Described[] = [
     name: 'switchyard_upstream_failures_total',
     help: 'Attempts that failed at a backend of a version, by reason.',
     labels: ['upstream', 'version', 'reason'],
-    read: perVersion(({ traffic }) => FAILURE_LIST.map(({ code }, i) => [code, traffic.failures[i] ?? 0])),
+    read: perVersion(({ traffic }) => (traffic === null ? [] : FAILURE_LIST.map(({ code }, i) => [code, traffic.failures[i] ?? 0]))),
   },
   {
     type: 'counter',
     name: 'switchyard_steered_requests_total',
     help: 'Requests that reached a version by another way than the split: pinned sessions and previews of one without weight, assets that another version did not have, copies of requests for others.',
     labels: ['upstream', 'version', 'by'],
-    read: perVersion(({ traffic }) => Object.entries(STEERED).map(([by, i]) => [by, traffic.steered[i] ?? 0])),
+    read: perVersion(({ traffic }) => (traffic === null ? [] : Object.entries(STEERED).map(([by, i]) => [by, traffic.steered[i] ?? 0]))),
   },
   {
     type: 'counter',
@@ -127,7 +127,30 @@ const METRICS: readonly Described[] = [
     name: 'switchyard_killed_total',
     help: 'What a version had in flight when it was cut, by kind.',
     labels: ['upstream', 'version', 'kind'],
-    read: perVersion(({ counts }) => Object.entries(counts.killedByKind)),
+    read: perVersion(({ counts, workers }) => (workers === null ? Object.entries(counts.killedByKind) : [])),
+  },
+  {
+    type: 'gauge',
+    name: 'switchyard_members',
+    help: 'Members of a version of workers, by what they are to do.',
+    labels: ['upstream', 'version', 'order'],
+    read: perVersion(({ workers }) => (workers === null ? [] : Object.entries(workers))),
+  },
+  {
+    type: 'gauge',
+    name: 'switchyard_leases_in_hand',
+    help: 'Jobs that the workers of a version have in hand now, as they have reported.',
+    labels: ['upstream', 'version'],
+    read: (now) => [...eachVersion(now)].filter(({ version }) => version.workers !== null).map(({ version, at }): Point => [at, version.counts.inFlight]),
+  },
+  {
+    type: 'counter',
+    name: 'switchyard_leases_total',
+    help: 'Jobs that the workers of a version have taken, by how they ended.',
+    labels: ['upstream', 'version', 'outcome'],
+    read: perVersion(({ workers, counts: { completed, upstreamFailed, clientAborted, killed } }) =>
+      workers === null ? [] : Object.entries({ completed, failed: upstreamFailed, aborted: clientAborted, killed }),
+    ),
   },
   {
     type: 'gauge',
@@ -316,7 +339,10 @@ export function createMetrics(source: MetricsSource): Metrics {
       buckets: [...BUCKET_BOUNDS],
       registers: [registry],
     },
-    () => Array.from(eachVersion(now), ({ version, at: [upstream, id] }) => ({ labels: { upstream, version: id }, traffic: version.traffic })),
+    () =>
+      [...eachVersion(now)].flatMap(({ version: { traffic }, at: [upstream, id] }) =>
+        traffic === null ? [] : [{ labels: { upstream, version: id }, traffic }],
+      ),
   );
   void latency;
   collectDefaultMetrics({ register: registry });

@@ -73,7 +73,10 @@ export interface VersionMetrics {
   readonly weight: number;
   /** Over all its backends. */
   readonly counts: Counts;
-  readonly traffic: Traffic;
+  /** null = it is of workers: they take jobs, which are counted as leases. */
+  readonly traffic: Traffic | null;
+  /** Members by what they are to do; null = it serves requests. */
+  readonly workers: Readonly<Record<'run' | 'quiesce' | 'stop', number>> | null;
   readonly backends: readonly BackendMetrics[];
 }
 

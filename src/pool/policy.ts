@@ -128,7 +128,27 @@ export interface UpstreamLimits {
   readonly rate: RatePolicy | null;
 }
 
+/** How the members of a worker upstream are heard and told. */
+export interface WorkerPolicy {
+  /** After so long without a report a member is presumed dead. It stops taking work by itself sooner: see members/register.ts. */
+  readonly ttl: number;
+  /** What a member has in hand so long after it was told to stop is counted as killed. */
+  readonly stop: number;
+  /** Of all versions together. */
+  readonly maxMembers: number;
+  /** null = members report by themselves. */
+  readonly poll: PollPolicy | null;
+}
+
+export interface PollPolicy {
+  readonly path: string;
+  readonly interval: number;
+  readonly timeout: number;
+}
+
 export interface UpstreamPolicy {
+  /** null = it serves requests; else it has no routes, and its backends are the members of a queue's workers. */
+  readonly worker: WorkerPolicy | null;
   readonly routes: readonly Route[];
   readonly health: HealthPolicy;
   readonly admission: { readonly timeout: number; readonly minReady: number | null };

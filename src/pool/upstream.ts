@@ -109,6 +109,8 @@ export interface Swap {
 /** Proof that a version may be destroyed. Times are ISO 8601 in JSON, null when there was no request. */
 export interface Receipt {
   readonly upstream: string;
+  /** Of workers, requests are leases and threads are members; what is killed is `http`. */
+  readonly kind: 'web' | 'worker';
   readonly version: string;
   readonly releasedAt: string;
   /** Generation of the cutover that left the version without weight; every ack below is at least it. */

@@ -10,6 +10,12 @@ export interface Backend {
   readonly slot: number;
 }
 
+/** The members of a worker upstream, by name or by number (`v2-1`, `v2-2`, …), as the backends of their version. */
+export function membersAsBackends(version: string, members: number | readonly string[]): { address: string; weight: number }[] {
+  const names = typeof members === 'number' ? Array.from({ length: members }, (_, i) => `${version}-${i + 1}`) : members;
+  return names.map((address) => ({ address, weight: 1 }));
+}
+
 /** One immutable set of backends, with the id that the deployer gave it. Plain data: it is journaled as it is. */
 export interface Version {
   readonly id: string;

@@ -4,7 +4,7 @@ import type { Version } from '../pool/version.ts';
 import { endSwap, retire, startDrain } from './_drain.ts';
 import { addStep, changeSwap, changeVersion, emit, findVersion, healthOf, moveVersion, runningSwap, theVersion } from './_turn.ts';
 import type { Turn } from './_turn.ts';
-import { describeBackend } from './_words.ts';
+import { describeBackend, wordsOf } from './_words.ts';
 
 /** The running swap that waits for the admission of this version, or null. */
 function waitingSwap(turn: Turn, id: string): Swap | null {
@@ -101,8 +101,9 @@ function reject(turn: Turn, version: Version): void {
   const swap = waitingSwap(turn, version.id);
   const need = readyNeeded(turn, version, swap);
   const missing = version.backends.filter(({ address }) => !ready.includes(address));
-  const named = missing.map(({ address }) => describeBackend(address, seen.get(address))).join('; ');
-  const reason = `${ready.length} of ${version.backends.length} backends passed in time, ${need} needed: ${named}`;
+  const words = wordsOf(turn.world.policy);
+  const named = missing.map(({ address }) => describeBackend(address, seen.get(address), words)).join('; ');
+  const reason = `${ready.length} of ${version.backends.length} ${words.backends} passed in time, ${need} needed: ${named}`;
   if (swap !== null) changeSwap(turn, { reason });
   withdraw(turn, version, reason);
   if (swap === null) return;

@@ -9,6 +9,7 @@ import type { LettingGo } from './_drain.ts';
 import { sharesFor } from './_shares.ts';
 import { addStep, changeSwap, emit, findVersion, healthOf, runningSwap, theVersion } from './_turn.ts';
 import type { Turn } from './_turn.ts';
+import { wordsOf } from './_words.ts';
 
 /** Whether the running swap has decided its last step: all traffic to the incoming version. */
 export function lastStepTaken(turn: Turn, swap: Swap): boolean {
@@ -95,7 +96,8 @@ export function watchCutover(turn: Turn): void {
   if (swap === null || swap.state !== 'cutting-over' || swap.publishedAt === null || lastStepTaken(turn, swap)) return;
   const version = theVersion(turn, swap.to);
   if (isDown(turn, version)) {
-    goBack(turn, swap, 'rolled-back', `no backend of ${swap.to} was healthy at weight ${weightOf(turn.state.split, swap.to)}`);
+    const words = wordsOf(turn.world.policy);
+    goBack(turn, swap, 'rolled-back', `no ${words.backend} of ${swap.to} was ${words.healthy} at weight ${weightOf(turn.state.split, swap.to)}`);
     return;
   }
   const until = holdUntil(swap);

@@ -16,9 +16,11 @@ import type { SwapRequest, VersionInput } from './ports.ts';
 /** Versions of one upstream that are not final. */
 const MAX_VERSIONS = 64;
 const MAX_BACKENDS = 1_000;
+/** As reports have it. */
+const MEMBER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const ID = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$/;
 
-function checkBackends(input: VersionInput): void {
+function checkBackends(input: VersionInput, byName: boolean): void {
   const errors: Issue[] = [];
   if (!ID.test(input.id))
     errors.push({ path: 'id', message: `${JSON.stringify(input.id)}: expected 1 to 100 letters, digits, dots, dashes, underscores or pluses` });
@@ -26,7 +28,8 @@ function checkBackends(input: VersionInput): void {
   if (input.backends.length > MAX_BACKENDS) errors.push({ path: 'backends', message: `${input.backends.length} backends; expected at most ${MAX_BACKENDS}` });
   const seen = new Set<string>();
   for (const [i, { address, weight }] of input.backends.entries()) {
-    if (parseAddress(address) === null) errors.push({ path: `backends[${i}].address`, message: `${JSON.stringify(address)}: expected host:port` });
+    if (!(byName ? MEMBER.test(address) : parseAddress(address) !== null))
+      errors.push({ path: `backends[${i}].address`, message: `${JSON.stringify(address)}: expected ${byName ? 'the name of a member' : 'host:port'}` });
     if (seen.has(address)) errors.push({ path: `backends[${i}].address`, message: `${address} is named twice` });
     seen.add(address);
     if (!Number.isInteger(weight) || weight < 1 || weight > 1_000)
@@ -58,7 +61,8 @@ function checkSame(version: Version, backends: VersionInput['backends'] | undefi
 export function register(turn: Turn, input: VersionInput, slots: readonly number[], admitBy: number | null): void {
   const known = findVersion(turn.state, input.id);
   if (known !== undefined) return checkSame(known, input.backends);
-  checkBackends(input);
+  const { worker } = turn.world.policy;
+  checkBackends(input, worker !== null && worker.poll === null);
   if (turn.state.versions.length >= MAX_VERSIONS)
     throw new Refusal(REFUSAL.notNow, `Upstream ${turn.state.name} has ${MAX_VERSIONS} versions; remove one first.`);
   const version: Version = {

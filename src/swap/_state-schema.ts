@@ -43,6 +43,8 @@ const Counts = z.object({ started: Whole, completed: Whole, clientAborted: Whole
 
 const ReceiptSchema: z.ZodType<Receipt> = z.object({
   upstream: z.string(),
+  // Older entries do not say it.
+  kind: z.enum(['web', 'worker']).default('web'),
   version: z.string(),
   releasedAt: z.string(),
   generation: Whole,

@@ -8,6 +8,7 @@ import { close, retire, shiftTraffic, startDrain } from './_drain.ts';
 import { refuseRunning, unknownVersion } from './_requests.ts';
 import { addStep, changeSwap, changeVersion, emit, findVersion, healthOf, runningSwap } from './_turn.ts';
 import type { Turn } from './_turn.ts';
+import { wordsOf } from './_words.ts';
 
 /** An operator steers the running swap. */
 export function steer(turn: Turn, verb: 'promote' | 'pause' | 'resume' | 'abort', by: string): void {
@@ -72,7 +73,9 @@ function refuseUnready(turn: Turn, id: string): void {
   if (version.phase !== 'standby' && version.phase !== 'drained') {
     throw new Refusal(REFUSAL.notNow, `Version ${id} is ${version.phase}; only admitted versions can be given weight.`, { version: id, phase: version.phase });
   }
-  if (healthOf(turn, version).healthy === 0) throw new Refusal(REFUSAL.notNow, `Version ${id} has no healthy backend.`, { version: id, phase: version.phase });
+  const words = wordsOf(turn.world.policy);
+  if (healthOf(turn, version).healthy === 0)
+    throw new Refusal(REFUSAL.notNow, `Version ${id} has no ${words.healthy} ${words.backend}.`, { version: id, phase: version.phase });
 }
 
 /** Requests wait at the door, or go on. */

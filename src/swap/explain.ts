@@ -5,7 +5,7 @@ import type { Version } from '../pool/version.ts';
 import { holdUntil } from './_cutover.ts';
 import { stepVerdict } from './_judgement.ts';
 import { findVersion, runningSwap } from './_turn.ts';
-import { describeBackend, listed } from './_words.ts';
+import { describeBackend, listed, wordsOf } from './_words.ts';
 import type { World } from './events.ts';
 
 /** Why something is not (yet) so: the facts that block it, most telling first. */
@@ -39,14 +39,19 @@ export function explain(state: UpstreamState, id: string | null, world: World): 
 function explainUpstream(state: UpstreamState, world: World): Explanation {
   const swap = runningSwap(state);
   const facts: Fact[] = [];
-  if (state.held) facts.push({ fact: 'requests are held at the door; unhold lets them go on', blocks: 'nothing' });
+  if (state.held)
+    facts.push({
+      fact: `${world.policy.worker === null ? 'requests are held at the door' : 'nobody may take work'}; unhold lets them go on`,
+      blocks: 'nothing',
+    });
   if (swap !== null) {
     const about = [swap.to, ...swap.from].map((id) => findVersion(state, id)).filter((version) => version !== undefined);
     for (const version of about) facts.push(...explainVersion(state, version, world).facts);
     return { upstream: state.name, version: null, summary: `A ${swap.kind} to ${swap.to} is running: ${swap.state}${swap.paused ? ', paused' : ''}.`, facts };
   }
   const live = state.split.map(({ version, weight }) => `${version} with ${weight} %`);
-  if (live.length === 0) facts.push({ fact: 'no version has weight; requests are answered 503', blocks: 'live' });
+  if (live.length === 0)
+    facts.push({ fact: `no version has weight; ${world.policy.worker === null ? 'requests are answered 503' : 'nobody may take work'}`, blocks: 'live' });
   for (const version of state.versions) {
     if (version.phase !== 'live') facts.push(...explainVersion(state, version, world).facts);
     else facts.push(...unhealthy(version, world).map((fact): Fact => ({ fact, blocks: 'nothing' })));
@@ -72,7 +77,10 @@ function explainVersion(state: UpstreamState, version: Version, world: World): {
 
 function unhealthy(version: Version, world: World): string[] {
   const seen = world.health(version);
-  return version.backends.filter(({ address }) => seen.get(address)?.health !== 'healthy').map(({ address }) => describeBackend(address, seen.get(address)));
+  const words = wordsOf(world.policy);
+  return version.backends
+    .filter(({ address }) => seen.get(address)?.health !== 'healthy')
+    .map(({ address }) => describeBackend(address, seen.get(address), words));
 }
 
 function admitting(version: Version, world: World): { summary: string; facts: Fact[] } {
@@ -80,7 +88,8 @@ function admitting(version: Version, world: World): { summary: string; facts: Fa
   const facts = missing.map((fact): Fact => ({ fact, blocks: 'admitted' }));
   const left = version.admitBy === null ? 'there is no time limit' : `${seconds(version.admitBy - world.now)} left`;
   facts.push({ fact: left, blocks: 'nothing' });
-  return { summary: `${version.id} is not admitted: ${missing.length} of ${version.backends.length} backends have not passed.`, facts };
+  const { backends } = wordsOf(world.policy);
+  return { summary: `${version.id} is not admitted: ${missing.length} of ${version.backends.length} ${backends} have not passed.`, facts };
 }
 
 function waiting(state: UpstreamState, version: Version, world: World): { summary: string; facts: Fact[] } {
@@ -91,13 +100,14 @@ function waiting(state: UpstreamState, version: Version, world: World): { summar
   else facts.push({ fact: `the swap is ${swap.state}`, blocks: 'live' });
   facts.push(...unhealthy(version, world).map((fact): Fact => ({ fact, blocks: 'live' })));
   if (reachOf(version, world.policy).mirror) facts.push({ fact: `requests are mirrored to it: ${world.counts(version).mirrored} so far`, blocks: 'nothing' });
-  return { summary: `${version.id} is admitted and waits on standby without traffic.`, facts };
+  return { summary: `${version.id} is admitted and waits on standby without ${wordsOf(world.policy).traffic}.`, facts };
 }
 
 function live(state: UpstreamState, version: Version, world: World): { summary: string; facts: Fact[] } {
   const weight = weightOf(state.split, version.id);
   const swap = runningSwap(state);
-  const facts: Fact[] = [{ fact: `it has ${weight} % of the traffic`, blocks: 'released' }];
+  const { traffic } = wordsOf(world.policy);
+  const facts: Fact[] = [{ fact: `it has ${weight} % of the ${traffic}`, blocks: 'released' }];
   if (swap !== null && swap.to === version.id && swap.state === 'cutting-over') {
     const until = holdUntil(swap);
     const hold = swap.paused
@@ -112,22 +122,23 @@ function live(state: UpstreamState, version: Version, world: World): { summary: 
     facts.unshift({ fact: hold, blocks: 'live' });
   }
   facts.push(...unhealthy(version, world).map((fact): Fact => ({ fact, blocks: 'nothing' })));
-  return { summary: `${version.id} is live with ${weight} % of the traffic.`, facts };
+  return { summary: `${version.id} is live with ${weight} % of the ${traffic}.`, facts };
 }
 
 function draining(version: Version, world: World): { summary: string; facts: Fact[] } {
   const facts: Fact[] = [];
+  const words = wordsOf(world.policy);
   const { drain } = version;
   const { inFlight, streams, tunnels } = world.counts(version);
   if (drain !== null && drain.openUntil !== null)
     facts.push({ fact: `it is open to sessions of before for another ${seconds(drain.openUntil - world.now)}; drain it to close it now`, blocks: 'released' });
   else if (drain === null || drain.generation === null) facts.push({ fact: 'the split without it is not published yet', blocks: 'released' });
-  else if (drain.acks === null) facts.push({ fact: `not every data thread has acked generation ${drain.generation}`, blocks: 'released' });
+  else if (drain.acks === null) facts.push({ fact: `not every ${words.threads} has acked generation ${drain.generation}`, blocks: 'released' });
   const plain = inFlight - streams - tunnels;
   // The deadlines of an open version run from its close on.
   const cutIn = (until: number): string => seconds(drain?.openUntil != null ? until - drain.since : until - world.now);
   const after = drain?.openUntil == null ? 'in' : 'at its close, after';
-  if (drain !== null && plain > 0) facts.push({ fact: `${plain} requests in flight, cut ${after} ${cutIn(drain.requestsUntil)}`, blocks: 'released' });
+  if (drain !== null && plain > 0) facts.push({ fact: `${plain} ${words.requests} in flight, cut ${after} ${cutIn(drain.requestsUntil)}`, blocks: 'released' });
   if (drain !== null && streams + tunnels > 0)
     facts.push({ fact: `${streams} streams and ${tunnels} tunnels open, cut ${after} ${cutIn(drain.tunnelsUntil)}`, blocks: 'released' });
   return { summary: `${version.id} is draining: ${inFlight} in flight.`, facts };

@@ -1,7 +1,7 @@
 import { weightOf } from '../pool/split.ts';
 import type { UpstreamState } from '../pool/upstream.ts';
 import { findVersion } from './_turn.ts';
-import { listed } from './_words.ts';
+import { listed, wordsOf } from './_words.ts';
 import type { SwapEvent, World } from './events.ts';
 import { decide } from './machine.ts';
 import type { SwapRequest } from './ports.ts';
@@ -16,24 +16,26 @@ export function planSwap(state: UpstreamState, request: SwapRequest, world: Worl
   const swap = then.swap;
   const to = request.to;
   if (then === state || swap === null) {
-    const steps = [weightOf(state.split, to) === 100 ? `nothing: ${to} has all traffic` : `nothing: the swap to ${to} is running`];
+    const steps = [weightOf(state.split, to) === 100 ? `nothing: ${to} has all ${wordsOf(world.policy).traffic}` : `nothing: the swap to ${to} is running`];
     return { from: state.swap?.from.at(0) ?? null, to, steps };
   }
   const known = findVersion(state, to);
   const version = findVersion(then, to);
   const of = version?.backends.length ?? 0;
   const need = Math.min(of, swap.minReady ?? world.policy.admission.minReady ?? of);
+  const { backend, backends, healthy, traffic, ...words } = wordsOf(world.policy);
   const steps: string[] = [];
   if (known === undefined)
-    steps.push(`register ${to} with ${of} ${of === 1 ? 'backend' : 'backends'}: ${listed(version?.backends.map(({ address }) => address) ?? [])}`);
-  steps.push(`admit ${to}: ${need} of ${of} backends healthy within ${seconds(swap.admissionTimeout)}, else nothing moves`);
+    steps.push(`register ${to} with ${of} ${of === 1 ? backend : backends}: ${listed(version?.backends.map(({ address }) => address) ?? [])}`);
+  steps.push(`admit ${to}: ${need} of ${of} ${backends} ${healthy} within ${seconds(swap.admissionTimeout)}, else nothing moves`);
   for (const { weight, hold } of swap.canary)
     steps.push(
       `weight ${weight} on ${to}, ${hold === null ? 'held until promoted' : `held for ${seconds(hold)}`}${swap.analysis === null || hold === 0 ? '' : ', judged'}`,
     );
-  steps.push(`all traffic to ${to}`);
+  steps.push(`all ${traffic} to ${to}`);
   for (const id of swap.from) {
-    steps.push(`drain ${id}: requests up to ${seconds(swap.drain.requests)}, streams and tunnels up to ${seconds(swap.drain.tunnels)}, then cut`);
+    const rest = world.policy.worker === null ? `, streams and tunnels up to ${seconds(swap.drain.tunnels)}, then cut` : ', then stopped';
+    steps.push(`drain ${id}: ${words.requests} up to ${seconds(swap.drain.requests)}${rest}`);
     steps.push(swap.keep === 0 ? `release ${id} with a receipt` : `keep ${id} for ${seconds(swap.keep)} for a rollback, then release it with a receipt`);
   }
   return { from: swap.from.at(0) ?? null, to, steps };

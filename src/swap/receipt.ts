@@ -26,6 +26,7 @@ export function receiptFor(state: UpstreamState, version: Version, world: World)
   if (counts.started !== ended) throw new Error(`version ${version.id}: ${counts.started} requests started, ${ended} ended`);
   return {
     upstream: state.name,
+    kind: world.policy.worker === null ? 'web' : 'worker',
     version: version.id,
     releasedAt: iso(world.now),
     generation: drain.generation,

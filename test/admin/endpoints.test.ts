@@ -26,6 +26,7 @@ const running = (operations: FakeOperations): void => {
     id: 'swap-1',
     upstream: 'web',
     kind: 'swap',
+    upstreamKind: 'web',
     from: 'v1',
     to: 'v2',
     state: 'cutting-over',
@@ -230,6 +231,39 @@ const CASES: readonly Case[] = [
     headers: { 'retry-after': '1' },
   },
   { id: 'hint', method: 'GET', path: '/', status: 200 },
+  { id: 'listMembers', method: 'GET', path: '/v1/upstreams/web/members', status: 200 },
+  {
+    id: 'reportMember',
+    method: 'PUT',
+    path: '/v1/upstreams/web/members/v1-1?wait=5s',
+    body: { version: 'v1', instance: 'i', seq: 3, busy: true, leases: ['a', 'b'], done: { completed: 2 }, generation: 8, order: 'run' },
+    status: 200,
+    call: {
+      name: 'report',
+      args: [
+        'web',
+        'v1-1',
+        {
+          version: 'v1',
+          instance: 'i',
+          seq: 3,
+          inHand: 2,
+          names: ['a', 'b'],
+          ready: true,
+          done: { completed: 2, failed: 0, aborted: 0 },
+          generation: 8,
+          order: 'run',
+        },
+      ],
+    },
+  },
+  {
+    id: 'leaveMember',
+    method: 'DELETE',
+    path: '/v1/upstreams/web/members/v1-1?instance=i',
+    status: 204,
+    call: { name: 'leave', args: ['web', 'v1-1', 'i'] },
+  },
 ];
 
 t.test('every endpoint does what it should and answers in its shape', async (t) => {

@@ -17,6 +17,7 @@ const swap: SwapView = {
   id: 's',
   upstream: 'web',
   kind: 'swap',
+  upstreamKind: 'web',
   from: 'v1',
   to: 'v2',
   state: 'cutting-over',

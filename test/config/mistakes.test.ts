@@ -249,7 +249,7 @@ const BAD: readonly (readonly [string, unknown, string, string])[] = [
     'token scope',
     { admin: { tokens: [{ name: 'a', token: 'longenough', scope: 'write' }] } },
     'admin.tokens[0].scope',
-    "expected 'read' or 'operate', got 'write'",
+    "expected 'read' or 'operate' or 'report', got 'write'",
   ],
   [
     'token name twice',

@@ -85,6 +85,7 @@ t.test('an upstream with nothing but a route has the documented defaults', async
       tls: null,
       protocol: 'http1',
       maintenance: null,
+      worker: null,
     },
     versions: [],
     live: null,

@@ -27,6 +27,8 @@ export const ROOMS = [
   'data',
   'health',
   'swap',
+  'members',
+  'worker',
   'acme',
   'webhooks',
   'control',
@@ -46,7 +48,17 @@ const APART: readonly (readonly [string, string])[] = [
 ];
 
 const PURE_ROOMS = ['errors', 'pool', 'http', 'balance', 'ledger', 'swap'];
-const PURE_FILES = ['src/health/_verdict.ts', 'src/health/availability.ts', 'src/health/evidence.ts', 'src/health/slow-start.ts'];
+const PURE_FILES = [
+  'src/health/_verdict.ts',
+  'src/health/availability.ts',
+  'src/health/evidence.ts',
+  'src/health/slow-start.ts',
+  'src/members/register.ts',
+  'src/members/_books.ts',
+  'src/members/shares.ts',
+  'src/members/crew.ts',
+  'src/worker/standing.ts',
+];
 /** In a pure room, and impure for the reason given. */
 const IMPURE: Readonly<Record<string, string>> = {
   'src/swap/journal.ts': 'it is the disk',

@@ -4,9 +4,11 @@ import type {
   Explanation,
   Goal,
   LoggedEvent,
+  MemberView,
   Operations,
   Plan,
   ReloadView,
+  SwapAsk,
   SwapView,
   UpstreamView,
   VersionView,
@@ -15,7 +17,8 @@ import { Refusal, REFUSAL } from '../../src/errors/catalogue.ts';
 import { isFinal } from '../../src/pool/phase.ts';
 import type { WebhookView } from '../../src/webhooks/webhooks.ts';
 import type { Receipt } from '../../src/pool/upstream.ts';
-import type { EventType, SwapRequest } from '../../src/swap/ports.ts';
+import type { OrderView, Report } from '../../src/members/report.ts';
+import type { EventType } from '../../src/swap/ports.ts';
 
 export const AT = '2026-01-02T03:04:05.000Z';
 
@@ -44,7 +47,9 @@ export function versionView(id: string, more: Partial<VersionView> = {}): Versio
     createdAt: AT,
     openUntil: null,
     keepUntil: null,
+    kind: 'web',
     backends,
+    members: [],
     counts: { started: 1204, completed: 1200, clientAborted: 1, upstreamFailed: 1, killed: 0 },
     reason: null,
     ...more,
@@ -54,6 +59,7 @@ export function versionView(id: string, more: Partial<VersionView> = {}): Versio
 export function receiptOf(version: string, killed = 0): Receipt {
   return {
     upstream: 'web',
+    kind: 'web',
     version,
     releasedAt: AT,
     generation: 9,
@@ -77,6 +83,7 @@ export class FakeOperations implements Operations {
   readonly calls: { name: string; args: readonly unknown[] }[] = [];
   web: UpstreamView = {
     name: 'web',
+    kind: 'web',
     protocol: 'http1',
     tls: null,
     revision: 7,
@@ -163,7 +170,7 @@ export class FakeOperations implements Operations {
     return { ...this.version(name, id), phase: 'draining' };
   }
 
-  async swap(name: string, request: SwapRequest, caller: Caller): Promise<{ started: boolean; view: SwapView }> {
+  async swap(name: string, request: SwapAsk, caller: Caller): Promise<{ started: boolean; view: SwapView }> {
     this.change(name, caller, 'swap', request);
     if (request.to === 'busy') throw new Refusal(REFUSAL.swapRunning, 'Another swap of web is running, to v9.', { swap: 'swap-9' });
     if (request.to === 'unknown') throw new Refusal(REFUSAL.noVersion, 'web has no version unknown.');
@@ -182,6 +189,7 @@ export class FakeOperations implements Operations {
       id: `swap-${this.calls.length}`,
       upstream: 'web',
       kind,
+      upstreamKind: 'web',
       from: 'v1',
       to,
       state: 'admitting',
@@ -204,7 +212,7 @@ export class FakeOperations implements Operations {
     this.step('requested');
   }
 
-  planSwap(name: string, request: SwapRequest, caller: Caller): Plan {
+  planSwap(name: string, request: SwapAsk, caller: Caller): Plan {
     this.change(name, caller, 'planSwap', request);
     return { dryRun: true, upstream: name, from: 'v1', to: request.to, steps: ['admit v2 within 30s', 'cut over: v2 100 %', 'drain v1', 'release v1'] };
   }
@@ -303,6 +311,22 @@ export class FakeOperations implements Operations {
     const view = this.hooks.find((hook) => hook.name === name);
     if (view === undefined) throw new Refusal(REFUSAL.notFound);
     return { again: view.dead, view };
+  }
+
+  members(name: string): MemberView[] {
+    this.upstream(name);
+    return [];
+  }
+
+  async report(name: string, member: string, report: Report): Promise<OrderView> {
+    this.calls.push({ name: 'report', args: [name, member, report] });
+    this.upstream(name);
+    return { order: 'run', generation: 9, reportWithin: 5_000, expiresIn: 12_000 };
+  }
+
+  leave(name: string, member: string, instance: string | null): void {
+    this.calls.push({ name: 'leave', args: [name, member, instance] });
+    this.upstream(name);
   }
 
   certificates = (): CertificateView[] => this.shown;

@@ -50,7 +50,7 @@ function versionOf(ledger: ControlLedger, id: string, slots: number[], change: P
     const own = ledger.addCounts(emptyCounts(), slot);
     return { address: `10.0.0.${i + 1}:80`, healthy: i === 0, inFlight: own.inFlight, requests: own.started };
   });
-  return { id, phase: 'live', weight: 100, counts, traffic: ledger.traffic(slots), backends, ...change };
+  return { id, phase: 'live', weight: 100, counts, workers: null, traffic: ledger.traffic(slots), backends, ...change };
 }
 
 function snapshotOf(versions: VersionMetrics[], change: Partial<MetricsSnapshot> = {}, web: Partial<UpstreamMetrics> = {}): MetricsSnapshot {
@@ -103,7 +103,8 @@ function busyLedger() {
 
 t.test('every metric of the contract, with its type, help and labels', async (t) => {
   const { ledger, backends } = busyLedger();
-  const families = await scrape(snapshotOf([versionOf(ledger, 'v1', backends)]));
+  const jobs = { workers: { run: 2, quiesce: 1, stop: 0 }, traffic: null, backends: [] };
+  const families = await scrape(snapshotOf([versionOf(ledger, 'v1', backends), versionOf(ledger, 'v2', [], jobs)]));
   const expected: readonly (readonly [string, string, string])[] = [
     ['switchyard_requests_total', 'counter', 'code,upstream,version'],
     ['switchyard_request_duration_seconds', 'histogram', 'le,upstream,version'],
@@ -117,6 +118,9 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
     ['switchyard_retries_total', 'counter', ''],
     ['switchyard_redirects_total', 'counter', ''],
     ['switchyard_killed_total', 'counter', 'kind,upstream,version'],
+    ['switchyard_members', 'gauge', 'order,upstream,version'],
+    ['switchyard_leases_in_hand', 'gauge', 'upstream,version'],
+    ['switchyard_leases_total', 'counter', 'outcome,upstream,version'],
     ['switchyard_split_weight', 'gauge', 'upstream,version'],
     ['switchyard_version_phase', 'gauge', 'phase,upstream,version'],
     ['switchyard_swaps_total', 'counter', 'outcome,upstream'],

@@ -34,6 +34,7 @@ export const FALL = 3;
 
 export function policy(change: Partial<UpstreamPolicy> = {}): UpstreamPolicy {
   return {
+    worker: null,
     routes: [{ host: '*', path: '/', rules: null }],
     health: {
       kind: 'http',
