@@ -11,6 +11,8 @@ import { eventually } from '../helpers/wait.ts';
 const SWAPS = 10;
 const SESSIONS = 4;
 const STREAMS = 8;
+/** Every third swap goes by steps. */
+const CANARY = [5, 25, 60].map((weight) => ({ weight, hold: '100ms' }));
 const BODY = Buffer.alloc(30_000, 'b');
 
 interface Taken {
@@ -43,7 +45,7 @@ function ask(session: ClientHttp2Session, path: string, body: Buffer | null): Pr
   });
 }
 
-t.test(`${SWAPS} swaps under load over HTTP/2 lose no stream`, { timeout: 110_000 }, async (t) => {
+t.test(`${SWAPS} swaps under load over HTTP/2, some by canary, lose no stream`, { timeout: 110_000 }, async (t) => {
   const backends = await Backends.start(t);
   const port = await freePort();
   const proxy = await Proxy.start(t, {
@@ -72,7 +74,8 @@ t.test(`${SWAPS} swaps under load over HTTP/2 lose no stream`, { timeout: 110_00
   await eventually('traffic', () => taken.length > 200);
   const receipts: Receipt[] = [];
   for (let n = 1; n <= SWAPS; n++) {
-    const { status } = await proxy.admin('/v1/upstreams/web/swap', { body: { to: `v${n}`, backends: await backends.listen(`v${n}`) } });
+    const strategy = n % 3 === 0 ? { strategy: { canary: CANARY } } : {};
+    const { status } = await proxy.admin('/v1/upstreams/web/swap', { body: { to: `v${n}`, backends: await backends.listen(`v${n}`), ...strategy } });
     t.equal(status, 202);
     await events.wait('released', `v${n - 1}`, 15_000);
     receipts.push(

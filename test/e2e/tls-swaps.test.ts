@@ -8,8 +8,10 @@ import { Traffic } from '../helpers/traffic.ts';
 import { eventually } from '../helpers/wait.ts';
 
 const SWAPS = 6;
+/** Every third swap goes by steps. */
+const CANARY = [5, 25, 60].map((weight) => ({ weight, hold: '100ms' }));
 
-t.test(`${SWAPS} swaps under load over TLS, each with a reload of the certificates, lose nothing`, { timeout: 110_000 }, async (t) => {
+t.test(`${SWAPS} swaps under load over TLS, some by canary, each with a reload of the certificates, lose nothing`, { timeout: 110_000 }, async (t) => {
   const backends = await Backends.start(t);
   const authority = await Authority.create(t);
   const pair = await authority.issue();
@@ -25,7 +27,8 @@ t.test(`${SWAPS} swaps under load over TLS, each with a reload of the certificat
   await eventually('traffic', () => traffic.taken.length > 100);
   for (let n = 1; n <= SWAPS; n++) {
     const to = `v${n}`;
-    t.equal((await proxy.admin('/v1/upstreams/web/swap', { body: { to, backends: await backends.listen(to) } })).status, 202);
+    const strategy = n % 3 === 0 ? { strategy: { canary: CANARY } } : {};
+    t.equal((await proxy.admin('/v1/upstreams/web/swap', { body: { to, backends: await backends.listen(to), ...strategy } })).status, 202);
     t.equal((await proxy.admin('/v1/certificates/reload', { method: 'POST' })).status, 200);
     await events.wait('released', `v${n - 1}`, 15_000);
     const enough = traffic.taken.length + 100;
