@@ -17,6 +17,7 @@ const ANSWERED = 4;
 const BUSY_BYTES = 16_384;
 const BUSY_MS = 50;
 const QUIET_MS = 1_000;
+const UNSEEN = 262_144;
 
 /**
  * Frames that ask for nothing (pings, settings, window updates, empty or unknown ones) cost as much as those that do, and
@@ -31,6 +32,7 @@ export class Thrift implements Expiring {
   private read = 0;
   private written = 0;
   private debt = 0;
+  private unseen = 0;
   private at: number;
 
   /** @param wasted called when there was too much. */
@@ -51,7 +53,14 @@ export class Thrift implements Expiring {
     this.useful += bytes + FOR_A_PIECE;
   }
 
+  /** Bytes have come: when they are many, that is looked at before the next do. */
+  came(bytes: number): void {
+    this.unseen += bytes;
+    if (this.unseen > UNSEEN) this.expired();
+  }
+
   expired(): void {
+    this.unseen = 0;
     const { bytesRead, bytesWritten } = this.socket;
     const { now } = this.timers;
     const came = bytesRead - this.read;

@@ -218,6 +218,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   }
 
   onData(bytes: Buffer): void {
+    if (this.state < STATE.dying) this.thrift.came(bytes.length);
     if (this.state >= STATE.dying) return;
     const before = this.gauge.decoded;
     const isFine = this.gauge.read(bytes) && this.decodable.spend(this.gauge.decoded - before, this.ctx.timers.now);
