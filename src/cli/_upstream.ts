@@ -42,7 +42,7 @@ export function versionLines(versions: readonly VersionView[], paint: Paint, now
   const rows = versions.toReversed().map((version) => {
     const cells = [
       version.id,
-      phaseText(version.phase, paint),
+      version.openUntil === null ? phaseText(version.phase, paint) : paint('yellow', 'open'),
       `${version.weight} %`,
       healthyText(version, paint),
       String(version.inFlight),

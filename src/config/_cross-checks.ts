@@ -124,6 +124,7 @@ function steeringIssues({ sticky, skew, preview }: ParsedWeb, under: Path): Issu
     issues.push(issue([...under, 'skew', 'pin'], `expected a cookie or a header, got ${pin.cookie === null ? 'neither' : 'both'}`));
   }
   if (pin !== null && pin.cookie === null && pin.maxAge !== null) issues.push(issue([...under, 'skew', 'pin', 'maxAge'], 'expected a cookie, which it is of'));
+  if (pin !== null && pin.cookie === null && pin.renew) issues.push(issue([...under, 'skew', 'pin', 'renew'], 'expected a cookie, which it is of'));
   if (preview !== null && preview.header === null && preview.cookie === null) {
     issues.push(issue([...under, 'preview'], 'expected a header, a cookie or both, got neither'));
   }

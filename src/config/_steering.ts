@@ -17,6 +17,7 @@ const pin = z.strictObject({
   cookie: fieldName.nullable().default(null),
   header: sayable.nullable().default(null),
   maxAge: duration(1000).nullable().default(null),
+  renew: z.boolean().default(false),
 });
 
 export const skew = z

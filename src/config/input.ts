@@ -125,7 +125,13 @@ export interface BackendTlsInput {
 
 export interface SkewInput {
   /** What a request is pinned by: a cookie that answers set (for `maxAge`; default: the browser's session), or a field that the client sends. */
-  pin?: { cookie?: string; header?: string; maxAge?: Duration | null } | null;
+  pin?: {
+    cookie?: string;
+    header?: string;
+    maxAge?: Duration | null;
+    /** With a cookie: a browser that loads a page (`Sec-Fetch-Mode: navigate`) gets what the split says, and a new pin. Default false. */
+    renew?: boolean;
+  } | null;
   /** Beginnings of paths (`/assets/`): what a version answers with 404 there is tried once on another one. GET and HEAD only. */
   assets?: readonly string[];
   /** How long a version that has lost its traffic stays open to both; default 10m. Then its drain begins. */

@@ -69,14 +69,20 @@ export interface RatePolicy {
   readonly burst: number;
 }
 
+/** What a request is pinned to a version by: a cookie that answers set, or a field that the client sends. One of them is null. */
+export interface PinPolicy {
+  readonly cookie: string | null;
+  readonly header: string | null;
+  /** Milliseconds; null = a session cookie. */
+  readonly maxAge: number | null;
+  /** A browser that loads a page anew gets what the split says, and its pin is renewed. */
+  readonly renew: boolean;
+}
+
 /** What keeps a page that is open in step with the version that it came from. */
 export interface SkewPolicy {
-  /** What a request is pinned to a version by: a cookie that answers set, or a field that the client sends. null = nothing. */
-  readonly pin: {
-    readonly cookie: string | null;
-    readonly header: string | null;
-    /** Milliseconds; null = a session cookie. */ readonly maxAge: number | null;
-  } | null;
+  /** null = nothing is pinned. */
+  readonly pin: PinPolicy | null;
   /** Beginnings of paths that are tried once on another version when a version answers 404. */
   readonly assets: readonly string[];
   /** Milliseconds that a version which has lost its weight stays open to them. */

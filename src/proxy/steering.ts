@@ -34,6 +34,7 @@ export class Steering {
   private readonly backendCookie: string | null;
   private readonly pinCookie: string | null;
   private readonly pinHeader: string | null;
+  private readonly renew: boolean;
   private readonly preview: PreviewPolicy | null;
   private readonly pinned: ReadonlyMap<string, VersionTarget>;
   private readonly previewed: ReadonlyMap<string, VersionTarget>;
@@ -46,6 +47,7 @@ export class Steering {
     this.backendCookie = sticky.backend;
     this.pinCookie = skew?.pin?.cookie ?? null;
     this.pinHeader = skew?.pin?.header?.toLowerCase() ?? null;
+    this.renew = skew?.pin?.renew ?? false;
     this.preview = preview;
     this.pinned = byId(through('pins'));
     this.previewed = byId(through('preview'));
@@ -65,6 +67,7 @@ export class Steering {
         return;
       }
     }
+    if (this.renew && headerValue(head, buf, 'sec-fetch-mode') === 'navigate') return;
     if (this.pinCookie !== null) request.wanted = cookieValue(head, buf, this.pinCookie) || null;
     else if (this.pinHeader !== null) request.wanted = headerValue(head, buf, this.pinHeader);
   }

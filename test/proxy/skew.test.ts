@@ -203,6 +203,20 @@ t.test('a rollback is for everybody; a crash closes nothing', async (t) => {
   t.match((await proxy.admin('/v1/upstreams/web/versions/v2')).json, { openUntil: null });
 });
 
+t.test('a page that is loaded anew comes from what is live, where the policy says so', async (t) => {
+  const { swap, proxy, ask } = await start(t, { skew: { ...SKEW, pin: { cookie: 'sy_version', renew: true } } });
+  await swap('v2');
+  t.equal((await ask('v1')).body.toString(), 'v1', 'what the open page asks for stays');
+  const page = await proxy.send({
+    fields: [
+      ['Cookie', 'sy_version=v1'],
+      ['Sec-Fetch-Mode', 'navigate'],
+    ],
+  });
+  t.equal(page.body.toString(), 'v2');
+  t.match(field(page, 'set-cookie'), /^sy_version=v2;/);
+});
+
 t.test('without the policy there is no door, at once', async (t) => {
   const { proxy, swap, ask } = await start(t);
   await swap('v2');

@@ -50,7 +50,7 @@ class Run {
   }
 
   private skew(): SkewPolicy {
-    return { pin: { cookie: 'v', header: null, maxAge: null }, assets: [], for: this.whole(1, 20_000) };
+    return { pin: { cookie: 'v', header: null, maxAge: null, renew: false }, assets: [], for: this.whole(1, 20_000) };
   }
 
   chance(p: number): boolean {
