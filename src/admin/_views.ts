@@ -125,6 +125,17 @@ const Verdict = z
   })
   .meta({ description: 'What the present canary step has come to so far' });
 
+const Gate = z
+  .object({
+    name: z.string(),
+    before: z.enum(['admission', 'step', 'release']),
+    since: Time.nullable(),
+    until: Time.nullable(),
+    said: z.string().nullable(),
+    stopped: z.boolean(),
+  })
+  .meta({ description: 'The gate that it waits at; of a finished swap, what its outgoing version is not released for' });
+
 export const SwapView = z.object({
   id: z.string(),
   upstream: z.string(),
@@ -141,6 +152,7 @@ export const SwapView = z.object({
   reason: z.string().nullable(),
   stageEndsAt: Time.nullable().meta({ description: 'When its admission, hold or drain ends by itself at the latest' }),
   verdict: Verdict.nullable(),
+  gate: Gate.nullable(),
   steps: z.array(z.object({ name: z.string(), at: Time, evidence: Evidence })),
   receipt: Receipt.nullable(),
 });

@@ -1,4 +1,4 @@
-import type { SwapView, UpstreamKind, VersionView } from '../control/operations.ts';
+import type { GateView, SwapView, UpstreamKind, VersionView } from '../control/operations.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatDuration } from '../config/duration.ts';
 import { ApiError, Unreachable } from './_client.ts';
@@ -34,11 +34,19 @@ export interface Watch {
 const OUTCOME: Readonly<Record<string, string>> = { rejected: 'was rejected', 'rolled-back': 'was rolled back', aborted: 'was aborted' };
 
 function reached(swap: SwapView, until: Until | null): boolean {
-  if (until === null) return swap.finished;
+  // What a gate does not release yet must not be destroyed yet.
+  if (until === null) return swap.finished && swap.gate === null;
   const enough = ORDER.slice(ORDER.indexOf(until));
   // Steps of an incoming version that was withdrawn are not what was waited for.
   const steps = swap.steps.filter(({ evidence }) => until === 'admitted' || until === 'live' || evidence.version !== swap.to);
   return steps.some(({ name }) => (enough as readonly string[]).includes(name));
+}
+
+/** A gate before the release has said stop: that is for a person. */
+function keptBy({ upstream, from }: SwapView, { name, said }: GateView): CliError {
+  const old = from ?? 'the version before';
+  const hint = `release it all the same with: switchyard drain ${upstream} ${old}; or go back to it with: switchyard rollback ${upstream}`;
+  return new CliError(EXIT.unfinished, `the swap is done, but the gate ${name} keeps ${old} from its release: ${said ?? 'stop'}`, hint);
 }
 
 function failed(swap: SwapView): boolean {
@@ -96,11 +104,12 @@ class Follower {
 
   /** Ends the watch, not the swap, on Ctrl-C and at the timeout. */
   private check(swap: SwapView): void {
+    if (swap.gate?.stopped === true) throw keptBy(swap, swap.gate);
     const why = this.stop.signal.aborted ? 'interrupted' : performance.now() >= this.deadline ? 'the timeout has passed' : null;
     if (why === null) return;
     this.line.clear();
     const where = swap.finished
-      ? `${swap.from ?? 'the version before'} is kept for a rollback`
+      ? `${swap.from ?? 'the version before'} is kept ${swap.gate === null ? 'for a rollback' : `by the gate ${swap.gate.name}`}`
       : `the swap of ${swap.upstream} to ${swap.to} goes on (${swap.state})`;
     if (this.call.json) this.call.io.stdout.write(`${JSON.stringify(swap, null, 2)}\n`);
     const steer =

@@ -1,4 +1,4 @@
-import type { SwapView, VersionView } from '../control/operations.ts';
+import type { GateView, SwapView, VersionView } from '../control/operations.ts';
 import { flightText } from './_steps.ts';
 import { bar } from './_terminal.ts';
 import type { Paint } from './_terminal.ts';
@@ -36,6 +36,7 @@ export function stageOf(swap: SwapView, version: VersionView | null, now: number
   const left = ends === null ? null : Math.max(0, ends - now);
   if (swap.paused)
     return { label: 'paused', text: `at ${swap.weight} %: switchyard resume ${swap.upstream}`, share: null, left: null, said: swap.verdict?.words ?? null };
+  if (swap.gate !== null) return atGate(swap.gate, now);
   if (swap.state === 'cutting-over') return held(swap, ends, left, now);
   if (version === null) return null;
   if (swap.state === 'admitting') {
@@ -45,6 +46,11 @@ export function stageOf(swap: SwapView, version: VersionView | null, now: number
     return { label: 'admitting', text: `${healthy} of ${plural(of, words.backend)} ${words.healthy}`, share: of === 0 ? null : healthy / of, left, said: null };
   }
   return { label: 'draining', text: `${version.id}: ${flightText(version)}`, share: most === 0 ? null : 1 - version.inFlight / most, left, said: null };
+}
+
+function atGate({ name, until, said }: GateView, now: number): Stage {
+  const left = until === null ? null : Math.max(0, Date.parse(until) - now);
+  return { label: 'gate', text: `waits for ${name}`, share: null, left, said };
 }
 
 function held(swap: SwapView, ends: number | null, left: number | null, now: number): Stage {

@@ -10,6 +10,8 @@ const NAME_WIDTH = 14;
 const TEXT_WIDTH = 52;
 const JUDGED: Readonly<Record<string, readonly ['green' | 'red' | 'yellow', string]>> = {
   pass: ['green', '✓'],
+  stop: ['red', '✗'],
+  wait: ['yellow', '…'],
   fail: ['red', '✗'],
   inconclusive: ['yellow', '…'],
 };
@@ -54,6 +56,7 @@ function textOf({ name, evidence }: Step, swap: SwapView): string {
     const took = typeof evidence.drainMs === 'number' ? ` after ${seconds(evidence.drainMs)}` : '';
     return `${version}: nothing ${words.inFlight}${took}${typeof evidence.killed === 'number' ? `, ${killed} killed` : ''}`;
   }
+  if (name === 'gate') return `${String(evidence.gate)}: ${String(evidence.decision)}, ${String(evidence.reason)}`;
   if (name === 'judged' || name === 'held longer') return `${whole(evidence, 'weight')} %: ${String(evidence.words)}`;
   if (name === 'released') return `${version} may be destroyed`;
   return typeof evidence.reason === 'string' ? evidence.reason : by;
@@ -62,7 +65,7 @@ function textOf({ name, evidence }: Step, swap: SwapView): string {
 /** One step of a swap as a line: mark, name, the facts, and the time since the swap was asked for. */
 export function stepLine(step: Step, swap: SwapView, paint: Paint): string {
   const start = Date.parse(swap.steps[0]?.at ?? step.at);
-  const judged = step.name === 'judged' ? JUDGED[String(step.evidence.decision)] : undefined;
+  const judged = step.name === 'judged' || step.name === 'gate' ? JUDGED[String(step.evidence.decision)] : undefined;
   const mark =
     judged !== undefined
       ? paint(...judged)

@@ -103,9 +103,10 @@ function title(upstream: UpstreamView, paint: Paint): string {
   return `${paint('bold', upstream.name)}  ${live === '' ? paint('red', 'nothing is live') : live}${waiting}${closed}  ${paint('dim', `revision ${upstream.revision}`)}`;
 }
 
-function swapLine({ from, to, state, paused, weight, verdict }: SwapView): string {
+function swapLine({ from, to, state, paused, weight, verdict, gate }: SwapView): string {
+  const waits = gate === null ? '' : `; waits for the gate ${gate.name}${gate.said === null ? '' : `: ${gate.said}`}`;
   const judged = verdict === null ? '' : `; ${verdict.words}`;
-  return `  swap ${from ?? 'nothing'} → ${to}: ${state}${paused ? ', paused' : ''} at ${weight} %${judged}`;
+  return `  swap ${from ?? 'nothing'} → ${to}: ${state}${paused ? ', paused' : ''} at ${weight} %${judged}${waits}`;
 }
 
 /** What the running swap is doing, with its bar. @param sign one that moves. */
@@ -138,6 +139,7 @@ export function upstreamDetails(upstream: UpstreamView, paint: Paint, now: numbe
   const { swap } = upstream;
   if (swap === null) return lines;
   lines.push('', `  ${swap.finished ? 'last' : 'running'} swap ${swap.id}, asked for by ${swap.requestedBy}: ${swap.state}${swap.paused ? ', paused' : ''}`);
+  if (swap.gate !== null) lines.push(`  gate before the ${swap.gate.before}: ${swap.gate.name}${swap.gate.said === null ? '' : `: ${swap.gate.said}`}`);
   if (swap.verdict !== null) lines.push(`  judged so far: ${swap.verdict.words}`);
   lines.push(`  ${swapTitle(swap, paint)}`, ...swap.steps.map((step) => stepLine(step, swap, paint)));
   return lines;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { DEFAULT_ANALYSIS } from '../pool/analysis.ts';
 import type { AnalysisPolicy } from '../pool/analysis.ts';
 import type { CanaryPolicy } from '../pool/policy.ts';
-import { duration, whole } from './_fields.ts';
+import { duration, httpUrl, whole } from './_fields.ts';
 import { parseShare } from './share.ts';
 
 const SECOND = 1000;
@@ -12,10 +12,6 @@ const share = (expected: string) =>
 const finite = z.custom<number>((value) => typeof value === 'number' && Number.isFinite(value), { error: 'a number' });
 const between = (least: number, most: number) =>
   z.custom<number>((value) => typeof value === 'number' && value >= least && value <= most, { error: `a number from ${least} to ${most}` });
-
-const httpUrl = z.custom<string>((value) => typeof value === 'string' && /^https?:$/.test(URL.parse(value)?.protocol ?? ''), {
-  error: "a URL such as 'http://prometheus:9090'",
-});
 
 const prometheus = z
   .strictObject({

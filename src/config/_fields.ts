@@ -129,3 +129,9 @@ export function isLoopback(host: string): boolean {
   const family = isIP(host);
   return family !== 0 && loopback.check(host, family === 4 ? 'ipv4' : 'ipv6');
 }
+
+/** Where something outside is asked: http or https. */
+export const httpUrl = text(
+  "a URL such as 'https://checks.example/gate'",
+  (value) => value.length <= 2_048 && /^https?:$/.test(URL.parse(value)?.protocol ?? ''),
+);

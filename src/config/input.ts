@@ -179,6 +179,8 @@ export interface UpstreamInput {
   rollback?: { keep?: Duration };
   /** Steps of swaps that name none (default: none, atomic), and how canaries are judged: see docs/canary.md. */
   canary?: { steps?: readonly { weight: number; hold?: Duration | null }[]; analysis?: boolean | AnalysisInput };
+  /** Who is asked before a swap goes on, in this order: see docs/gates.md. */
+  gates?: readonly GateInput[];
   /** Default `least-in-flight`. */
   balance?: Balance;
   /**
@@ -235,6 +237,21 @@ export interface UpstreamInput {
   versions?: Readonly<Record<string, VersionInput>>;
   /** The version that gets the traffic at first; needed when there are several. */
   live?: string | null;
+}
+
+/** Somebody who is asked, by a signed POST, before a swap goes on, and answers `{decision: 'pass' | 'wait' | 'stop', reason}`. */
+export interface GateInput {
+  name: string;
+  /** Before the new version is probed, before each step of the cutover (the last, to 100 %, is one), or before the old version is released. */
+  at: 'admission' | 'step' | 'release';
+  url: string;
+  /** Key of the signature, 8 to 256 characters; `whsec_` and base64, or any text. */
+  secret: string;
+  /** How long it may take to say pass (5m), and what comes of that time without one: `stop` (default) or `pass`. */
+  timeout?: Duration;
+  onTimeout?: 'stop' | 'pass';
+  /** Between two questions; default 5s. */
+  interval?: Duration;
 }
 
 /** How the new version of a canary is judged against the others. A share is a number from 0 to 1, or `'1%'`. */

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { backendTls } from './_backend-tls.ts';
 import { canary } from './_canary-schema.ts';
+import { gates } from './_gate-schema.ts';
 import { listenerTls } from './_listener-tls.ts';
 import { mirror, preview, skew, versionHeader } from './_steering.ts';
 import { webhooks } from './_webhooks.ts';
@@ -117,6 +118,7 @@ export const webSchema = z.strictObject({
   drain: z.strictObject({ requests: duration(0).default(30 * SECOND), tunnels: duration(0).default(5 * MINUTE) }).prefault({}),
   rollback,
   canary,
+  gates,
   balance: oneOf(['least-in-flight', 'round-robin', 'random', 'maglev']).default('least-in-flight'),
   sticky: z
     .strictObject({

@@ -13,6 +13,7 @@ import type { SwapPorts, SwitchyardEvent } from '../swap/ports.ts';
 import { UpstreamDriver } from '../swap/swap.ts';
 import type { Origin } from '../webhooks/outbox.ts';
 import { refuseChangedKind, refuseOtherKind, Workers } from './crews.ts';
+import { askGate, measure } from './gates.ts';
 import { tableOf } from './publisher.ts';
 import type { Publisher } from './publisher.ts';
 import type { DataThreads } from './threads.ts';
@@ -244,6 +245,8 @@ export class Fleet {
       peak: (version) => ledger.peak(version.slot),
       sample: (version) => this.sample(name, version),
       idle: (version) => ledger.isIdle(slotsOf(version)),
+      askGate: (gate, question, signal) => askGate(gate, question, signal, Date.now()),
+      measure,
       cut: (version, kind, spreadMs) => threads.cut(version.slot, kind, spreadMs),
       takeSlots: (count) => ledger.takeSlots(count),
       freeSlots: (version) => {

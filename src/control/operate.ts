@@ -159,6 +159,7 @@ export class Operator implements Operations {
       reason: `${to} is live already`,
       stageEndsAt: null,
       verdict: null,
+      gate: null,
       steps: [],
       receipt: null,
     };

@@ -1,6 +1,7 @@
 import type { MembersInput } from '../members/declare.ts';
 import type { Order, OrderView, Report } from '../members/report.ts';
 import type { Phase, Health } from '../pool/phase.ts';
+import type { GatePoint } from '../pool/gates.ts';
 import type { Receipt } from '../pool/upstream.ts';
 import type { Explanation } from '../swap/explain.ts';
 import type { WebhookView } from '../webhooks/webhooks.ts';
@@ -89,6 +90,18 @@ export interface VersionView {
   reason: string | null;
 }
 
+export interface GateView {
+  name: string;
+  before: GatePoint;
+  /** null = it has said stop. */
+  since: string | null;
+  until: string | null;
+  /** Its last word, or why there is none; null = it has not answered yet. */
+  said: string | null;
+  /** It has said stop: a version that is not released for it is kept until somebody removes it. */
+  stopped: boolean;
+}
+
 export interface SwapView {
   id: string;
   upstream: string;
@@ -109,6 +122,8 @@ export interface SwapView {
   stageEndsAt: string | null;
   /** What the present canary step has come to so far; null = none is judged. */
   verdict: Verdict | null;
+  /** What the swap, or the release of what it has let go, waits for; null = no gate. */
+  gate: GateView | null;
   steps: { name: string; at: string; evidence: Record<string, unknown> }[];
   /** Of the version that this swap let go, once it is released. */
   receipt: Receipt | null;

@@ -8,7 +8,7 @@ import type { Backend, Version } from '../pool/version.ts';
 import type { BackendHealth, Probe } from '../swap/ports.ts';
 import { stageEndsAt } from '../swap/stage.ts';
 import type { Verdict } from '../swap/verdict.ts';
-import type { BackendTlsView, BackendView, MemberView, PemView, ProbeView, SwapView, UpstreamKind, UpstreamView, VersionView } from './operations.ts';
+import type { BackendTlsView, BackendView, GateView, MemberView, PemView, ProbeView, SwapView, UpstreamKind, UpstreamView, VersionView } from './operations.ts';
 
 /** What the views are made of beside the state. */
 export interface Observed {
@@ -162,9 +162,24 @@ export function swapView(state: UpstreamState, swap: Swap, observed: Observed): 
     reason: swap.reason,
     stageEndsAt: isoOrNull(stageEndsAt(state, swap)),
     verdict: finished || swap.id !== state.swap?.id ? null : observed.verdict(),
+    gate: gateView(state, swap, finished),
     steps: swap.steps.map(({ name, at, evidence }) => ({ name, at: iso(at), evidence })),
     receipt: draining.length > 0 ? null : (receipts.at(0) ?? null),
   };
+}
+
+/** The gate that a swap waits at; of a finished one, that of a version it has let go. */
+function gateView(state: UpstreamState, swap: Swap, finished: boolean): GateView | null {
+  if (swap.id !== state.swap?.id) return null;
+  const released = state.versions.filter(({ id, phase }) => phase === 'drained' && swap.from.includes(id)).map(({ drain }) => drain?.gates ?? null);
+  for (const gates of [finished ? null : swap.gates, ...released]) {
+    const { waiting = null, stopped = null } = gates ?? {};
+    if (stopped !== null) return { name: stopped.name, before: 'release', since: null, until: null, said: stopped.reason, stopped: true };
+    if (waiting === null) continue;
+    const { name, at, since, until, said } = waiting;
+    return { name, before: at, since: iso(since), until: iso(until), said, stopped: false };
+  }
+  return null;
 }
 
 /** A version of that id may have been released before, with a receipt that is none of this swap's. */

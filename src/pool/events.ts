@@ -6,6 +6,7 @@ export const EVENT_TYPES = [
   'swap-started',
   'step',
   'judged',
+  'gate',
   'paused',
   'resumed',
   'live',

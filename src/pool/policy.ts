@@ -1,5 +1,6 @@
 import type { AnalysisPolicy } from './analysis.ts';
 import type { BackendProtocol, BackendTls } from './backend-tls.ts';
+import type { GatePolicy } from './gates.ts';
 import type { ErrorPages, Maintenance, RouteRules } from './rules.ts';
 import type { CanaryStep } from './upstream.ts';
 
@@ -161,6 +162,8 @@ export interface UpstreamPolicy {
   readonly drain: { readonly requests: number; readonly tunnels: number };
   readonly rollback: { readonly keep: number };
   readonly canary: CanaryPolicy;
+  /** In the order in which they are asked. */
+  readonly gates: readonly GatePolicy[];
   readonly balance: Balance;
   /** Source of the split key; both null = the client address. */
   readonly sticky: {

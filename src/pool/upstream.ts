@@ -1,4 +1,5 @@
 import type { AnalysisPolicy } from './analysis.ts';
+import type { Gates } from './gates.ts';
 import type { Split } from './split.ts';
 import type { Version } from './version.ts';
 
@@ -89,6 +90,8 @@ export interface Swap {
   readonly analysis: AnalysisPolicy | null;
   /** Set while a canary step is judged. */
   readonly window: Window | null;
+  /** The gates at the point that the swap is at; null = none has been asked there. */
+  readonly gates: Gates | null;
   readonly steps: readonly SwapStep[];
   readonly requestedBy: string;
   readonly requestedAt: number;

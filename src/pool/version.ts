@@ -1,3 +1,4 @@
+import type { Gates } from './gates.ts';
 import type { Phase } from './phase.ts';
 
 /** One origin address inside a version. Its health belongs to (version, backend), never to the address. */
@@ -58,6 +59,8 @@ export interface Drain {
   readonly doneAt: number | null;
   /** A drained version is kept for a rollback until then. */
   readonly keepUntil: number | null;
+  /** Gates before its release; null = there are none. */
+  readonly gates: Gates | null;
   /** Final phase to go to. */
   readonly then: 'released' | 'rejected';
 }

@@ -6,10 +6,16 @@ import { addStep, changeSwap, changeVersion, emit, findVersion, healthOf, moveVe
 import type { Turn } from './_turn.ts';
 import { describeBackend, wordsOf } from './_words.ts';
 
-/** The running swap that waits for the admission of this version, or null. */
-function waitingSwap(turn: Turn, id: string): Swap | null {
+/** The running swap that is before the admission of this version, or null. */
+function admittingSwap(turn: Turn, id: string): Swap | null {
   const swap = runningSwap(turn.state);
   return swap !== null && swap.to === id && swap.state === 'admitting' ? swap : null;
+}
+
+/** The running swap that waits for the admission of this version, or null. One that waits at a gate before it does not. */
+function waitingSwap(turn: Turn, id: string): Swap | null {
+  const swap = admittingSwap(turn, id);
+  return swap === null || swap.gates !== null ? null : swap;
 }
 
 function isAdmitting(turn: Turn, version: Version): boolean {
@@ -33,7 +39,7 @@ export function admissionDeadline(turn: Turn, swap: Swap | null): number | null 
 export function askAgain(turn: Turn, swap: Swap): void {
   const version = theVersion(turn, swap.to);
   const probed = changeVersion(turn, swap.to, { admitBy: admissionDeadline(turn, swap) });
-  changeSwap(turn, { state: 'admitting' });
+  changeSwap(turn, { state: 'admitting', gates: null });
   turn.effects.push({ type: 'probe', version: probed, mode: version.phase === 'admitting' ? 'admitting' : 'fresh' });
 }
 
@@ -98,7 +104,7 @@ export function admissionDeadlines(turn: Turn): void {
 function reject(turn: Turn, version: Version): void {
   const seen = turn.world.health(version);
   const ready = passed(turn, version);
-  const swap = waitingSwap(turn, version.id);
+  const swap = admittingSwap(turn, version.id);
   const need = readyNeeded(turn, version, swap);
   const missing = version.backends.filter(({ address }) => !ready.includes(address));
   const words = wordsOf(turn.world.policy);
@@ -120,7 +126,7 @@ function lastProbe(backend: BackendHealth | undefined): Record<string, unknown> 
 /** Takes a version without traffic out of the way: a kept one stays kept, a new one is rejected. */
 export function withdraw(turn: Turn, version: Version, reason: string): void {
   if (version.phase === 'admitting') retire(turn, version, 'rejected', reason);
-  else if (version.phase === 'standby') startDrain(turn, version.id, { ...turn.world.policy.drain, keep: 0, open: 0, then: 'rejected' });
+  else if (version.phase === 'standby') startDrain(turn, version.id, { ...turn.world.policy.drain, keep: 0, gated: false, open: 0, then: 'rejected' });
   else {
     changeVersion(turn, version.id, { admitBy: null });
     turn.effects.push({ type: 'probe', version, mode: 'steady' });

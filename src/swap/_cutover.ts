@@ -6,6 +6,7 @@ import { askAgain, isReady, withdraw } from './_admission.ts';
 import { keepWindow, mayGoOn, openWindow, settleStep, stepVerdict } from './_judgement.ts';
 import { drainPublished, endSwap, settleSwap, shiftTraffic } from './_drain.ts';
 import type { LettingGo } from './_drain.ts';
+import { isGated, passesGates } from './_gates.ts';
 import { sharesFor } from './_shares.ts';
 import { addStep, changeSwap, emit, findVersion, healthOf, runningSwap, theVersion } from './_turn.ts';
 import type { Turn } from './_turn.ts';
@@ -18,21 +19,32 @@ export function lastStepTaken(turn: Turn, swap: Swap): boolean {
 
 /** From standby to the first step, if the incoming version still is ready; else it is probed again first. */
 export function beginCutover(turn: Turn, swap: Swap): void {
-  if (isReady(turn, theVersion(turn, swap.to), swap)) takeStep(turn, swap);
+  if (isReady(turn, theVersion(turn, swap.to), swap)) reachStep(turn, swap);
   else askAgain(turn, swap);
+}
+
+/** The next step is due: the gates before it are asked, and once all are passed it is taken. */
+export function reachStep(turn: Turn, swap: Swap): void {
+  if (passesGates(turn, swap, 'step')) takeStep(turn, runningSwap(turn.state) ?? swap);
 }
 
 /** Decides the next step. Its hold begins when it is published. */
 export function takeStep(turn: Turn, swap: Swap): void {
   const step = swap.canary.at(swap.at);
-  changeSwap(turn, { state: 'cutting-over', at: Math.min(swap.at + 1, swap.canary.length), publishedAt: null, window: null });
+  changeSwap(turn, { state: 'cutting-over', at: Math.min(swap.at + 1, swap.canary.length), publishedAt: null, window: null, gates: null });
   const weight = swap.at < swap.canary.length && step !== undefined ? step.weight : 100;
   shiftTraffic(turn, sharesFor(swap.before, swap.to, weight), letGoBy(turn, swap));
 }
 
 /** A rollback is for everybody at once: what is wrong with a version is so for sessions of before, too. */
 function letGoBy(turn: Turn, swap: Swap): LettingGo {
-  return { ...swap.drain, keep: swap.keep, open: swap.kind === 'rollback' ? 0 : openFor(turn.world.policy), then: 'released' };
+  return {
+    ...swap.drain,
+    keep: swap.keep,
+    gated: isGated(turn, swap, 'release'),
+    open: swap.kind === 'rollback' ? 0 : openFor(turn.world.policy),
+    then: 'released',
+  };
 }
 
 /** The present state is the committed generation: what waited for that goes on. */
@@ -109,7 +121,9 @@ export function watchCutover(turn: Turn): void {
     goBack(turn, swap, 'rolled-back', `${swap.to} did worse at weight ${weightOf(turn.state.split, swap.to)}: ${words}`);
     return;
   }
-  if (over && healthOf(turn, version).healthy > 0 && mayGoOn(turn, verdict)) takeStep(turn, runningSwap(turn.state) ?? swap);
+  if (swap.paused || healthOf(turn, version).healthy === 0) return;
+  // While gates are asked, the step has been judged.
+  if (swap.gates !== null || (over && mayGoOn(turn, verdict))) reachStep(turn, runningSwap(turn.state) ?? swap);
 }
 
 /** Every backend is known to be of no use; `unknown` (after a restart) is not yet a verdict. */
@@ -131,12 +145,12 @@ export function holdUntil(swap: Swap): number | null {
 export function goBack(turn: Turn, swap: Swap, outcome: 'rolled-back' | 'aborted', reason: string): void {
   const version = theVersion(turn, swap.to);
   if (swap.state === 'cutting-over') {
-    changeSwap(turn, { state: 'rolling-back', outcome, reason, paused: false, publishedAt: null, window: null });
+    changeSwap(turn, { state: 'rolling-back', outcome, reason, paused: false, publishedAt: null, window: null, gates: null });
     addStep(turn, 'going back', { reason });
-    shiftTraffic(turn, swap.before, { ...swap.drain, keep: 0, open: 0, then: 'rejected' });
+    shiftTraffic(turn, swap.before, { ...swap.drain, keep: 0, gated: false, open: 0, then: 'rejected' });
     return;
   }
-  changeSwap(turn, { reason });
+  changeSwap(turn, { reason, gates: null });
   withdraw(turn, version, reason);
   if (version.phase === 'standby') changeSwap(turn, { state: 'rolling-back', outcome, paused: false, publishedAt: null });
   else endSwap(turn, outcome, reason);

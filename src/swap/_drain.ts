@@ -4,6 +4,8 @@ import { splitProblem, weightOf } from '../pool/split.ts';
 import type { Split } from '../pool/split.ts';
 import type { Drain, Version } from '../pool/version.ts';
 import type { Swap } from '../pool/upstream.ts';
+import { NO_GATES } from '../pool/gates.ts';
+import { mayRelease } from './_gates.ts';
 import { addStep, changeSwap, changeVersion, emit, findVersion, moveVersion, runningSwap, theVersion } from './_turn.ts';
 import type { Turn } from './_turn.ts';
 import { outcomes, receiptFor } from './receipt.ts';
@@ -17,6 +19,8 @@ export interface LettingGo {
   readonly requests: number;
   readonly tunnels: number;
   readonly keep: number;
+  /** Whether the gates before the release are asked. */
+  readonly gated: boolean;
   /** How long sessions of before may still begin requests on it; then it drains. */
   readonly open: number;
   readonly then: Drain['then'];
@@ -53,6 +57,7 @@ export function startDrain(turn: Turn, id: string, letGo: LettingGo): void {
       doneAt: null,
       keepUntil: null,
       keep: letGo.keep,
+      gates: letGo.gated ? NO_GATES : null,
       then: letGo.then,
     },
   });
@@ -136,8 +141,8 @@ function cutWhenDue(turn: Turn, id: string, now: number): void {
 function releaseKept(turn: Turn, id: string): void {
   const version = theVersion(turn, id);
   const swap = runningSwap(turn.state);
-  if (version.drain?.keepUntil == null || version.drain.keepUntil > turn.world.now || swap?.to === id) return;
-  retire(turn, version, 'released', null);
+  if (version.drain?.keepUntil == null || version.drain.keepUntil > turn.world.now || swap?.to === id || !mayRelease(turn, id)) return;
+  retire(turn, theVersion(turn, id), 'released', null);
 }
 
 /** Lets a draining version go when nothing can be started on it (all acks) and nothing is in flight: one zero read is proof. */
@@ -149,13 +154,16 @@ export function tryFinishDrain(turn: Turn, id: string): void {
   const counts = turn.world.counts(version);
   if (counts.inFlight !== 0) return;
   const now = turn.world.now;
-  const done = changeVersion(turn, id, { drain: { ...drain, doneAt: now, keepUntil: drain.keep > 0 ? now + drain.keep : null } });
+  const done = changeVersion(turn, id, { drain: { ...drain, doneAt: now, keepUntil: drain.keep > 0 || drain.gates !== null ? now + drain.keep : null } });
   const swap = turn.state.swap;
   if (concerns(swap, id)) addStep(turn, 'drained', { version: id, drainMs: now - drain.since, ...outcomes(counts), killedByKind: counts.killedByKind });
   emit(turn, 'drained', id, { drainMs: now - drain.since, killed: counts.killed });
   if (drain.then === 'rejected') retire(turn, done, 'rejected', (swap?.to === id ? swap.reason : null) ?? 'removed before it was live');
-  else if (drain.keep === 0) retire(turn, done, 'released', null);
-  else moveVersion(turn, id, 'drained');
+  else if (drain.keep === 0 && drain.gates === null) retire(turn, done, 'released', null);
+  else {
+    moveVersion(turn, id, 'drained');
+    releaseKept(turn, id);
+  }
   settleSwap(turn);
 }
 

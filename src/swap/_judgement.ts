@@ -1,6 +1,6 @@
 import { weightOf } from '../pool/split.ts';
 import type { AnalysisPolicy } from '../pool/analysis.ts';
-import type { Sample, Samples, Swap, UpstreamState } from '../pool/upstream.ts';
+import type { Checked, Sample, Samples, Swap, UpstreamState } from '../pool/upstream.ts';
 import { BINS } from '../ledger/layout.ts';
 import { addStep, changeSwap, emit, findVersion, runningSwap } from './_turn.ts';
 import type { Turn } from './_turn.ts';
@@ -49,6 +49,12 @@ export function keepWindow(turn: Turn): void {
   const swap = runningSwap(turn.state);
   if (swap === null || swap.analysis === null || swap.window === null || swap.window.warm !== null) return;
   if (turn.world.now >= warmAt(swap, swap.analysis)) changeSwap(turn, { window: { ...swap.window, warm: samplesNow(turn.state, swap, turn.world) } });
+}
+
+/** The Prometheus server was asked, in the window that began at `began`. */
+export function measured(turn: Turn, began: number, checked: Checked): void {
+  const swap = runningSwap(turn.state);
+  if (swap !== null && swap.window !== null && swap.window.since === began) changeSwap(turn, { window: { ...swap.window, checked } });
 }
 
 /** What the present canary step has come to so far; null when it is not judged. `over`: its hold is. */

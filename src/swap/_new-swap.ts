@@ -40,6 +40,7 @@ export function newSwap(turn: Turn, { request, id, by, kind }: NewSwap): Swap {
     canary,
     analysis: canary.length === 0 ? null : analysisFor(policy.canary.analysis, request.analysis),
     window: null,
+    gates: null,
     requestedBy: by,
     requestedAt: now,
     admissionTimeout: request.admission?.timeout ?? policy.admission.timeout,

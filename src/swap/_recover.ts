@@ -15,17 +15,19 @@ export function recover(turn: Turn, slots: Readonly<Record<string, readonly numb
   const swap = runningSwap(turn.state);
   if (swap === null) return;
   if (swap.state === 'cutting-over' || swap.state === 'rolling-back') changeSwap(turn, { publishedAt: null, window: null });
-  const waits = swap.state === 'admitting' || (swap.state === 'standby' && !swap.paused);
+  const waits = (swap.state === 'admitting' && swap.gates === null) || (swap.state === 'standby' && !swap.paused);
   if (waits && turn.state.versions.some(({ id, phase }) => id === swap.to && phase !== 'admitting')) askAgain(turn, swap);
 }
 
 function recoverVersion(turn: Turn, id: string, slots: readonly number[]): void {
   const swap = runningSwap(turn.state);
   const old = changeVersion(turn, id, {});
+  // It is probed when the gates before it are passed.
+  const gated = swap?.to === id && swap.state === 'admitting' && swap.gates !== null;
   const version = changeVersion(turn, id, {
     slot: slots[old.backends.length],
     backends: old.backends.map((backend, i) => ({ ...backend, slot: slots[i] })),
-    admitBy: old.phase === 'admitting' ? admissionDeadline(turn, swap?.to === id ? swap : null) : null,
+    admitBy: old.phase === 'admitting' && !gated ? admissionDeadline(turn, swap?.to === id ? swap : null) : null,
     // Acks of the old process prove nothing about the threads of this one.
     drain:
       old.phase === 'draining' && old.drain !== null
@@ -33,7 +35,7 @@ function recoverVersion(turn: Turn, id: string, slots: readonly number[]): void 
         : old.drain,
   });
   if (old.phase === 'admitting') {
-    turn.effects.push({ type: 'probe', version, mode: 'admitting' });
+    if (!gated) turn.effects.push({ type: 'probe', version, mode: 'admitting' });
     return;
   }
   turn.effects.push({ type: 'trust', version, addresses: version.trusted }, { type: 'probe', version, mode: 'steady' });

@@ -5,10 +5,12 @@ import { isOpen } from '../pool/reach.ts';
 import { weightOf } from '../pool/split.ts';
 import type { Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
-import { admissionDeadline, admissionHealth, askAgain, isReady } from './_admission.ts';
-import { beginCutover, lastStepTaken, takeStep } from './_cutover.ts';
+import { admissionDeadline } from './_admission.ts';
+import { lastStepTaken, takeStep } from './_cutover.ts';
+import { isGated } from './_gates.ts';
 import { newSwap } from './_new-swap.ts';
-import { changeSwap, changeVersion, addStep, emit, findVersion, healthOf, runningSwap, theVersion } from './_turn.ts';
+import { beginAdmission, proceed } from './_onward.ts';
+import { changeSwap, changeVersion, addStep, emit, findVersion, runningSwap } from './_turn.ts';
 import type { Turn } from './_turn.ts';
 import { listed } from './_words.ts';
 import type { SwapRequest, VersionInput } from './ports.ts';
@@ -57,8 +59,8 @@ function checkSame(version: Version, backends: VersionInput['backends'] | undefi
   });
 }
 
-/** Registers a version and begins its admission. Registering the same again changes nothing. */
-export function register(turn: Turn, input: VersionInput, slots: readonly number[], admitBy: number | null): void {
+/** Registers a version and begins its admission, unless it is not to be probed yet. Registering the same again changes nothing. */
+export function register(turn: Turn, input: VersionInput, slots: readonly number[], admitBy: number | null, probe = true): void {
   const known = findVersion(turn.state, input.id);
   if (known !== undefined) return checkSame(known, input.backends);
   const { worker } = turn.world.policy;
@@ -78,7 +80,7 @@ export function register(turn: Turn, input: VersionInput, slots: readonly number
     drain: null,
   };
   turn.state = { ...turn.state, versions: [...turn.state.versions, version] };
-  turn.effects.push({ type: 'probe', version, mode: 'admitting' });
+  if (probe) turn.effects.push({ type: 'probe', version, mode: 'admitting' });
   emit(turn, 'registered', version.id, { backends: version.backends.map(({ address }) => address) });
 }
 
@@ -119,10 +121,12 @@ export function startSwap(turn: Turn, request: SwapRequest, slots: readonly numb
       phase: known.phase,
     });
   const swap = newSwap(turn, { request, id, by, kind: known?.phase === 'drained' ? 'rollback' : 'swap' });
-  if (known === undefined) register(turn, { id: request.to, backends: request.backends ?? [] }, slots, admissionDeadline(turn, swap));
-  else if (known.phase === 'admitting') changeVersion(turn, known.id, { admitBy: admissionDeadline(turn, swap) });
+  const gated = isGated(turn, swap, 'admission');
+  const admitBy = gated ? null : admissionDeadline(turn, swap);
+  if (known === undefined) register(turn, { id: request.to, backends: request.backends ?? [] }, slots, admitBy, !gated);
+  else if (known.phase === 'admitting' && !gated) changeVersion(turn, known.id, { admitBy });
   begin(turn, swap);
-  proceed(turn);
+  beginAdmission(turn);
 }
 
 export function unknownVersion(state: UpstreamState, id: string): Refusal {
@@ -149,19 +153,6 @@ function begin(turn: Turn, swap: Swap): void {
   turn.state = { ...turn.state, swap };
   addStep(turn, 'requested', { by: swap.requestedBy, from: swap.from, to: swap.to });
   emit(turn, 'swap-started', swap.to, { swap: swap.id, kind: swap.kind, from: swap.from, to: swap.to });
-}
-
-/** A new swap goes as far as it can without new evidence. */
-function proceed(turn: Turn): void {
-  const swap = runningSwap(turn.state);
-  if (swap === null) return;
-  const version = theVersion(turn, swap.to);
-  if (version.phase === 'admitting') admissionHealth(turn, version.id);
-  else if (version.phase === 'drained' || !isReady(turn, version, swap)) askAgain(turn, swap);
-  else {
-    addStep(turn, 'admitted', { version: version.id, ...healthOf(turn, version) });
-    beginCutover(turn, changeSwap(turn, { state: 'standby' }));
-  }
 }
 
 /** Goes back to a version that is kept, or that drains still. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { EVENT_TYPES } from '../pool/events.ts';
 import { splitProblem } from '../pool/split.ts';
+import type { Gates } from '../pool/gates.ts';
 import type { AnalysisPolicy } from '../pool/analysis.ts';
 import type { Receipt, Sample, Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
@@ -10,6 +11,22 @@ const Whole = z.number().int().min(0);
 const At = z.number().min(0);
 const MaybeAt = At.nullable();
 const Acks = z.record(z.string(), Whole);
+
+const GatesSchema: z.ZodType<Gates> = z.object({
+  passed: z.array(z.string()),
+  waiting: z
+    .object({
+      name: z.string(),
+      at: z.enum(['admission', 'step', 'release']),
+      key: z.string(),
+      since: At,
+      until: At,
+      onTimeout: z.enum(['stop', 'pass']),
+      said: z.string().nullable(),
+    })
+    .nullable(),
+  stopped: z.object({ name: z.string(), reason: z.string() }).nullable(),
+});
 
 const VersionSchema: z.ZodType<Version> = z.object({
   id: z.string().min(1),
@@ -34,6 +51,7 @@ const VersionSchema: z.ZodType<Version> = z.object({
       keep: z.number().min(0),
       doneAt: MaybeAt,
       keepUntil: MaybeAt,
+      gates: GatesSchema.nullable().default(null),
       then: z.enum(['released', 'rejected']),
     })
     .nullable(),
@@ -104,6 +122,7 @@ const SwapSchema: z.ZodType<Swap> = z.object({
   // A journal of before there was a judgement has no word of it.
   analysis: AnalysisSchema.nullable().default(null),
   window: WindowSchema.nullable().default(null),
+  gates: GatesSchema.nullable().default(null),
   steps: z.array(z.object({ name: z.string(), at: At, evidence: z.record(z.string(), z.unknown()) })),
   requestedBy: z.string(),
   requestedAt: At,

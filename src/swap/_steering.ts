@@ -3,8 +3,10 @@ import { openFor } from '../pool/reach.ts';
 import { splitProblem, splitRecord, weightOf } from '../pool/split.ts';
 import type { Share } from '../pool/split.ts';
 import type { Swap } from '../pool/upstream.ts';
-import { beginCutover, goBack, lastStepTaken, takeStep } from './_cutover.ts';
+import { beginCutover, goBack, lastStepTaken, reachStep, watchCutover } from './_cutover.ts';
 import { close, retire, shiftTraffic, startDrain } from './_drain.ts';
+import { openGates } from './_gates.ts';
+import { beginAdmission } from './_onward.ts';
 import { refuseRunning, unknownVersion } from './_requests.ts';
 import { addStep, changeSwap, changeVersion, emit, findVersion, healthOf, runningSwap } from './_turn.ts';
 import type { Turn } from './_turn.ts';
@@ -28,11 +30,16 @@ function notNow(swap: Swap, detail: string): Refusal {
 }
 
 function promote(turn: Turn, swap: Swap, by: string): void {
-  if (swap.state === 'admitting') throw notNow(swap, `Version ${swap.to} is not admitted yet.`);
-  addStep(turn, 'promoted', { by });
+  const waiting = swap.gates?.waiting ?? null;
+  if (swap.state === 'admitting' && waiting === null) throw notNow(swap, `Version ${swap.to} is not admitted yet.`);
+  addStep(turn, 'promoted', waiting === null ? { by } : { by, gate: waiting.name });
   const freed = changeSwap(turn, { paused: false });
-  if (swap.state === 'standby') beginCutover(turn, freed);
-  else takeStep(turn, freed);
+  // A person who says so at a gate passes all that stand there.
+  if (waiting !== null) openGates(turn, waiting.at);
+  const open = runningSwap(turn.state) ?? freed;
+  if (swap.state === 'admitting') beginAdmission(turn);
+  else if (swap.state === 'standby') beginCutover(turn, open);
+  else reachStep(turn, open);
 }
 
 function pause(turn: Turn, swap: Swap, by: string): void {
@@ -49,6 +56,8 @@ function resume(turn: Turn, swap: Swap, by: string): void {
   addStep(turn, 'resumed', { by });
   emit(turn, 'resumed', swap.to, { swap: swap.id });
   if (swap.state === 'standby') beginCutover(turn, runningSwap(turn.state) ?? freed);
+  // What waited at a gate when it was paused may have passed it.
+  else if (swap.gates !== null) watchCutover(turn);
 }
 
 /** Sets the split by hand. Versions that lose their weight drain as after a swap. */
@@ -63,7 +72,7 @@ export function setSplit(turn: Turn, weights: Readonly<Record<string, number>>):
   for (const { version: id } of split) refuseUnready(turn, id);
   if (split.length === state.split.length && split.every(({ version, weight }) => weightOf(state.split, version) === weight)) return;
   const { drain, rollback } = turn.world.policy;
-  shiftTraffic(turn, split, { ...drain, keep: rollback.keep, open: openFor(turn.world.policy), then: 'released' });
+  shiftTraffic(turn, split, { ...drain, keep: rollback.keep, gated: false, open: openFor(turn.world.policy), then: 'released' });
   emit(turn, 'split', null, { split: splitRecord(split) });
 }
 
@@ -93,10 +102,11 @@ export function removeVersion(turn: Turn, id: string, by: string): void {
   if (runningSwap(turn.state)?.to === id) refuseRunning(turn.state, '; abort it first');
   if (version.phase === 'live') throw new Refusal(REFUSAL.notNow, `Version ${id} is live; swap to another version first.`, { version: id, phase: 'live' });
   if (version.phase === 'admitting') retire(turn, version, 'rejected', `removed by ${by}`);
-  else if (version.phase === 'standby') startDrain(turn, id, { ...turn.world.policy.drain, keep: 0, open: 0, then: 'released' });
+  else if (version.phase === 'standby') startDrain(turn, id, { ...turn.world.policy.drain, keep: 0, gated: false, open: 0, then: 'released' });
   else if (version.phase === 'drained') retire(turn, version, 'released', null);
   else {
-    if (version.drain !== null && version.drain.keep !== 0) changeVersion(turn, id, { drain: { ...version.drain, keep: 0 } });
+    if (version.drain !== null && (version.drain.keep !== 0 || version.drain.gates !== null))
+      changeVersion(turn, id, { drain: { ...version.drain, keep: 0, gates: null } });
     close(turn, id);
   }
 }

@@ -1,7 +1,7 @@
 import type { BackendHealth } from '../health/evidence.ts';
 import type { Counts } from '../ledger/control.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
-import type { Sample } from '../pool/upstream.ts';
+import type { Checked, Sample } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
 import type { SwapRequest, SwitchyardEvent, VersionInput } from './ports.ts';
 
@@ -25,6 +25,10 @@ export type SwapEvent =
   | { readonly type: 'acked'; readonly generation: number; readonly acks: Readonly<Record<string, number>> }
   /** A draining version may have become idle. */
   | { readonly type: 'idle'; readonly version: string }
+  /** A gate was asked; no answer is a wait. */
+  | { readonly type: 'answered'; readonly key: string; readonly decision: 'pass' | 'wait' | 'stop'; readonly reason: string }
+  /** The Prometheus server was asked, in the window that began then. */
+  | { readonly type: 'measured'; readonly since: number; readonly checked: Checked }
   /** A deadline may have passed. */
   | { readonly type: 'tick' }
   /** The proxy has been started again. `slots` by version id: those of the old process are void. */

@@ -1,4 +1,5 @@
 import type { UpstreamState } from '../pool/upstream.ts';
+import type { Gates } from '../pool/gates.ts';
 import { weightOf } from '../pool/split.ts';
 import { reachOf } from '../pool/reach.ts';
 import type { Version } from '../pool/version.ts';
@@ -63,7 +64,7 @@ function explainUpstream(state: UpstreamState, world: World): Explanation {
 function explainVersion(state: UpstreamState, version: Version, world: World): { summary: string; facts: Fact[] } {
   switch (version.phase) {
     case 'admitting':
-      return admitting(version, world);
+      return admitting(state, version, world);
     case 'standby':
       return waiting(state, version, world);
     case 'live':
@@ -83,7 +84,20 @@ function unhealthy(version: Version, world: World): string[] {
     .map(({ address }) => describeBackend(address, seen.get(address), words));
 }
 
-function admitting(version: Version, world: World): { summary: string; facts: Fact[] } {
+/** The gate that holds something up, in words; null = none does. */
+function gateFact(gates: Gates | null, world: World): string | null {
+  if (gates?.stopped != null)
+    return `the gate ${gates.stopped.name} has said stop: ${gates.stopped.reason}; remove the version to release it, or roll back to it`;
+  const waiting = gates?.waiting ?? null;
+  if (waiting === null) return null;
+  const said = waiting.said === null ? '; it has not answered yet' : `: ${waiting.said}`;
+  return `it waits for the gate ${waiting.name}, for another ${seconds(waiting.until - world.now)}${said}`;
+}
+
+function admitting(state: UpstreamState, version: Version, world: World): { summary: string; facts: Fact[] } {
+  const swap = runningSwap(state);
+  const gate = swap?.to === version.id ? gateFact(swap.gates, world) : null;
+  if (gate !== null) return { summary: `${version.id} is not admitted: a gate has not passed it.`, facts: [{ fact: gate, blocks: 'admitted' }] };
   const missing = unhealthy(version, world);
   const facts = missing.map((fact): Fact => ({ fact, blocks: 'admitted' }));
   const left = version.admitBy === null ? 'there is no time limit' : `${seconds(version.admitBy - world.now)} left`;
@@ -97,7 +111,7 @@ function waiting(state: UpstreamState, version: Version, world: World): { summar
   const facts: Fact[] = [];
   if (swap?.to !== version.id) facts.push({ fact: `no swap to ${version.id} has been asked for`, blocks: 'live' });
   else if (swap.paused) facts.push({ fact: 'the swap is paused; resume or promote it', blocks: 'live' });
-  else facts.push({ fact: `the swap is ${swap.state}`, blocks: 'live' });
+  else facts.push({ fact: gateFact(swap.gates, world) ?? `the swap is ${swap.state}`, blocks: 'live' });
   facts.push(...unhealthy(version, world).map((fact): Fact => ({ fact, blocks: 'live' })));
   if (reachOf(version, world.policy).mirror) facts.push({ fact: `requests are mirrored to it: ${world.counts(version).mirrored} so far`, blocks: 'nothing' });
   return { summary: `${version.id} is admitted and waits on standby without ${wordsOf(world.policy).traffic}.`, facts };
@@ -119,7 +133,7 @@ function live(state: UpstreamState, version: Version, world: World): { summary: 
           : `the next step is due in ${seconds(until - world.now)}`;
     const verdict = stepVerdict(state, world, false);
     if (verdict !== null) facts.unshift({ fact: `judged so far: ${verdict.words}`, blocks: verdict.decision === 'pass' ? 'nothing' : 'live' });
-    facts.unshift({ fact: hold, blocks: 'live' });
+    facts.unshift({ fact: (swap.paused ? null : gateFact(swap.gates, world)) ?? hold, blocks: 'live' });
   }
   facts.push(...unhealthy(version, world).map((fact): Fact => ({ fact, blocks: 'nothing' })));
   return { summary: `${version.id} is live with ${weight} % of the ${traffic}.`, facts };
@@ -146,7 +160,8 @@ function draining(version: Version, world: World): { summary: string; facts: Fac
 
 function kept(state: UpstreamState, version: Version, world: World): { summary: string; facts: Fact[] } {
   const until = version.drain?.keepUntil ?? world.now;
-  const facts: Fact[] = [{ fact: `it is kept for a rollback for another ${seconds(until - world.now)}`, blocks: 'released' }];
+  const gate = gateFact(version.drain?.gates ?? null, world);
+  const facts: Fact[] = [{ fact: gate ?? `it is kept for a rollback for another ${seconds(until - world.now)}`, blocks: 'released' }];
   const swap = runningSwap(state);
   if (swap?.to === version.id) facts.unshift({ fact: `a ${swap.kind} to it is ${swap.state}`, blocks: 'released' });
   return { summary: `${version.id} is drained and kept.`, facts };

@@ -5,14 +5,16 @@
  *     admitting ─▶ standby ─▶ cutting-over ─▶ draining ─▶ done
  *         │           │            │              └─▶ rolled-back   (a rollback takes the old version straight back)
  *         │           └────────────┴─▶ rolling-back ─▶ rolled-back, aborted
- *         └─▶ rejected, aborted
+ *         └─▶ rejected, rolled-back, aborted
  */
 import { openFor } from '../pool/reach.ts';
 import type { UpstreamState } from '../pool/upstream.ts';
 import { admissionDeadlines, admissionHealth } from './_admission.ts';
 import { holdUntil, onPublished, watchCutover } from './_cutover.ts';
 import { close, drainAcked, drainDeadlines, tryFinishDrain, tunnelCut } from './_drain.ts';
-import { lookAt } from './_judgement.ts';
+import { gateAnswered, gateDeadlines, isHeld, waits } from './_gates.ts';
+import { lookAt, measured } from './_judgement.ts';
+import { afterGates } from './_onward.ts';
 import { recover } from './_recover.ts';
 import { register, rollback, seed, startSwap } from './_requests.ts';
 import { removeVersion, setHold, setSplit, steer } from './_steering.ts';
@@ -77,8 +79,15 @@ function apply(turn: Turn, event: SwapEvent): void {
     case 'health':
       admissionHealth(turn, event.version);
       return watchCutover(turn);
+    case 'answered':
+      afterGates(turn, gateAnswered(turn, event.key, event.decision, event.reason));
+      return drainDeadlines(turn);
+    case 'measured':
+      measured(turn, event.since, event.checked);
+      return watchCutover(turn);
     case 'tick':
       admissionDeadlines(turn);
+      afterGates(turn, gateDeadlines(turn));
       drainDeadlines(turn);
       return watchCutover(turn);
     default:
@@ -91,6 +100,9 @@ function policyChanged(turn: Turn): void {
   // Without the policy that opens it the table has no door to it: then its drain can be proven.
   for (const { id } of openFor(turn.world.policy) === 0 ? turn.state.versions : []) close(turn, id);
   turn.effects.push({ type: 'publish' });
+  // A gate that is configured no more holds nothing up.
+  afterGates(turn, null);
+  drainDeadlines(turn);
 }
 
 /** When the next `tick` is due, seen from `now`; null = no deadline is running. Epoch milliseconds. */
@@ -99,15 +111,16 @@ export function nextDeadline(state: UpstreamState, now: number): number | null {
   const swap = runningSwap(state);
   for (const { id, phase, admitBy, drain } of state.versions) {
     if (admitBy !== null) due.push(admitBy);
-    if (phase === 'drained' && drain !== null && drain.keepUntil !== null && swap?.to !== id) due.push(drain.keepUntil);
+    if (phase === 'drained' && drain !== null && drain.keepUntil !== null && swap?.to !== id && !isHeld(drain.gates)) due.push(drain.keepUntil);
     if (phase === 'draining' && drain?.openUntil != null) due.push(drain.openUntil);
     if (phase !== 'draining' || drain === null || drain.generation === null) continue;
     if (!drain.requestsCut) due.push(drain.requestsUntil);
     if (!drain.tunnelsCut) due.push(tunnelCut(drain).at);
   }
+  for (const { gates } of waits(state)) if (gates.waiting !== null) due.push(gates.waiting.until);
   if (swap !== null && swap.state === 'cutting-over') {
     const hold = holdUntil(swap);
-    if (hold !== null) due.push(hold);
+    if (hold !== null && swap.gates === null) due.push(hold);
     const look = lookAt(swap, now);
     if (look !== null) due.push(look);
   }

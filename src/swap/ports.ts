@@ -1,9 +1,10 @@
 import type { BackendHealth, Probe } from '../health/evidence.ts';
 import type { Counts } from '../ledger/control.ts';
-import type { AnalysisPolicy } from '../pool/analysis.ts';
+import type { AnalysisPolicy, PrometheusCheck } from '../pool/analysis.ts';
 import type { EventType } from '../pool/events.ts';
+import type { GatePoint, GatePolicy } from '../pool/gates.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
-import type { CanaryStep, Sample, UpstreamState } from '../pool/upstream.ts';
+import type { CanaryStep, Checked, Sample, SwapStep, UpstreamState } from '../pool/upstream.ts';
 import type { Backend, Version } from '../pool/version.ts';
 
 export type { BackendHealth, Probe };
@@ -50,6 +51,10 @@ export interface SwapPorts {
   sample(version: Version): Sample;
   /** True when no data thread has anything of this version in flight. */
   idle(version: Version): boolean;
+  /** Asks a gate once. One that cannot be reached, or does not answer as it should, has said `wait`. */
+  askGate(gate: GatePolicy, question: GateQuestion, signal: AbortSignal): Promise<GateAnswer>;
+  /** Asks a Prometheus server once. No answer is one without a value. */
+  measure(check: PrometheusCheck, about: MeasuredNames, signal: AbortSignal): Promise<Checked>;
   /** Cuts what is in flight: requests at once; streams and tunnels politely, spread over `spreadMs`, then hard. */
   cut(version: Version, kind: 'requests' | 'tunnels', spreadMs: number): void;
   /** Ledger rows for a new version: one a backend and one more for the version. null = there are no more. */
@@ -60,6 +65,44 @@ export interface SwapPorts {
   giveBackSlots(slots: readonly number[]): void;
   /** `error` events tell of failures that are tried again. */
   emit(event: SwitchyardEvent): void;
+}
+
+/** What a gate is asked. */
+export interface GateQuestion {
+  /** The same for every question about this wait. */
+  readonly id: string;
+  readonly gate: string;
+  readonly before: GatePoint;
+  readonly upstream: string;
+  /** The incoming version; before a release, the one to be released. */
+  readonly version: string;
+  /** ISO 8601. */
+  readonly since: string;
+  readonly until: string;
+  readonly swap: {
+    readonly id: string;
+    readonly from: readonly string[];
+    readonly to: string;
+    readonly state: string;
+    readonly requestedBy: string;
+    /** Percent that the incoming version has now. */
+    readonly weight: number;
+  } | null;
+  /** Percent that the step would give it; null where it is about no step. */
+  readonly nextWeight: number | null;
+  /** The last thing that happened in the swap, with its evidence: the judgement of the step before, for one. */
+  readonly lastStep: SwapStep | null;
+}
+
+export interface GateAnswer {
+  readonly decision: 'pass' | 'wait' | 'stop';
+  readonly reason: string;
+}
+
+export interface MeasuredNames {
+  readonly upstream: string;
+  readonly version: string;
+  readonly stable: string;
 }
 
 /** A new version as the deployer names it. */

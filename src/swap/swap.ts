@@ -20,6 +20,7 @@ import type { UpstreamPolicy } from '../pool/policy.ts';
 import type { Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
 import { Timers } from './_timers.ts';
+import { Askers, asksOf } from './_askers.ts';
 import { stepVerdict } from './_judgement.ts';
 import { findVersion } from './_turn.ts';
 import type { Effect, SwapEvent, World } from './events.ts';
@@ -50,6 +51,7 @@ export class UpstreamDriver {
   private readonly ports: SwapPorts;
   private readonly startedAt: number;
   private readonly timers: Timers;
+  private readonly askers: Askers;
   private readonly listeners = new Set<(state: UpstreamState) => void>();
   private queue: Promise<unknown> = Promise.resolve();
   private closed = false;
@@ -62,6 +64,7 @@ export class UpstreamDriver {
     this.ports = ports;
     this.startedAt = ports.now();
     this.timers = new Timers(ports);
+    this.askers = new Askers(ports, (event) => this.post(event));
   }
 
   /** The last recorded state. */
@@ -183,6 +186,7 @@ export class UpstreamDriver {
   async close(): Promise<void> {
     this.closed = true;
     this.timers.clear();
+    this.askers.close();
     this.listeners.clear();
     await this.queue;
   }
@@ -230,7 +234,7 @@ export class UpstreamDriver {
   /** What the world has reported is not lost when it could not be recorded: it is decided anew a little later. */
   private retry(event: SwapEvent): void {
     if (event.type === 'recovered') return;
-    const about = 'version' in event ? event.version : 'generation' in event ? event.generation : '';
+    const about = 'version' in event ? event.version : 'generation' in event ? event.generation : 'key' in event ? event.key : '';
     if (event.type === 'published') this.timers.arm('publish', RETRY, () => this.republish());
     else this.timers.arm(`retry ${event.type} ${about}`, RETRY, () => this.post(event));
   }
@@ -286,8 +290,9 @@ export class UpstreamDriver {
     );
   }
 
-  /** Sets the timers that the present state asks for. */
+  /** Sets the timers that the present state asks for, and asks whom it waits for. */
   private arm(): void {
+    this.askers.keep(asksOf(this.current, this.policy));
     const deadline = nextDeadline(this.current, this.ports.now());
     if (deadline === null) this.timers.disarm('deadline');
     else if (deadline !== this.armedFor || !this.timers.has('deadline')) {

@@ -38,6 +38,7 @@ const running = (operations: FakeOperations): void => {
     reason: null,
     stageEndsAt: null,
     verdict: null,
+    gate: null,
     steps: [{ name: 'requested', at: '2026-01-02T03:04:05.000Z', evidence: { by: 'test' } }],
     receipt: receiptOf('v1'),
   };

@@ -29,6 +29,7 @@ const swap: SwapView = {
   reason: null,
   stageEndsAt: '2026-01-02T03:04:15.000Z',
   verdict: null,
+  gate: null,
   steps: [{ name: 'weight 25', at: AT, evidence: {} }],
   receipt: null,
 };

@@ -68,6 +68,7 @@ t.test('an upstream with nothing but a route has the documented defaults', async
       drain: { requests: 30_000, tunnels: 300_000 },
       rollback: { keep: 0 },
       canary: { steps: [], analysis: DEFAULT_ANALYSIS },
+      gates: [],
       balance: 'least-in-flight',
       sticky: { cookie: null, header: null, backend: null },
       skew: null,

@@ -201,6 +201,7 @@ export class FakeOperations implements Operations {
       reason: null,
       stageEndsAt: null,
       verdict: null,
+      gate: null,
       steps: [],
       receipt: null,
       ...more,

@@ -23,6 +23,8 @@ const PLACES = [
   'swap-running',
   'nothing-kept',
   'stray',
+  'judged',
+  'gate',
 ];
 
 async function simulateFrom(first: number, runs: number): Promise<Outcome> {

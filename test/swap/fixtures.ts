@@ -1,3 +1,4 @@
+import type { GatePolicy } from '../../src/pool/gates.ts';
 import type { UpstreamPolicy } from '../../src/pool/policy.ts';
 import type { UpstreamState } from '../../src/pool/upstream.ts';
 import type { Version } from '../../src/pool/version.ts';
@@ -58,6 +59,7 @@ export function policy(change: Partial<UpstreamPolicy> = {}): UpstreamPolicy {
     drain: { requests: 30_000, tunnels: 300_000 },
     rollback: { keep: 0 },
     canary: { steps: [], analysis: null },
+    gates: [],
     balance: 'least-in-flight',
     sticky: { cookie: null, header: null, backend: null },
     skew: null,
@@ -77,6 +79,10 @@ export function policy(change: Partial<UpstreamPolicy> = {}): UpstreamPolicy {
     maintenance: null,
     ...change,
   };
+}
+
+export function gatePolicy(name: string, at: GatePolicy['at'], more: Partial<GatePolicy> = {}): GatePolicy {
+  return { name, at, url: 'http://gate.test/', secret: 'not a secret', timeout: 60_000, onTimeout: 'stop', interval: 5_000, ...more };
 }
 
 /** A version with `count` backends whose addresses are told by its id. */

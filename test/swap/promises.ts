@@ -1,6 +1,7 @@
+import type { GatePolicy } from '../../src/pool/gates.ts';
 import { isOpen } from '../../src/pool/reach.ts';
 import { splitProblem, weightOf } from '../../src/pool/split.ts';
-import type { Receipt, UpstreamState } from '../../src/pool/upstream.ts';
+import type { Receipt, Swap, UpstreamState } from '../../src/pool/upstream.ts';
 import type { Version } from '../../src/pool/version.ts';
 
 /** What is wrong with the receipt of a version that is gone, or null. */
@@ -34,4 +35,23 @@ export function stateFaults(before: UpstreamState, state: UpstreamState, lastRou
   if (swap?.state === 'aborted' && before.swap?.state === 'rolling-back' && JSON.stringify(state.split) !== JSON.stringify(swap.before))
     faults.push('an aborted swap left its mark on the split');
   return faults;
+}
+
+/** A step that was taken without the word of each gate before it, or of a person at one of them; null = there is none. */
+export function gateFault(swap: Swap | null, gates: readonly GatePolicy[]): string | null {
+  if (swap === null || swap.kind !== 'swap') return null;
+  let passed = new Set<unknown>();
+  let weight: unknown = 0;
+  for (const { name, evidence } of swap.steps) {
+    if (name === 'gate' && evidence.decision === 'pass') passed.add(evidence.gate);
+    if (name === 'promoted' && evidence.gate !== undefined) for (const gate of gates) passed.add(gate.name);
+    const to = name === 'live' ? 100 : name.startsWith('weight ') ? Number(name.slice('weight '.length)) : weight;
+    // After a crash the same step is published once more.
+    if (to === weight) continue;
+    const missing = gates.find((gate) => gate.at === 'step' && !passed.has(gate.name));
+    if (missing !== undefined) return `${name} was taken without ${missing.name}`;
+    passed = new Set();
+    weight = to;
+  }
+  return null;
 }

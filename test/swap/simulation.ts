@@ -3,10 +3,13 @@ import { Refusal } from '../../src/errors/catalogue.ts';
 import type { SwapRequest } from '../../src/swap/ports.ts';
 import type { SkewPolicy } from '../../src/pool/policy.ts';
 import { randomFrom } from './random.ts';
-import { input, OPERATOR, policy, RISE } from './fixtures.ts';
+import { DEFAULT_ANALYSIS } from '../../src/pool/analysis.ts';
+import { gatePolicy, input, OPERATOR, policy, RISE } from './fixtures.ts';
+import { gateFault } from './promises.ts';
 import { SwapWorld } from './world.ts';
 import type { Kind } from './fixtures.ts';
 
+const GATES = (['admission', 'step', 'step', 'release'] as const).map((at, i) => ({ name: `gate-${i}`, at }));
 const STEPS = 40;
 const IDS = ['v1', 'v2', 'v3', 'v4'];
 
@@ -45,6 +48,10 @@ class Run {
       drain: { requests: this.whole(0, 5_000), tunnels: this.whole(0, 20_000) },
       skew: this.chance(0.5) ? this.skew() : null,
       mirror: this.chance(0.2) ? { to: null, percent: 100, methods: ['GET'], maxBody: 0, concurrency: 1, timeout: 1_000 } : null,
+      canary: { steps: [], analysis: this.chance(0.5) ? { ...DEFAULT_ANALYSIS, required: this.chance(0.5), extend: this.whole(1, 3) } : null },
+      gates: GATES.filter(() => this.chance(0.3)).map(({ name, at }) =>
+        gatePolicy(name, at, { interval: 500, timeout: this.whole(100, 20_000), onTimeout: this.pick(['stop', 'pass']) }),
+      ),
       preview: this.chance(0.3) ? { header: 'x-version', cookie: null, secret: null } : null,
     });
   }
@@ -96,6 +103,10 @@ class Run {
 
   private traffic(): void {
     const { world } = this;
+    for (const { slot } of this.chance(0.5) ? world.state.versions : []) {
+      const requests = this.whole(0, 200);
+      world.samples.answered(slot, requests, this.chance(0.2) ? this.whole(0, requests) : 0, this.pick([2, 20, 500]));
+    }
     for (let i = this.whole(1, 4); i > 0; i--) {
       const kind = this.pick<Kind>(['http', 'http', 'stream', 'tunnel']);
       if (this.chance(0.6)) world.request(this.whole(0, 1), kind, this.random());
@@ -108,8 +119,9 @@ class Run {
   private disturb(): void {
     const { world } = this;
     const address = `${this.pick(IDS)}.test:${this.whole(1, 2)}`;
-    const what = this.whole(0, 7);
-    if (what === 0) world.down.add(address);
+    const what = this.whole(0, 10);
+    if (what >= 8) this.outside();
+    else if (what === 0) world.down.add(address);
     else if (what === 1) world.down.delete(address);
     else if (what === 2) world.lateAcks = !world.lateAcks;
     else if (what === 3) world.loseThread(this.whole(0, 1));
@@ -117,6 +129,16 @@ class Run {
     else if (what === 5) world.recordFails = this.whole(1, 2);
     else if (what === 6) world.publishDelay = this.pick([0, 5, 200]);
     else world.ack(this.whole(0, 1));
+  }
+
+  /** What the gates say from now on; some say nothing. */
+  private outside(): void {
+    const { outside } = this.world;
+    for (const { name } of GATES) {
+      const what = this.whole(0, 4);
+      if (what === 0) outside.says.delete(name);
+      else outside.say(name, this.pick(['pass', 'pass', 'wait', 'stop']), String(this.whole(0, 2)));
+    }
   }
 
   private command(): void {
@@ -165,6 +187,7 @@ class Run {
   private async calm(): Promise<void> {
     const { world } = this;
     Object.assign(world, { lateAcks: false, publishDelay: 0, publishFails: 0, recordFails: 0, crashIn: null });
+    for (const { name } of GATES) world.outside.say(name, 'pass');
     while (!world.alive) await world.restart();
     if (world.state.swap?.kind === 'seed') world.down.clear();
     for (let round = 0; round < 80; round++) {
@@ -191,6 +214,7 @@ class Run {
   }
 
   private check(): void {
+    this.world.violation ??= gateFault(this.world.state.swap, this.world.policy.gates);
     const { violation, log, state, events } = this.world;
     const fault = events.find(({ type, data }) => type === 'error' && !/journal|published|disk full|dead/.test(String(data.error)));
     if (violation === null && fault === undefined) return;

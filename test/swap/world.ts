@@ -12,6 +12,7 @@ import type { SwapPorts, SwitchyardEvent } from '../../src/swap/ports.ts';
 import { UpstreamDriver } from '../../src/swap/swap.ts';
 import { FALL, policy, RISE } from './fixtures.ts';
 import type { Kind, Probed, Request, Thread, Timer } from './fixtures.ts';
+import { Outside } from './outside.ts';
 import { receiptProblem, stateFaults } from './promises.ts';
 import { SampleBook } from './samples.ts';
 
@@ -43,6 +44,7 @@ export class SwapWorld {
   violation: string | null = null;
   /** What canaries are judged by. */
   readonly samples = new SampleBook();
+  readonly outside = new Outside();
   lateAcks = false;
   /** Milliseconds that a publish takes; 0 = at once. */
   publishDelay = 0;
@@ -362,6 +364,8 @@ export class SwapWorld {
       peak: (version) => this.peaks.get(version.slot) ?? 0,
       sample: (version) => this.samples.of(version.slot),
       idle: (version) => !this.requests.some(({ slot }) => slot === version.slot),
+      askGate: (_, question) => (this.dies(me) ? never() : this.outside.ask(question)),
+      measure: () => (this.dies(me) ? never() : Promise.resolve(this.outside.checked)),
       cut: (version, kind, spreadMs) => {
         if (this.dies(me)) return;
         this.cuts.push({ id: version.id, kind, spreadMs });

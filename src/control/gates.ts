@@ -1,0 +1,96 @@
+import { request } from 'undici';
+import { signedFields } from '../http/signature.ts';
+import type { PrometheusCheck } from '../pool/analysis.ts';
+import type { GatePolicy } from '../pool/gates.ts';
+import type { Checked } from '../pool/upstream.ts';
+import type { GateAnswer, GateQuestion, MeasuredNames } from '../swap/ports.ts';
+
+/** One question to a gate may take so long. */
+const ASK_MS = 10_000;
+const MOST_BYTES = 65_536;
+const MOST_REASON = 500;
+
+interface Answered {
+  readonly status: number;
+  readonly json: unknown;
+}
+
+async function call(url: string, options: { method: 'GET' | 'POST'; headers?: Record<string, string>; body?: string }, signal: AbortSignal): Promise<Answered> {
+  const { statusCode, body } = await request(url, { ...options, signal });
+  let text = '';
+  for await (const chunk of body) {
+    text += (chunk as Buffer).toString('utf8');
+    if (text.length > MOST_BYTES) throw new Error(`its answer is longer than ${MOST_BYTES} bytes`);
+  }
+  let json: unknown = null;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    if (statusCode === 200) throw new Error('its answer is not JSON');
+  }
+  return { status: statusCode, json };
+}
+
+/** The reason that a person can act on: undici hides it one level down. */
+function problemOf(error: unknown, ms: number): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === 'TimeoutError') return `no answer in ${ms / 1_000} s`;
+  const { code } = error as NodeJS.ErrnoException;
+  return code !== undefined && error.message === '' ? code : error.message;
+}
+
+/** Asks a gate by a signed POST. Anything but a 200 with a decision is a wait: it is asked again until its time is over. */
+export async function askGate({ name, url, secret }: GatePolicy, question: GateQuestion, stop: AbortSignal, now: number): Promise<GateAnswer> {
+  const body = JSON.stringify({ type: 'gate', ...question });
+  const timestamp = Math.floor(now / 1_000);
+  const headers = {
+    'content-type': 'application/json',
+    'user-agent': 'switchyard',
+    'idempotency-key': question.id,
+    ...signedFields({ id: question.id, timestamp, body }, secret),
+  };
+  try {
+    const { status, json } = await call(url, { method: 'POST', headers, body }, AbortSignal.any([stop, AbortSignal.timeout(ASK_MS)]));
+    if (status !== 200) return { decision: 'wait', reason: `${name} answered ${status}` };
+    return answerOf(json) ?? { decision: 'wait', reason: `${name} answered without a decision: expected {"decision": "pass" | "wait" | "stop", "reason": …}` };
+  } catch (error) {
+    return { decision: 'wait', reason: `${name} cannot be asked: ${problemOf(error, ASK_MS)}` };
+  }
+}
+
+function answerOf(json: unknown): GateAnswer | null {
+  if (typeof json !== 'object' || json === null || !('decision' in json)) return null;
+  const { decision } = json;
+  if (decision !== 'pass' && decision !== 'wait' && decision !== 'stop') return null;
+  const reason = 'reason' in json && typeof json.reason === 'string' ? json.reason.slice(0, MOST_REASON) : '';
+  return { decision, reason: reason === '' ? `it said ${decision}` : reason };
+}
+
+/** The first value of an instant query to a Prometheus server. A server that cannot be reached, or has no such series, gives none. */
+export async function measure({ url, query, timeout }: PrometheusCheck, about: MeasuredNames, stop: AbortSignal): Promise<Checked> {
+  const filled = query.replace(/\{\{(upstream|version|stable)\}\}/g, (_, name: keyof MeasuredNames) => about[name]);
+  try {
+    const at = new URL(url);
+    at.pathname = `${at.pathname.replace(/\/$/, '')}/api/v1/query`;
+    at.searchParams.set('query', filled);
+    const { status, json } = await call(at.href, { method: 'GET' }, AbortSignal.any([stop, AbortSignal.timeout(timeout)]));
+    if (status !== 200) return { value: null, problem: `the Prometheus server answered ${status}` };
+    const value = firstValue(json);
+    return value === null ? { value, problem: 'no such series, or no number' } : { value, problem: null };
+  } catch (error) {
+    return { value: null, problem: problemOf(error, timeout) };
+  }
+}
+
+/** Of `{data: {resultType, result}}`: a scalar's, or that of the first series of a vector. */
+function firstValue(json: unknown): number | null {
+  const data = member(json, 'data');
+  const result = member(data, 'result');
+  const pair: unknown = member(data, 'resultType') === 'scalar' ? result : member(Array.isArray(result) ? result[0] : null, 'value');
+  const value = Array.isArray(pair) && typeof pair[1] === 'string' && pair[1] !== '' ? Number(pair[1]) : Number.NaN;
+  return Number.isFinite(value) ? value : null;
+}
+
+function member(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null && name in value ? (value as Record<string, unknown>)[name] : undefined;
+}
