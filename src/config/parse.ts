@@ -113,7 +113,7 @@ function resolveUpstream(name: string, parsed: ParsedUpstream, readers: Readers,
 
 /** What only concerns requests is as if it had not been said. */
 function resolveWorker(name: string, parsed: ParsedWorker, readers: Readers): UpstreamConfig {
-  const { worker, admission, drain, rollback, versions, live } = parsed;
+  const { worker, admission, drain, rollback, gates, versions, live } = parsed;
   const { policy } = resolveWeb(name, webSchema.parse({ routes: [{}] }), readers, []);
   const ids = Object.keys(versions);
   return {
@@ -126,6 +126,7 @@ function resolveWorker(name: string, parsed: ParsedWorker, readers: Readers): Up
       rollback,
       drain: { requests: drain.requests, tunnels: drain.requests },
       canary: { steps: [], analysis: null },
+      gates,
     },
     versions: ids.map((id) => {
       const seed = versions[id];

@@ -106,6 +106,7 @@ const workerSchema = z.strictObject({
   admission,
   drain: z.strictObject({ requests: duration(0).default(5 * MINUTE) }).prefault({}),
   rollback,
+  gates,
   versions: z.record(name, workerVersion).default({}),
   live: name.nullable().optional(),
 });

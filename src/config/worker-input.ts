@@ -1,3 +1,4 @@
+import type { GateInput } from './canary-input.ts';
 import type { Duration, VersionInput } from './input.ts';
 
 /** Members by number (`v2-1`, `v2-2`, …) or by name; by address where they are polled. */
@@ -22,6 +23,8 @@ export interface WorkerUpstreamInput {
   drain?: { requests?: Duration };
   /** How long an outgoing version is kept for a rollback; default 0: released at once. */
   rollback?: { keep?: Duration };
+  /** Who is asked before a swap goes on, in this order: see docs/gates.md. */
+  gates?: readonly GateInput[];
   /** Seeds an upstream that has no state yet; later versions come by `swap`. */
   versions?: Readonly<Record<string, WorkerVersionInput>>;
   /** The version that may take work at first; needed when there are several. */

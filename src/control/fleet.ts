@@ -221,7 +221,7 @@ export class Fleet {
   private ports(name: string, slot: number, workers: Workers | null): SwapPorts {
     const { ledger, journal, publisher, threads, vitals, emit } = this.parts;
     const origins = new WeakMap<SwitchyardEvent, Origin>();
-    const own: Pick<SwapPorts, 'now' | 'after' | 'record' | 'emit'> = {
+    const own: Pick<SwapPorts, 'now' | 'after' | 'record' | 'emit' | 'askGate' | 'measure'> = {
       now: Date.now,
       after: (ms, run) => {
         const timer = setTimeout(run, ms);
@@ -232,6 +232,8 @@ export class Fleet {
         for (const [n, event] of events.entries()) origins.set(event, { seq, n, at });
       },
       emit: (event) => emit(event, origins.get(event) ?? null),
+      askGate: (gate, question, signal) => askGate(gate, question, signal, Date.now()),
+      measure,
     };
     if (workers !== null) return { ...own, ...workers.ports() };
     return {
@@ -245,8 +247,6 @@ export class Fleet {
       peak: (version) => ledger.peak(version.slot),
       sample: (version) => this.sample(name, version),
       idle: (version) => ledger.isIdle(slotsOf(version)),
-      askGate: (gate, question, signal) => askGate(gate, question, signal, Date.now()),
-      measure,
       cut: (version, kind, spreadMs) => threads.cut(version.slot, kind, spreadMs),
       takeSlots: (count) => ledger.takeSlots(count),
       freeSlots: (version) => {

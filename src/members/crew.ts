@@ -188,8 +188,8 @@ export class Crew {
     this.attempt(() => this.save());
   }
 
-  /** What the life of a swap gets of workers. The clock, timers and the journal are for the caller to add. */
-  ports(): Omit<SwapPorts, 'now' | 'after' | 'record' | 'emit'> {
+  /** What the life of a swap gets of workers. The clock, timers, the journal and what is asked outside are for the caller to add. */
+  ports(): Omit<SwapPorts, 'now' | 'after' | 'record' | 'emit' | 'askGate' | 'measure'> {
     const { register } = this;
     return {
       publish: (state) => Promise.resolve().then(() => this.publish(state)),

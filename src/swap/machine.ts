@@ -121,6 +121,8 @@ export function nextDeadline(state: UpstreamState, now: number): number | null {
   if (swap !== null && swap.state === 'cutting-over') {
     const hold = holdUntil(swap);
     if (hold !== null && swap.gates === null) due.push(hold);
+    // Passed before the step that went before was published, or before a restart: the next one is due.
+    if (swap.gates !== null && swap.gates.waiting === null && swap.publishedAt !== null && !swap.paused) due.push(swap.publishedAt);
     const look = lookAt(swap, now);
     if (look !== null) due.push(look);
   }

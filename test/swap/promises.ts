@@ -40,18 +40,21 @@ export function stateFaults(before: UpstreamState, state: UpstreamState, lastRou
 /** A step that was taken without the word of each gate before it, or of a person at one of them; null = there is none. */
 export function gateFault(swap: Swap | null, gates: readonly GatePolicy[]): string | null {
   if (swap === null || swap.kind !== 'swap') return null;
-  let passed = new Set<unknown>();
-  let weight: unknown = 0;
+  const words = new Map<unknown, number>();
+  const hear = (gate: unknown): unknown => words.set(gate, (words.get(gate) ?? 0) + 1);
+  let taken = 0;
+  let weight = 0;
   for (const { name, evidence } of swap.steps) {
-    if (name === 'gate' && evidence.decision === 'pass') passed.add(evidence.gate);
-    if (name === 'promoted' && evidence.gate !== undefined) for (const gate of gates) passed.add(gate.name);
+    if (name === 'gate' && evidence.decision === 'pass') hear(evidence.gate);
+    if (name === 'promoted' && evidence.gate !== undefined) for (const gate of gates) hear(gate.name);
     const to = name === 'live' ? 100 : name.startsWith('weight ') ? Number(name.slice('weight '.length)) : weight;
     // After a crash the same step is published once more.
     if (to === weight) continue;
-    const missing = gates.find((gate) => gate.at === 'step' && !passed.has(gate.name));
-    if (missing !== undefined) return `${name} was taken without ${missing.name}`;
-    passed = new Set();
+    taken++;
     weight = to;
+    // A gate may be asked about a step before the one that went before is published.
+    const missing = gates.find((gate) => gate.at === 'step' && (words.get(gate.name) ?? 0) < taken);
+    if (missing !== undefined) return `${name} was taken without ${missing.name}`;
   }
   return null;
 }
