@@ -10,6 +10,10 @@ type Done = (error?: Error | null) => void;
  */
 export class H2Wire extends Duplex {
   private readonly socket: Socket;
+  private gathering = false;
+  private pieces: Buffer[] = [];
+  private size = 0;
+  private done: Done | null = null;
 
   constructor(socket: Socket) {
     super({ autoDestroy: false });
@@ -33,15 +37,30 @@ export class H2Wire extends Duplex {
   }
 
   override cork(): void {
-    this.socket.cork();
+    this.gathering = true;
   }
 
+  /** What the session sends at once is one write: each of several would cost a microsecond, and a callback. */
   override uncork(): void {
-    this.socket.uncork();
+    const { pieces, size, done } = this;
+    this.gathering = false;
+    if (pieces.length === 0) return;
+    this.pieces = [];
+    this.size = 0;
+    this.done = null;
+    const bytes = pieces.length === 1 ? pieces[0] : Buffer.concat(pieces, size);
+    this.socket.write(bytes, (error) => {
+      // It counts them.
+      for (let i = 0; i < pieces.length; i++) done?.(error);
+    });
   }
 
   override write(bytes: Buffer, done?: unknown): boolean {
-    return this.socket.write(bytes, done as Done);
+    if (!this.gathering) return this.socket.write(bytes, done as Done);
+    this.pieces.push(bytes);
+    this.size += bytes.length;
+    this.done = done as Done;
+    return true;
   }
 
   override end(done?: unknown): this {

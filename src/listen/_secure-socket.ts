@@ -19,6 +19,11 @@ class AcceptedTlsSocket extends (TLSSocket as unknown as HandleTaker) {
     return super._wrapHandle(socket, accepted ?? handle, busy);
   }
 
+  /** Its writes are done only in a later turn of the event loop, but what was written is encrypted at once. */
+  get encrypts(): true {
+    return true;
+  }
+
   /** A TLS socket cannot be reset by the public way; what it encrypts for can. */
   override resetAndDestroy(): this {
     const handle = Reflect.get(this, '_handle') as { _parent: { close: unknown; reset: unknown } } | null;

@@ -7,13 +7,15 @@ import { Accumulator } from './_accumulator.ts';
 
 export const READ = CHUNK;
 
+const NOTHING = Buffer.alloc(0);
+
 /**
  * Reads an answer of a backend out of the bytes as they come: heads, then body spans, then its end.
  * `offer` bytes, then ask for what is in them until they are used up.
  */
 export class Answer {
   /** The bytes at hand; [at, to) are not read yet. */
-  buf: Buffer = Buffer.alloc(0);
+  buf: Buffer = NOTHING;
   at = 0;
   to = 0;
   head: ResponseHead;
@@ -125,5 +127,3 @@ export class Answer {
     return this.framing === BODY.chunked ? this.chunks!.trailerBytes : null;
   }
 }
-
-const NOTHING = Buffer.alloc(0);

@@ -97,10 +97,12 @@ export class Delivery {
     if (!this.gathering) return false;
     this.gathering = false;
     this.begun = -1;
+    const { socket } = this;
     const writer = this.ctx.responseWriter;
-    this.socket.write(writer.view());
-    // Nearly always the kernel has taken it all by now, and nothing was copied.
-    if (this.socket.writableLength > 0 && this.socket.copies !== true) writer.giveAway();
+    socket.write(writer.view());
+    // Nearly always the kernel has taken it all by now, or it is encrypted, and nothing was copied.
+    const waits = socket.encrypts === true ? socket.writableLength - writer.length : socket.writableLength;
+    if (waits > 0 && socket.copies !== true) writer.giveAway();
     return true;
   }
 

@@ -28,7 +28,9 @@ export interface ClientSocket {
   readonly writableEnded: boolean;
   /** It copies what is written to it at once. */
   readonly copies?: true;
-  /** Unless it copies, the bytes are good for this call only when `writableLength` is 0 after it. */
+  /** It encrypts, and so copies, what is written to it when nothing else waits to be. */
+  readonly encrypts?: true;
+  /** Unless it copies, or encrypts and nothing waits but these, the bytes are good for this call only when `writableLength` is 0 after it. */
   write(bytes: Buffer): boolean;
   end(): unknown;
   destroy(): unknown;
