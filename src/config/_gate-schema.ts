@@ -5,12 +5,12 @@ const SECOND = 1000;
 
 const gate = z.strictObject({
   name,
-  at: z.enum(['admission', 'step', 'release'], { error: "'admission', 'step' or 'release'" }),
+  at: z.enum(['admission', 'step', 'release']),
   url: httpUrl,
   secret,
   timeout: duration(100).default(300 * SECOND),
   interval: duration(100).default(5 * SECOND),
-  onTimeout: z.enum(['stop', 'pass'], { error: "'stop' or 'pass'" }).default('stop'),
+  onTimeout: z.enum(['stop', 'pass']).default('stop'),
 });
 
 /** Who is asked before a swap goes on. */

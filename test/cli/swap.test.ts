@@ -96,6 +96,44 @@ t.test('flags become the body of the call', async (t) => {
   t.same(admin.operations.calls[1].args[0], { to: 'v2', canary: [{ weight: 5, hold: null }] }, 'without --hold: until promoted');
 });
 
+t.test('how a canary is judged is part of the call, and what makes no sense is a usage error', async (t) => {
+  const admin = await testAdmin(t);
+  admin.operations.script = (operations) => operations.step('released', { state: 'done', finished: true });
+  const asked = async (...flags: string[]): Promise<unknown> => {
+    t.equal((await run(admin, ['swap', 'web', '--to', 'v2', ...flags])).exit, 0);
+    return admin.operations.calls.at(-1)?.args[0];
+  };
+  t.same(await asked('--canary', 'off', '--analysis', 'off'), { to: 'v2', canary: [], analysis: false });
+  t.same(await asked('--analysis', 'on'), { to: 'v2', analysis: true });
+  t.same(await asked('--error-rate-max', '1%', '--p99-max', '800ms', '--min-requests', '200', '--latency-factor', '2.5'), {
+    to: 'v2',
+    analysis: { errorRateMax: 0.01, p99MsMax: 800, minRequests: 200, latencyFactor: 2.5 },
+  });
+  for (const [flags, message] of [
+    [['--analysis', 'maybe'], /--analysis is "maybe"; expected on or off/],
+    [['--error-rate-max', '1'.repeat(3)], /--error-rate-max is "111"; expected a share/],
+    [['--min-requests', 'many'], /--min-requests is "many"; expected a number/],
+    [['--analysis', 'off', '--p99-max', '1s'], /leaves nothing to hold against/],
+  ] as const) {
+    const { exit, err } = await run(admin, ['swap', 'web', '--to', 'v2', ...flags]);
+    t.equal(exit, 2);
+    t.match(err, message);
+  }
+  t.equal((await run(admin, ['swap', 'web', '--to', 'v2', '--latency-factor', '0.5'])).exit, 2, 'the admin API refuses it');
+});
+
+t.test('a gate is waited for after the last step, and what it keeps is exit 4', async (t) => {
+  const admin = await testAdmin(t);
+  const gate = { name: 'backup', before: 'release' as const, since: null, until: null, said: 'under audit', stopped: true };
+  admin.operations.script = (operations) => {
+    cutover(operations);
+    operations.step('drained', { state: 'done', finished: true, gate }, { version: 'v1' });
+  };
+  const { exit, err } = await run(admin, ['swap', 'web', '--to', 'v2']);
+  t.equal(exit, 4);
+  t.match(err, /the gate backup keeps v1 from its release: under audit/);
+});
+
 t.test('a rejected swap names the last probe of each backend and exits 1', async (t) => {
   const admin = await testAdmin(t);
   const reason = '0 of 2 backends passed in time, 2 needed';

@@ -33,6 +33,42 @@ const BAD: readonly (readonly [string, unknown, string, string])[] = [
   ['route path with a double slash', web({ routes: [{ path: '/a//b' }] }), 'upstreams.web.routes[0].path', `expected ${PATH}, got '/a//b'`],
   ['route path with a query', web({ routes: [{ path: '/a?b' }] }), 'upstreams.web.routes[0].path', `expected ${PATH}, got '/a?b'`],
   ['route twice', web({ routes: [{ path: '/a' }, { path: '/a/' }] }), 'upstreams.web.routes[1]', "expected a route of its own, got '*/a' a second time"],
+  [
+    'canary weights',
+    web({ canary: { steps: [{ weight: 25 }, { weight: 5 }] } }),
+    'upstreams.web.canary.steps[1].weight',
+    'expected a weight above that of the step before, got 5',
+  ],
+  [
+    'canary analysis',
+    web({ canary: { analysis: { errorRateMax: '120%' } } }),
+    'upstreams.web.canary.analysis.errorRateMax',
+    "expected a share from 0 to 1, such as 0.01 or '1%', or null, got '120%'",
+  ],
+  [
+    'canary query without bounds',
+    web({ canary: { analysis: { prometheus: { url: 'http://p/', query: 'up' } } } }),
+    'upstreams.web.canary.analysis.prometheus',
+    'expected min or max, or both, got an object',
+  ],
+  [
+    'gate point',
+    web({ gates: [{ name: 'a', at: 'drain', url: 'http://g/', secret: 'longenough' }] }),
+    'upstreams.web.gates[0].at',
+    "expected 'admission' or 'step' or 'release', got 'drain'",
+  ],
+  [
+    'gate url',
+    web({ gates: [{ name: 'a', at: 'step', url: 'g', secret: 'longenough' }] }),
+    'upstreams.web.gates[0].url',
+    "expected a URL such as 'https://checks.example/gate', got 'g'",
+  ],
+  [
+    'gate twice',
+    web({ gates: ['a', 'a'].map((name) => ({ name, at: 'step', url: 'http://g/', secret: 'longenough' })) }),
+    'upstreams.web.gates[1].name',
+    "expected a name that no other gate has, got 'a'",
+  ],
   ['health kind', web({ health: { kind: 'udp' } }), 'upstreams.web.health.kind', "expected 'http' or 'tcp' or 'grpc' or 'none', got 'udp'"],
   [
     'gRPC over HTTP/1.1',

@@ -1,0 +1,75 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import t from 'tap';
+import { askGate, measure } from '../../src/control/gates.ts';
+import type { GateQuestion } from '../../src/swap/ports.ts';
+import { gatePolicy } from '../swap/fixtures.ts';
+
+const QUESTION: GateQuestion = {
+  id: 's1.0.step.g',
+  gate: 'g',
+  before: 'step',
+  upstream: 'web',
+  version: 'v2',
+  since: '2026-01-01T00:00:00.000Z',
+  until: '2026-01-01T00:01:00.000Z',
+  swap: null,
+  nextWeight: 100,
+  lastStep: null,
+};
+const NAMES = { upstream: 'web', version: 'v2', stable: 'v1' };
+const going = (): AbortSignal => new AbortController().signal;
+
+let answer: { status: number; body: string; location?: string } = { status: 200, body: '' };
+const server = createServer((request, response) => {
+  request.resume();
+  response.writeHead(answer.status, answer.location === undefined ? {} : { location: answer.location }).end(answer.body);
+});
+t.before(() => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve)));
+t.teardown(() => {
+  server.close();
+  server.closeAllConnections();
+});
+const url = (): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+t.test('only a 200 with a decision is one; everything else is a wait that says why', async (t) => {
+  for (const [status, body, decision, reason] of [
+    [200, '{"decision":"pass","reason":"fine"}', 'pass', 'fine'],
+    [200, '{"decision":"stop"}', 'stop', 'it said stop'],
+    [200, '{"decision":"wait","reason":5}', 'wait', 'it said wait'],
+    [200, '{"decision":"yes"}', 'wait', /^g answered without a decision/],
+    [200, '[]', 'wait', /^g answered without a decision/],
+    [200, 'pass', 'wait', 'g cannot be asked: its answer is not JSON'],
+    [200, 'x'.repeat(70_000), 'wait', 'g cannot be asked: its answer is longer than 65536 bytes'],
+    [500, '{"decision":"pass"}', 'wait', 'g answered 500'],
+    [302, '{"decision":"pass"}', 'wait', 'g answered 302'],
+  ] as const) {
+    answer = { status, body, ...(status === 302 ? { location: '/elsewhere' } : {}) };
+    t.match(await askGate(gatePolicy('g', 'step', { url: url() }), QUESTION, going(), 1_000), { decision, reason }, `${status} ${body.slice(0, 40)}`);
+  }
+  answer = { status: 200, body: JSON.stringify({ decision: 'stop', reason: 'r'.repeat(9_999) }) };
+  t.equal((await askGate(gatePolicy('g', 'step', { url: url() }), QUESTION, going(), 1_000)).reason.length, 500, 'a long reason is cut');
+  t.match(await askGate(gatePolicy('g', 'step', { url: 'http://127.0.0.1:1/' }), QUESTION, going(), 1_000), {
+    decision: 'wait',
+    reason: /^g cannot be asked: .*ECONNREFUSED/,
+  });
+});
+
+t.test('a Prometheus answer: the first value of a vector, or a scalar; no number is no value', async (t) => {
+  const ask = (): ReturnType<typeof measure> => measure({ url: url(), query: 'up', min: null, max: 1, interval: 1_000, timeout: 1_000 }, NAMES, going());
+  const data = (resultType: string, result: unknown): string => JSON.stringify({ status: 'success', data: { resultType, result } });
+  for (const [status, body, value] of [
+    [200, data('vector', [{ value: [1, '0.25'] }, { value: [1, '9'] }]), 0.25],
+    [200, data('scalar', [1, '3']), 3],
+    [200, data('vector', []), null],
+    [200, data('vector', [{ value: [1, '+Inf'] }]), null],
+    [200, data('string', [1, 'x']), null],
+    [200, '{}', null],
+    [400, data('scalar', [1, '3']), null],
+  ] as const) {
+    answer = { status, body };
+    const found = await ask();
+    t.equal(found.value, value, body);
+    t.equal(found.problem === null, value !== null, String(found.problem));
+  }
+});
