@@ -38,7 +38,7 @@ export function flightText({ inFlight, streams, tunnels, kind }: { inFlight: num
   return `${inFlight} in flight${kinds.length === 0 ? '' : ` (${kinds.join(', ')})`}`;
 }
 
-function textOf({ name, evidence }: Step, swap: SwapView): string {
+function textOf({ name, at, evidence }: Step, swap: SwapView): string {
   const version = typeof evidence.version === 'string' ? evidence.version : swap.to;
   const join = (...parts: string[]): string => parts.filter((part) => part !== '').join(', ');
   const words = wordsFor(swap.upstreamKind);
@@ -50,7 +50,8 @@ function textOf({ name, evidence }: Step, swap: SwapView): string {
     const flight = { inFlight: whole(evidence, 'inFlight'), streams: whole(evidence, 'streams'), tunnels: whole(evidence, 'tunnels'), kind: swap.upstreamKind };
     return `${version}: ${flightText(flight)}`;
   }
-  if (name === 'open' && typeof evidence.openUntil === 'string') return `${version}: to sessions of before, until ${evidence.openUntil}`;
+  if (name === 'open' && typeof evidence.openUntil === 'string')
+    return `${version}: to its sessions for ${seconds(Date.parse(evidence.openUntil) - Date.parse(at))}`;
   if (name === 'drained') {
     const killed = whole(evidence, 'killed');
     const took = typeof evidence.drainMs === 'number' ? ` after ${seconds(evidence.drainMs)}` : '';

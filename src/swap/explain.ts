@@ -1,7 +1,7 @@
 import type { UpstreamState } from '../pool/upstream.ts';
 import type { Gates } from '../pool/gates.ts';
 import { weightOf } from '../pool/split.ts';
-import { reachOf } from '../pool/reach.ts';
+import { isOpen, reachOf } from '../pool/reach.ts';
 import type { Version } from '../pool/version.ts';
 import { holdUntil } from './_cutover.ts';
 import { stepVerdict } from './_judgement.ts';
@@ -155,7 +155,7 @@ function draining(version: Version, world: World): { summary: string; facts: Fac
   if (drain !== null && plain > 0) facts.push({ fact: `${plain} ${words.requests} in flight, cut ${after} ${cutIn(drain.requestsUntil)}`, blocks: 'released' });
   if (drain !== null && streams + tunnels > 0)
     facts.push({ fact: `${streams} streams and ${tunnels} tunnels open, cut ${after} ${cutIn(drain.tunnelsUntil)}`, blocks: 'released' });
-  return { summary: `${version.id} is draining: ${inFlight} in flight.`, facts };
+  return { summary: `${version.id} is ${isOpen(version) ? 'open' : 'draining'}: ${inFlight} in flight.`, facts };
 }
 
 function kept(state: UpstreamState, version: Version, world: World): { summary: string; facts: Fact[] } {

@@ -72,7 +72,10 @@ t.test('sessions stay with their version while it is open, and go with the other
   const open = (await proxy.admin('/v1/upstreams/web/versions/v1')).json;
   t.match(open, { phase: 'draining', weight: 0, openUntil: String }, 'the version before is open');
   t.match((await proxy.admin('/v1/upstreams/web/swap')).json, { state: 'done', receipt: null }, 'the swap does not wait for sessions');
-  t.match((await proxy.admin('/v1/upstreams/web/explain')).text, /open to sessions of before for another/);
+  t.match((await proxy.admin('/v1/upstreams/web/explain')).text, /open to sessions of before for another/, 'explain says so');
+  const status = await proxy.cli(['status', 'web']);
+  t.match(status.stdout, /v1 +open +0 %/);
+  t.match(status.stdout, /… open +v1: to its sessions for (?:10 min 0 s|9 min 59 s|600)/, status.stdout);
 
   const old = await ask('v1');
   t.equal(old.body.toString(), 'v1', 'a pinned request goes on');
