@@ -107,10 +107,7 @@ export const VersionBody = z
       context.addIssue({ code: 'custom', message: 'expected no members beside backends', path: ['members'], input: members });
   });
 
-export const SwapBody = z.strictObject({
-  to: Name,
-  backends: Backends.optional().meta({ description: 'Needed unless the version is registered already, or `members` are named' }),
-  members: Members.optional(),
+const HowToSwap = {
   strategy: z
     .strictObject({ canary: Canary.optional(), analysis: Analysis.optional() })
     .optional()
@@ -119,6 +116,25 @@ export const SwapBody = z.strictObject({
   drain: z.strictObject({ requests: Duration.optional(), tunnels: Duration.optional() }).optional(),
   rollback: z.strictObject({ keep: Duration }).optional().meta({ description: 'How long the outgoing version is kept for a rollback' }),
   dryRun: z.boolean({ error: 'expected true or false' }).optional().meta({ description: 'Answers with the plan and changes nothing' }),
+};
+
+export const SwapBody = z.strictObject({
+  to: Name,
+  backends: Backends.optional().meta({ description: 'Needed unless the version is registered already, or `members` are named' }),
+  members: Members.optional(),
+  ...HowToSwap,
+});
+
+export const DeployBody = z.strictObject({
+  version: Name,
+  launch: z
+    .record(z.string(), z.unknown(), { error: 'expected an object with the fields of launch' })
+    .optional()
+    .meta({
+      description: "As `launch` of the configuration file: driver, command, replicas, env, cwd, …; what it does not say, the upstream's does",
+      examples: [{ command: ['node', 'server.js'], replicas: 2 }],
+    }),
+  ...HowToSwap,
 });
 
 export const RollbackBody = z.strictObject({ to: Name.nullish() });
@@ -142,6 +158,7 @@ export const VersionParams = z.strictObject({ upstream: Name, version: Name });
 export { ReportBody };
 export const MemberParams = z.strictObject({ upstream: Name, member: MemberOrAddress });
 export const BackendParams = z.strictObject({ upstream: Name, address: HostPort });
+export const DeployParams = z.strictObject({ deploy: z.string().min(1).max(200) });
 export const SwapParams = z.strictObject({ swap: z.string().min(1).max(200) });
 export const NoParams = z.strictObject({});
 
@@ -163,6 +180,18 @@ export const SwapQuery = z.strictObject({
     .optional()
     .meta({ description: 'Answer once the swap has more steps than this, or is finished' }),
   timeout: Wait.default(60_000),
+});
+export const SettleQuery = z.strictObject({ wait: Wait.optional().meta({ description: 'Answer once its processes are started, or after this' }) });
+const digits = (most: number) => {
+  const error = `expected a whole number from 1 to ${most}`;
+  return z
+    .string()
+    .refine((text) => /^\d{1,6}$/.test(text) && Number(text) >= 1 && Number(text) <= most, { error })
+    .transform(Number);
+};
+export const OutputQuery = z.strictObject({
+  replica: digits(100).optional().meta({ description: 'Only of this one; the first is 1' }),
+  lines: digits(10_000).default(100),
 });
 export const ExplainQuery = z.strictObject({ version: Name.optional() });
 export const ReportQuery = z.strictObject({

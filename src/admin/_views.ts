@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import type {
   CertificateView as Certificate,
+  DeployView as Deploy,
   Explanation,
   LoggedEvent,
   MemberView as Member,
+  OutputView as OutputOf,
   Plan,
   ReloadView as Reload,
   SwapView as Swap,
@@ -65,6 +67,53 @@ export const MemberView = z.object({
   expiresIn: z.number().meta({ description: 'Milliseconds until it is presumed dead, unless it reports' }),
 });
 
+const Driver = z.enum(['process', 'docker', 'exec']);
+
+const Process = z.object({
+  replica: Whole,
+  driver: Driver,
+  pid: Whole.nullable(),
+  id: z.string().nullable(),
+  port: Whole.nullable(),
+  address: z.string().nullable(),
+  state: z.enum(['starting', 'running', 'waiting', 'looping', 'stopping']),
+  restarts: Whole,
+  since: Time.nullable(),
+  lastEnd: z.object({ code: Whole.nullable(), signal: z.string().nullable() }).nullable(),
+  problem: z.string().nullable(),
+});
+
+const Launch = z
+  .object({
+    driver: Driver,
+    replicas: Whole,
+    command: z.array(z.string()),
+    cwd: z.string().nullable(),
+    image: z.string().nullable(),
+    env: z.record(z.string(), z.string()),
+  })
+  .meta({ description: 'How its processes were launched; the values of `env` are masked. null = they were not, or are gone' });
+
+export const DeployView = z.object({
+  id: z.string().meta({ description: 'Also the id of its swap' }),
+  upstream: z.string(),
+  version: z.string(),
+  state: z.enum(['starting', 'swapping', 'failed']),
+  requestedBy: z.string(),
+  requestedAt: Time,
+  reason: z.string().nullable(),
+  code: z.string().nullable(),
+  swap: z.string().nullable(),
+  processes: z.array(Process),
+  failed: z.array(z.object({ replica: Whole, problem: z.string(), output: z.array(z.string()) })),
+});
+
+export const OutputView = z.object({
+  upstream: z.string(),
+  version: z.string(),
+  replicas: z.array(z.object({ replica: Whole, lines: z.array(z.string()) })),
+});
+
 export const VersionView = z.object({
   id: z.string(),
   phase: z.enum(['admitting', 'standby', 'live', 'draining', 'drained', 'released', 'rejected']),
@@ -80,6 +129,8 @@ export const VersionView = z.object({
   members: z.array(MemberView).meta({ description: 'Workers that are there; empty where requests are served' }),
   counts: Counts,
   reason: z.string().nullable(),
+  launch: Launch.nullable(),
+  processes: z.array(Process),
 });
 
 export const Receipt = z.object({
@@ -154,6 +205,7 @@ export const SwapView = z.object({
   verdict: Verdict.nullable(),
   gate: Gate.nullable(),
   steps: z.array(z.object({ name: z.string(), at: Time, evidence: Evidence })),
+  stopping: z.array(z.string()).meta({ description: 'Versions that it has let go and whose processes are being stopped' }),
   receipt: Receipt.nullable(),
 });
 
@@ -257,6 +309,8 @@ export const NAMED = {
   Swap: SwapView satisfies z.ZodType<Swap>,
   Member: MemberView satisfies z.ZodType<Member>,
   Order: OrderView satisfies z.ZodType<OrderOf>,
+  Deploy: DeployView satisfies z.ZodType<Deploy>,
+  Output: OutputView satisfies z.ZodType<OutputOf>,
   Receipt: Receipt satisfies z.ZodType<ReceiptOf>,
   Explanation: ExplanationView satisfies z.ZodType<Explanation>,
   Certificate: CertificateView satisfies z.ZodType<Certificate>,

@@ -17,11 +17,14 @@ function startedAnswer(view: Swap, status = 202): Answer {
 }
 
 function swapRequest(body: z.output<typeof SwapBody>): SwapAsk {
-  const { to, members, backends, strategy, admission, drain, rollback } = body;
+  const { to, backends, members } = body;
+  return { to, ...(backends === undefined ? {} : { backends }), ...(members === undefined ? {} : { members }), ...swapOptions(body) };
+}
+
+/** How a version is to be swapped to. */
+export function swapOptions(body: Omit<z.output<typeof SwapBody>, 'to' | 'backends' | 'members'>): Omit<SwapAsk, 'to' | 'backends' | 'members'> {
+  const { strategy, admission, drain, rollback } = body;
   return {
-    to,
-    ...(backends === undefined ? {} : { backends }),
-    ...(members === undefined ? {} : { members }),
     ...(strategy?.canary === undefined ? {} : { canary: strategy.canary }),
     ...(strategy?.analysis === undefined ? {} : { analysis: analysisAsked(strategy.analysis) }),
     ...(admission === undefined ? {} : { admission }),

@@ -1,4 +1,5 @@
 import { CERTIFICATES } from './_certificates.ts';
+import { DEPLOYS } from './_deploys.ts';
 import { MEMBERS } from './_members.ts';
 import { READS } from './_reads.ts';
 import { systemEndpoints } from './_system.ts';
@@ -10,7 +11,7 @@ import type { Endpoint } from './_endpoint.ts';
  * The table of endpoints: all that the admin API can do. The server routes by it, checks inputs and scopes by it, and the
  * OpenAPI document is generated from it.
  */
-export const ENDPOINTS: readonly Endpoint[] = [...READS, ...WRITES, ...MEMBERS, ...CERTIFICATES, ...WEBHOOKS, ...systemEndpoints(() => ENDPOINTS)];
+export const ENDPOINTS: readonly Endpoint[] = [...READS, ...WRITES, ...DEPLOYS, ...MEMBERS, ...CERTIFICATES, ...WEBHOOKS, ...systemEndpoints(() => ENDPOINTS)];
 
 /** A path template, ready to be matched: each segment is literal text or the name of a parameter. */
 interface CompiledPath {

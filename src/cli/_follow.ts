@@ -17,6 +17,8 @@ export type Until = 'admitted' | 'live' | 'drained' | 'released';
 
 /** How long one look at a swap may be held back for its next step, in milliseconds. */
 const LOOK_MS = 1_000;
+/** Between two looks while processes are being stopped. */
+const STOPPING_LOOK_MS = 100;
 /** How long the admin API may be away while a swap is watched: a restart of the proxy takes less. */
 const AWAY_MS = 10_000;
 const AWAY_PAUSE_MS = 250;
@@ -88,7 +90,7 @@ class Follower {
     try {
       for (;;) {
         this.tell(swap);
-        if (failed(swap) || nothingToDrain(swap) || reached(swap, this.watch.until)) return swap;
+        if (this.isOver(swap)) return swap;
         this.check(swap);
         await this.drawProgress(swap);
         swap = await this.look(swap);
@@ -100,6 +102,13 @@ class Follower {
       this.line.clear();
       off();
     }
+  }
+
+  /** What was let go is waited for until its processes, too, have ended, unless an earlier goal was named. */
+  private isOver(swap: SwapView): boolean {
+    const { until } = this.watch;
+    const over = failed(swap) || nothingToDrain(swap) || reached(swap, until);
+    return over && (swap.stopping.length === 0 || (!swap.finished && until !== null) || until === 'admitted' || until === 'live' || until === 'drained');
   }
 
   /** Ends the watch, not the swap, on Ctrl-C and at the timeout. */
@@ -137,7 +146,8 @@ class Follower {
     try {
       const { body } = await this.api.call<SwapView>('GET', path, { query, signal: this.stop.signal, patience: LOOK_MS });
       this.awaySince = null;
-      if (swap.finished) await sleep(Math.min(LOOK_MS, Math.max(0, left)), undefined, { signal: this.stop.signal });
+      const pause = body.stopping.length > 0 ? STOPPING_LOOK_MS : LOOK_MS;
+      if (swap.finished) await sleep(Math.min(pause, Math.max(0, left)), undefined, { signal: this.stop.signal });
       return body;
     } catch (error) {
       if (!(error instanceof Unreachable)) throw error;

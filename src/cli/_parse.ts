@@ -29,7 +29,8 @@ export function usageOf(verb: Verb): string {
   const args = verb.args.map(({ name, required }) => (required ? name : `[${name}]`));
   const flags = Object.entries(verb.flags);
   const required = flags.filter(([, flag]) => flag.required === true).map(([name, { value }]) => `--${name} ${value ?? 'VALUE'}`);
-  return ['switchyard', verb.name, ...args, ...required, ...(flags.length > required.length ? ['[flags]'] : [])].join(' ');
+  const rest = verb.rest === undefined ? [] : [`[-- ${verb.rest}…]`];
+  return ['switchyard', verb.name, ...args, ...required, ...(flags.length > required.length ? ['[flags]'] : []), ...rest].join(' ');
 }
 
 /** Letters to insert, delete, replace or exchange to get from one word to the other. */
@@ -62,7 +63,9 @@ function usageError(verb: Verb, message: string, hint?: string): CliError {
 
 type Values = Record<string, string | boolean | (string | boolean)[] | undefined>;
 
-function parse(verb: Verb, argv: readonly string[]): { values: Values; args: string[] } {
+function parse(verb: Verb, whole: readonly string[]): { values: Values; args: string[]; rest: string[] } {
+  const end = verb.rest === undefined ? -1 : whole.indexOf('--');
+  const [argv, rest] = end === -1 ? [whole, []] : [whole.slice(0, end), whole.slice(end + 1)];
   const flags = flagsOf(verb);
   const options = Object.fromEntries(Object.entries(flags).map(([name, { type, multiple }]) => [name, { type, multiple: multiple === true }]));
   const { tokens } = parseArgs({ args: [...argv], options, allowPositionals: true, strict: false, tokens: true });
@@ -82,7 +85,7 @@ function parse(verb: Verb, argv: readonly string[]): { values: Values; args: str
     const value = token.value ?? true;
     values[name] = flag.multiple === true ? [...((values[name] as string[] | undefined) ?? []), value] : value;
   }
-  return { values, args };
+  return { values, args, rest };
 }
 
 function unknownFlag(verb: Verb, raw: string, known: readonly string[]): CliError {
@@ -102,7 +105,7 @@ export type Parsed = { readonly help: true } | { readonly help: false; readonly 
 
 /** Reads the command line of a verb. Throws a CliError for one that does not fit. */
 export function parseCall(verb: Verb, argv: readonly string[], io: Io): Parsed {
-  const { values, args } = parse(verb, argv);
+  const { values, args, rest } = parse(verb, argv);
   if (values.help === true) return { help: true };
   const least = verb.args.filter(({ required }) => required).length;
   if (args.length < least) throw usageError(verb, `${verb.name} needs ${verb.args[args.length].name}`, `usage: ${usageOf(verb)}`);
@@ -117,6 +120,7 @@ export function parseCall(verb: Verb, argv: readonly string[], io: Io): Parsed {
   };
   const call: Call = {
     args,
+    rest,
     io,
     json: values.json === true,
     text,

@@ -59,6 +59,8 @@ function textOf({ name, at, evidence }: Step, swap: SwapView): string {
   }
   if (name === 'gate') return `${String(evidence.gate)}: ${String(evidence.decision)}, ${String(evidence.reason)}`;
   if (name === 'judged' || name === 'held longer') return `${whole(evidence, 'weight')} %: ${String(evidence.words)}`;
+  if (name === 'started') return `${version}: ${plural(whole(evidence, 'processes'), 'process', 'processes')} started`;
+  if (name === 'stopped') return `${version}: ${plural(whole(evidence, 'processes'), 'process', 'processes')} ended after ${seconds(whole(evidence, 'ms'))}`;
   if (name === 'released') return `${version} may be destroyed`;
   return typeof evidence.reason === 'string' ? evidence.reason : by;
 }

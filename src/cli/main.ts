@@ -4,12 +4,14 @@ import { candidates } from './_complete.ts';
 import { parseCall } from './_parse.ts';
 import { certificatesVerb } from './certificates.ts';
 import { COMPLETE, completionVerb } from './completion.ts';
+import { deployVerb } from './deploy.ts';
 import { drainVerb } from './drain.ts';
 import { eventsVerb } from './events.ts';
 import { explainVerb } from './explain.ts';
 import { findVerb, helpOf, helpVerb, overview } from './help.ts';
 import { holdVerb, unholdVerb } from './hold.ts';
 import { checkVerb } from './check.ts';
+import { logsVerb } from './logs.ts';
 import { receiptVerb } from './receipt.ts';
 import { rollbackVerb } from './rollback.ts';
 import { runVerb } from './run.ts';
@@ -27,6 +29,7 @@ const VERBS: readonly Verb[] = [
   runVerb,
   checkVerb,
   statusVerb,
+  deployVerb,
   swapVerb,
   rollbackVerb,
   promoteVerb,
@@ -36,6 +39,7 @@ const VERBS: readonly Verb[] = [
   versionsVerb,
   receiptVerb,
   explainVerb,
+  logsVerb,
   drainVerb,
   waitVerb,
   holdVerb,

@@ -76,19 +76,15 @@ function membersOf(call: Call): number | readonly string[] | undefined {
   return Number(count);
 }
 
-function swapBody(call: Call, to: string): Record<string, unknown> {
+/** What the flags say of how to swap, as the admin API wants it. */
+export function swapOptions(call: Call): Record<string, unknown> {
   const hold = call.duration('hold');
   const asked = call.text('canary');
   const canary = asked === 'off' ? undefined : asked;
   const analysis = analysisBody(call);
   if (hold !== undefined && canary === undefined) throw new CliError(EXIT.usage, '--hold is how long each step of --canary is held; there is no --canary');
-  const backends = call.texts('backend').map(backendOf);
-  const members = membersOf(call);
   const keep = call.duration('rollback-keep');
   return {
-    to,
-    ...(backends.length > 0 ? { backends } : {}),
-    ...(members === undefined ? {} : { members }),
     ...defined({
       strategy: defined({ canary: canary === undefined ? (asked === undefined ? undefined : []) : canarySteps(canary, hold ?? null), analysis }),
     }),
@@ -101,7 +97,7 @@ function swapBody(call: Call, to: string): Record<string, unknown> {
   };
 }
 
-function printPlan(call: Call, plan: Plan): void {
+export function printPlan(call: Call, plan: Plan): void {
   const paint = painter(call.io.stdout, call.io.env);
   const lines = plan.steps.map((step, at) => `  ${at + 1}. ${step}`);
   const text = [`${paint('bold', plan.upstream)}  ${plan.from ?? 'nothing'} → ${paint('bold', plan.to)}  (dry run: nothing is changed)`, ...lines].join('\n');
@@ -114,7 +110,10 @@ async function run(call: Call): Promise<number> {
   if (to === undefined) throw new CliError(EXIT.usage, 'swap needs --to ID: the version to swap to', 'see: switchyard help swap');
   const until = goalOf(call);
   const timeoutMs = call.duration('timeout') ?? DEFAULT_TIMEOUT_MS;
-  const body = swapBody(call, to);
+  const backends = call.texts('backend').map(backendOf);
+  const members = membersOf(call);
+  const named = { ...(backends.length > 0 ? { backends } : {}), ...(members === undefined ? {} : { members }) };
+  const body = { to, ...named, ...swapOptions(call) };
   const { status, body: answer } = await call.api.call<SwapView | Plan>('POST', upstreamPath(upstream, 'swap'), { body, idempotencyKey: randomUUID() });
   if ('dryRun' in answer) {
     printPlan(call, answer);
@@ -128,6 +127,28 @@ async function run(call: Call): Promise<number> {
   return followSwap(call, answer, { until, timeoutMs, promoted: call.has('canary') && call.text('canary') !== 'off' && !call.has('hold') });
 }
 
+/** How a version is swapped to. */
+export const SWAP_FLAGS: Verb['flags'] = {
+  canary: { type: 'string', value: '5,25,50', help: 'percents to go through before all traffic moves; off = none, whatever the upstream says' },
+  hold: { type: 'string', value: 'D', help: 'how long each canary step is held (default: until promoted)' },
+  analysis: {
+    type: 'string',
+    value: 'on|off',
+    help: 'on: each step has to be judged; off: none is (default: where there is traffic)',
+  },
+  'error-rate-max': { type: 'string', value: 'SHARE', help: 'largest share of failed requests, such as 1%' },
+  'p99-max': { type: 'string', value: 'D', help: 'largest 99th percentile of latency' },
+  'min-requests': { type: 'string', value: 'N', help: 'requests of each side that a judgement needs (default 50)' },
+  'latency-factor': { type: 'string', value: 'F', help: 'latencies may be so many times those of the other version (default 1.5)' },
+  until: { type: 'string', value: 'GOAL', values: GOALS, help: 'what to wait for (default: released, or drained when the old version is kept)' },
+  timeout: { type: 'string', value: 'D', help: 'how long to wait (default 10m)' },
+  'admission-timeout': { type: 'string', value: 'D', help: 'how long the version may take to become healthy' },
+  'drain-timeout': { type: 'string', value: 'D', help: 'how long requests (of workers: leases) of the old version may take to finish' },
+  'tunnel-timeout': { type: 'string', value: 'D', help: 'how long its streams and WebSockets may' },
+  'rollback-keep': { type: 'string', value: 'D', help: 'how long the old version is kept for a rollback' },
+  'dry-run': { type: 'boolean', help: 'show the plan and change nothing' },
+};
+
 /** `switchyard swap`: steps 2 to 6 of the recipe in one command. */
 export const swapVerb: Verb = {
   name: 'swap',
@@ -140,24 +161,7 @@ export const swapVerb: Verb = {
     backend: { type: 'string', value: 'HOST:PORT', multiple: true, help: 'a backend of a new version; with a weight: HOST:PORT=2' },
     member: { type: 'string', value: 'NAME', multiple: true, help: 'of workers: a member of a new version' },
     members: { type: 'string', value: 'N', help: 'of workers: how many members it has, named ID-1, ID-2, …' },
-    canary: { type: 'string', value: '5,25,50', help: 'percents to go through before all traffic moves; off = none, whatever the upstream says' },
-    hold: { type: 'string', value: 'D', help: 'how long each canary step is held (default: until promoted)' },
-    analysis: {
-      type: 'string',
-      value: 'on|off',
-      help: 'on: each step has to be judged; off: none is (default: where there is traffic)',
-    },
-    'error-rate-max': { type: 'string', value: 'SHARE', help: 'largest share of failed requests, such as 1%' },
-    'p99-max': { type: 'string', value: 'D', help: 'largest 99th percentile of latency' },
-    'min-requests': { type: 'string', value: 'N', help: 'requests of each side that a judgement needs (default 50)' },
-    'latency-factor': { type: 'string', value: 'F', help: 'latencies may be so many times those of the other version (default 1.5)' },
-    until: { type: 'string', value: 'GOAL', values: GOALS, help: 'what to wait for (default: released, or drained when the old version is kept)' },
-    timeout: { type: 'string', value: 'D', help: 'how long to wait (default 10m)' },
-    'admission-timeout': { type: 'string', value: 'D', help: 'how long the version may take to become healthy' },
-    'drain-timeout': { type: 'string', value: 'D', help: 'how long requests (of workers: leases) of the old version may take to finish' },
-    'tunnel-timeout': { type: 'string', value: 'D', help: 'how long its streams and WebSockets may' },
-    'rollback-keep': { type: 'string', value: 'D', help: 'how long the old version is kept for a rollback' },
-    'dry-run': { type: 'boolean', help: 'show the plan and change nothing' },
+    ...SWAP_FLAGS,
   },
   examples: [
     'switchyard swap web --to v2 --backend 127.0.0.1:9003 --backend 127.0.0.1:9004',

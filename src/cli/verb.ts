@@ -47,6 +47,8 @@ export interface Argument {
 export interface Call {
   /** Positional arguments, as many as the verb asks for at least and knows at most. */
   readonly args: readonly string[];
+  /** What stands behind `--`. */
+  readonly rest: readonly string[];
   readonly io: Io;
   readonly json: boolean;
   /** The value of a flag; undefined when it was not given. */
@@ -65,6 +67,8 @@ export interface Verb {
   readonly name: string;
   readonly args: readonly Argument[];
   readonly flags: Readonly<Record<string, Flag>>;
+  /** What may follow behind `--`, as shown in the help: `COMMAND`; without it nothing may. */
+  readonly rest?: string;
   /** One line, for the list of verbs. */
   readonly summary: string;
   /** Further lines of its help. */

@@ -73,6 +73,7 @@ function workerIssues({ versions, admission, worker }: ParsedWorker, under: Path
   for (const [id, seed] of Object.entries(versions)) {
     const path = [...under, 'versions', id];
     const isPolled = worker.poll !== null;
+    if ('launch' in seed && seed.launch !== undefined) continue;
     if (isPolled !== 'backends' in seed) {
       const [wanted, why] = isPolled
         ? ['backends', 'because worker.poll says that members are polled']
@@ -81,7 +82,7 @@ function workerIssues({ versions, admission, worker }: ParsedWorker, under: Path
       continue;
     }
     const field = isPolled ? 'backends' : 'members';
-    const backends = 'members' in seed ? membersAsBackends(id, seed.members) : seed.backends;
+    const backends = 'members' in seed ? membersAsBackends(id, seed.members) : (seed.backends ?? []);
     issues.push(...backendIssues(backends, admission.minReady, field, path));
     if (backends.length > worker.maxMembers)
       issues.push(issue([...path, field], `expected at most worker.maxMembers (${worker.maxMembers}) of them, got ${backends.length}`));
@@ -109,7 +110,9 @@ function webIssues(upstream: ParsedWeb, under: Path): Issue[] {
   } else if (upstream.proxyProtocol !== false && upstream.tls !== null) {
     issues.push(issue([...under, 'proxyProtocol'], `expected false, because connections to backends are encrypted (tls), got '${upstream.proxyProtocol}'`));
   }
-  for (const id of ids) issues.push(...backendIssues(upstream.versions[id].backends, upstream.admission.minReady, 'backends', [...under, 'versions', id]));
+  for (const id of ids)
+    if (upstream.versions[id].backends !== undefined)
+      issues.push(...backendIssues(upstream.versions[id].backends ?? [], upstream.admission.minReady, 'backends', [...under, 'versions', id]));
   if (upstream.outlier !== false && upstream.outlier.max < upstream.outlier.base) {
     issues.push(issue([...under, 'outlier', 'max'], `expected at least base (${upstream.outlier.base} ms), got ${upstream.outlier.max} ms`));
   }

@@ -1,11 +1,15 @@
 import type { EdgePolicy, UpstreamPolicy } from '../pool/policy.ts';
 import type { WebhookPolicy } from '../pool/webhook.ts';
 import type { ListenerTls } from './certificates.ts';
+import type { LaunchFields, LaunchSpec } from './launch.ts';
 
 /** A version as the file seeds it. */
 export interface SeedVersion {
   readonly id: string;
+  /** Empty when it is launched. */
   readonly backends: readonly { readonly address: string; readonly weight: number }[];
+  /** How its processes are started; null = they run already. */
+  readonly launch: LaunchSpec | null;
 }
 
 export interface UpstreamConfig {
@@ -14,6 +18,8 @@ export interface UpstreamConfig {
   readonly versions: readonly SeedVersion[];
   /** One of `versions`, or null: nothing gets traffic until a swap. */
   readonly live: string | null;
+  /** Defaults of deploys; null = none. */
+  readonly launch: LaunchFields | null;
 }
 
 export type Scope = 'read' | 'operate' | 'report';
@@ -30,6 +36,8 @@ export interface AdminConfig {
   readonly port: number;
   readonly tokens: readonly AdminToken[];
   readonly allowedHosts: readonly string[];
+  /** Whether deploys may start programs; null = while only this machine can reach the admin API. */
+  readonly deploy: boolean | null;
 }
 
 export interface DemoVersion {
@@ -58,6 +66,12 @@ export interface Config {
   readonly edge: EdgePolicy;
   readonly webhooks: readonly WebhookPolicy[];
   readonly shutdown: { readonly drain: number };
+  readonly launch: {
+    /** From which the ports of launched processes are taken, both ends included. */
+    readonly ports: { readonly from: number; readonly to: number };
+    /** Whether launched processes go on when the proxy ends, or end with it. */
+    readonly onShutdown: 'keep' | 'stop';
+  };
   /** In the order of the file. */
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
   readonly demo: readonly DemoVersion[];

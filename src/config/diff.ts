@@ -13,6 +13,8 @@ export interface ConfigDiff {
   readonly edge: boolean;
   readonly shutdown: boolean;
   readonly webhooks: boolean;
+  /** How launched processes are dealt with. */
+  readonly launch: boolean;
   /** How listeners that run end TLS. */
   readonly tls: boolean;
   /** Sentences for the operator: what is in the file but not in force. */
@@ -29,10 +31,16 @@ export function diffConfig(before: Config, after: Config): ConfigDiff {
     const old = before.upstreams.get(upstream.name);
     return old === undefined ? [] : [{ upstream, old }];
   });
-  const changed = kept.map(({ upstream, old }) => ({ upstream, fields: differing(old.policy, upstream.policy) })).filter(({ fields }) => fields.length > 0);
+  const changed = kept
+    .map(({ upstream, old }) => ({
+      upstream,
+      fields: [...differing(old.policy, upstream.policy), ...(isDeepStrictEqual(old.launch, upstream.launch) ? [] : ['launch'])],
+    }))
+    .filter(({ fields }) => fields.length > 0);
   const edge = !isDeepStrictEqual(before.edge, after.edge);
   const shutdown = !isDeepStrictEqual(before.shutdown, after.shutdown);
   const webhooks = !isDeepStrictEqual(before.webhooks, after.webhooks);
+  const launch = !isDeepStrictEqual(before.launch, after.launch);
   const tls = after.listeners.some((listener) => endsOtherwise(listener, before));
   return {
     added,
@@ -42,9 +50,10 @@ export function diffConfig(before: Config, after: Config): ConfigDiff {
     edge,
     shutdown,
     webhooks,
+    launch,
     tls,
     warnings: [...restartWarnings(before, after), ...kept.flatMap(({ upstream, old }) => seedWarnings(old, upstream))],
-    same: added.length + changed.length + removed.length === 0 && !edge && !shutdown && !webhooks && !tls,
+    same: added.length + changed.length + removed.length === 0 && !edge && !shutdown && !launch && !webhooks && !tls,
   };
 }
 

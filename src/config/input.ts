@@ -1,4 +1,5 @@
 import type { BackendProtocol } from '../pool/backend-tls.ts';
+import type { LaunchInput } from './_launch-input.ts';
 import type { WorkerUpstreamInput } from './worker-input.ts';
 import type { Balance } from '../pool/policy.ts';
 import type { AnalysisInput, GateInput } from './canary-input.ts';
@@ -161,9 +162,8 @@ export interface PreviewInput {
   secret?: string;
 }
 
-export interface VersionInput {
-  backends: readonly BackendInput[];
-}
+/** Where a version runs already, or how it is started. */
+export type VersionInput = { backends: readonly BackendInput[]; launch?: undefined } | { launch: LaunchInput; backends?: undefined };
 
 /** One application behind routes. Also the body of `PUT /v1/upstreams/{u}`. */
 export interface UpstreamInput {
@@ -234,7 +234,9 @@ export interface UpstreamInput {
   errorPages?: ErrorPagesInput;
   /** Turns requests away; nothing that is in flight is disturbed. */
   maintenance?: boolean | MaintenanceInput;
-  /** Seeds an upstream that has no state yet; later versions come by `swap`. */
+  /** How versions of it are started, unless a deploy says otherwise. */
+  launch?: LaunchInput | null;
+  /** Seeds an upstream that has no state yet; later versions come by `deploy` and `swap`. */
   versions?: Readonly<Record<string, VersionInput>>;
   /** The version that gets the traffic at first; needed when there are several. */
   live?: string | null;
@@ -331,6 +333,8 @@ export interface ConfigInput {
     tokens?: readonly TokenInput[];
     /** Host names, besides loopback and `host`, under which operators reach the admin API. */
     allowedHosts?: readonly string[];
+    /** Whether deploys may start programs here. Default: while the admin API listens on loopback only. */
+    deploy?: boolean | null;
   };
   /** Threads that carry traffic; `'auto'` (default) = one a core. */
   dataThreads?: 'auto' | number;
@@ -365,6 +369,8 @@ export interface ConfigInput {
   /** What is in flight may finish for so long when the proxy is told to end; default 30s. */
   shutdown?: { drain?: Duration };
   webhooks?: readonly WebhookInput[];
+  /** Launched processes: their `ports` (`'20000-29999'`), and whether they end with the proxy (`stop`) or go on (`keep`, default). */
+  launch?: { ports?: string; onShutdown?: 'keep' | 'stop' };
   upstreams?: Readonly<Record<string, UpstreamInput | WorkerUpstreamInput>>;
   /** Processes of the bundled demo service to start beside the proxy, for trying it out. */
   demo?: readonly DemoInput[];

@@ -10,8 +10,10 @@ import { ListenerReader } from './certificates.ts';
 import { name as nameField } from './_fields.ts';
 import { PageReader } from './_read-pages.ts';
 import { rulesOf } from './_rules-schema.ts';
-import type { AdminToken, Config, UpstreamConfig } from './config.ts';
+import type { AdminToken, Config, SeedVersion, UpstreamConfig } from './config.ts';
 import { explainIssues } from './issues.ts';
+import { anchored, launchFields, resolveLaunch } from './launch.ts';
+import type { LaunchFields, LaunchSpec } from './launch.ts';
 import { membersAsBackends } from '../pool/version.ts';
 import { configSchema, upstreamSchema, webSchema } from './schema.ts';
 import type { ParsedConfig, ParsedUpstream, ParsedWeb, ParsedWorker } from './schema.ts';
@@ -42,18 +44,27 @@ export function parseConfig(raw: unknown, { cores = os.availableParallelism(), f
   const pages = new PageReader(folder ?? null);
   const errorPages = pages.errorPages(parsed.errorPages, ['errorPages']);
   const tls = new TlsReader(folder ?? null);
-  const resolved = new Map(upstreams.map(([name, upstream]) => [name, resolveUpstream(name, upstream, { pages, tls }, ['upstreams', name])]));
+  const resolved = new Map(
+    upstreams.map(([name, upstream]) => [name, resolveUpstream(name, upstream, { pages, tls, folder: folder ?? null }, ['upstreams', name])]),
+  );
   const ends = new ListenerReader(folder ?? null);
   const listeners = parsed.listeners.map((listener, i) => ({ ...listener, tls: ends.read(listener.tls, ['listeners', i, 'tls']) }));
   refuseIf([...pages.issues, ...tls.issues, ...ends.issues]);
   return {
     listeners,
-    admin: { host: parsed.admin.host, port: parsed.admin.port, tokens: tokensOf(parsed.admin), allowedHosts: parsed.admin.allowedHosts },
+    admin: {
+      host: parsed.admin.host,
+      port: parsed.admin.port,
+      tokens: tokensOf(parsed.admin),
+      allowedHosts: parsed.admin.allowedHosts,
+      deploy: parsed.admin.deploy,
+    },
     dataThreads: parsed.dataThreads === 'auto' ? Math.max(1, cores) : parsed.dataThreads,
     stateDir: resolve(folder ?? process.cwd(), parsed.stateDir),
     edge: { trustedProxies: parsed.trustedProxies, timeouts: parsed.timeouts, limits: parsed.limits, accessLog: parsed.accessLog, errorPages },
     webhooks: parsed.webhooks,
     shutdown: parsed.shutdown,
+    launch: parsed.launch,
     upstreams: resolved,
     demo: parsed.demo,
   };
@@ -70,7 +81,7 @@ export function parseUpstream(name: string, raw: unknown): UpstreamConfig {
   refuseIf(upstreamIssues(parsed, []));
   const pages = new PageReader(null);
   const tls = new TlsReader(null);
-  const upstream = resolveUpstream(name, parsed, { pages, tls }, []);
+  const upstream = resolveUpstream(name, parsed, { pages, tls, folder: null }, []);
   refuseIf([...pages.issues, ...tls.issues]);
   return upstream;
 }
@@ -89,6 +100,19 @@ export function refuseRouteConflicts(upstreams: Iterable<readonly [string, { rea
   refuseIf(routeIssues([...upstreams].map(([name, { policy }]) => [name, policy])));
 }
 
+/**
+ * Validates how a deploy wants its processes started; what it does not say, the upstream's `launch` does.
+ * @throws Refusal `invalid`; the paths in `errors` begin with `launch`
+ */
+export function parseLaunch(raw: unknown, defaults: LaunchFields | null): LaunchSpec {
+  return launchOf(resolveLaunch(parse(launchFields, raw, ['launch']), defaults, ['launch']));
+}
+
+function launchOf(found: LaunchSpec | Issue[]): LaunchSpec {
+  if (Array.isArray(found)) refuseIf(found);
+  return found as LaunchSpec;
+}
+
 /** Throws what is wrong, if anything is. */
 function refuseIf(issues: readonly Issue[]): void {
   if (issues.length === 0) return;
@@ -105,17 +129,35 @@ function tokensOf(admin: ParsedConfig['admin']): AdminToken[] {
 interface Readers {
   readonly pages: PageReader;
   readonly tls: TlsReader;
+  /** What folders are relative to; null = to none. */
+  readonly folder: string | null;
 }
 
 function resolveUpstream(name: string, parsed: ParsedUpstream, readers: Readers, under: readonly PropertyKey[]): UpstreamConfig {
-  return parsed.kind === 'worker' ? resolveWorker(name, parsed, readers) : resolveWeb(name, parsed, readers, under);
+  return parsed.kind === 'worker' ? resolveWorker(name, parsed, readers, under) : resolveWeb(name, parsed, readers, under);
+}
+
+/** Versions as the file seeds them, and how they and later ones are launched. */
+function seedsOf(
+  { versions, live, launch }: Pick<ParsedUpstream, 'versions' | 'live' | 'launch'>,
+  folder: string | null,
+  under: readonly PropertyKey[],
+): Pick<UpstreamConfig, 'versions' | 'live' | 'launch'> {
+  const defaults = launch === null ? null : anchored(launch, folder);
+  const seeds = Object.entries(versions).map(([id, seed]): SeedVersion => {
+    if ('members' in seed) return { id, backends: membersAsBackends(id, seed.members), launch: null };
+    if (seed.launch === undefined) return { id, backends: seed.backends ?? [], launch: null };
+    // What the defaults have of a folder need not be told again.
+    const own = seed.launch.cwd === undefined && defaults !== null ? seed.launch : anchored(seed.launch, folder);
+    return { id, backends: [], launch: launchOf(resolveLaunch(own, defaults, [...under, 'versions', id, 'launch'])) };
+  });
+  return { versions: seeds, live: live === undefined ? (seeds.at(0)?.id ?? null) : live, launch: defaults };
 }
 
 /** What only concerns requests is as if it had not been said. */
-function resolveWorker(name: string, parsed: ParsedWorker, readers: Readers): UpstreamConfig {
-  const { worker, admission, drain, rollback, gates, versions, live } = parsed;
+function resolveWorker(name: string, parsed: ParsedWorker, readers: Readers, under: readonly PropertyKey[]): UpstreamConfig {
+  const { worker, admission, drain, rollback, gates, versions, live, launch } = parsed;
   const { policy } = resolveWeb(name, webSchema.parse({ routes: [{}] }), readers, []);
-  const ids = Object.keys(versions);
   return {
     name,
     policy: {
@@ -128,16 +170,12 @@ function resolveWorker(name: string, parsed: ParsedWorker, readers: Readers): Up
       canary: { steps: [], analysis: null },
       gates,
     },
-    versions: ids.map((id) => {
-      const seed = versions[id];
-      return { id, backends: 'members' in seed ? membersAsBackends(id, seed.members) : seed.backends };
-    }),
-    live: live === undefined ? (ids[0] ?? null) : live,
+    ...seedsOf({ versions, live, launch }, readers.folder, under),
   };
 }
 
-function resolveWeb(name: string, parsed: ParsedWeb, { pages, tls: reader }: Readers, under: readonly PropertyKey[]): UpstreamConfig {
-  const { kind: _web, versions, live, routes, health, outlier, slowStart, errorPages, maintenance, ...rest } = parsed;
+function resolveWeb(name: string, parsed: ParsedWeb, { pages, tls: reader, folder }: Readers, under: readonly PropertyKey[]): UpstreamConfig {
+  const { kind: _web, versions, live, launch, routes, health, outlier, slowStart, errorPages, maintenance, ...rest } = parsed;
   const tls = reader.read(parsed.tls, [...under, 'tls']);
   const policy: UpstreamPolicy = {
     ...rest,
@@ -163,11 +201,5 @@ function resolveWeb(name: string, parsed: ParsedWeb, { pages, tls: reader }: Rea
     outlier: outlier === false ? { failures: 0, base: 30_000, max: 300_000, maxEjected: 10, answers: 600 } : outlier,
     slowStart: slowStart === false ? { window: 0, aggression: 1, minWeight: 10 } : slowStart,
   };
-  const ids = Object.keys(versions);
-  return {
-    name,
-    policy,
-    versions: ids.map((id) => ({ id, backends: versions[id].backends })),
-    live: live === undefined ? (ids[0] ?? null) : live,
-  };
+  return { name, policy, ...seedsOf({ versions, live, launch }, folder, under) };
 }

@@ -6,6 +6,7 @@ import { gates } from './_gate-schema.ts';
 import { listenerTls } from './_listener-tls.ts';
 import { mirror, preview, skew, versionHeader } from './_steering.ts';
 import { webhooks } from './_webhooks.ts';
+import { launchFields } from './launch.ts';
 import { errorPages, maintenance, route } from './_rules-schema.ts';
 import { address, bindHost, cidr, duration, fieldName, fieldValue, grpcService, hostHeader, name, percent, probePath, secret, whole } from './_fields.ts';
 
@@ -70,7 +71,21 @@ const backend = z.union([address.transform((text) => ({ address: text, weight: 1
   error: "'host:port' or {address, weight}",
 });
 
-const version = z.strictObject({ backends: z.array(backend).min(1).max(MOST_BACKENDS) });
+const version = z
+  .strictObject({ backends: z.array(backend).min(1).max(MOST_BACKENDS).optional(), launch: launchFields.optional() })
+  .refine(({ backends, launch }) => (backends === undefined) !== (launch === undefined), { error: 'either backends or launch' });
+
+const portRange = z
+  .custom<string>((value) => typeof value === 'string' && isPortRange(value), { error: "a range of at least 10 ports from 1024 on, such as '20000-29999'" })
+  .transform((value) => {
+    const [from, to] = value.split('-').map(Number);
+    return { from, to };
+  });
+
+function isPortRange(value: string): boolean {
+  const match = /^(\d{4,5})-(\d{4,5})$/.exec(value);
+  return match !== null && Number(match[1]) >= 1024 && Number(match[2]) <= 65_535 && Number(match[2]) - Number(match[1]) >= 9;
+}
 
 const memberName = name;
 
@@ -81,7 +96,7 @@ const workerVersion = z.union(
     }),
     version,
   ],
-  { error: '{members} (their number, or a list of their names), or {backends} for members that are polled' },
+  { error: '{members} (their number, or a list of their names), {launch}, or {backends} for members that are polled' },
 );
 
 const off = <T extends z.ZodType>(schema: T, shape: string) => z.union([z.literal(false), schema], { error: `false or ${shape}` });
@@ -107,6 +122,7 @@ const workerSchema = z.strictObject({
   drain: z.strictObject({ requests: duration(0).default(5 * MINUTE) }).prefault({}),
   rollback,
   gates,
+  launch: launchFields.nullable().default(null),
   versions: z.record(name, workerVersion).default({}),
   live: name.nullable().optional(),
 });
@@ -171,6 +187,7 @@ export const webSchema = z.strictObject({
   protocol: oneOf(['http1', 'h2']).default('http1'),
   errorPages,
   maintenance: maintenance.default(false),
+  launch: launchFields.nullable().default(null),
   versions: z.record(name, version).default({}),
   live: name.nullable().optional(),
 });
@@ -187,6 +204,7 @@ const admin = z.strictObject({
   token: secret.optional(),
   tokens: z.array(token).max(100).default([]),
   allowedHosts: z.array(hostHeader).max(100).default([]),
+  deploy: z.boolean().nullable().default(null),
 });
 
 const proxyProtocolPeers = z.union([z.boolean(), z.array(cidr).min(1).max(10_000)], { error: 'true, false or a list of IP addresses or networks' });
@@ -237,6 +255,7 @@ export const configSchema = z.strictObject({
   errorPages,
   webhooks,
   shutdown: z.strictObject({ drain: duration(0).default(30 * SECOND) }).prefault({}),
+  launch: z.strictObject({ ports: portRange.default({ from: 20_000, to: 29_999 }), onShutdown: oneOf(['keep', 'stop']).default('keep') }).prefault({}),
   upstreams: z
     .record(name, upstreamSchema)
     .default({})

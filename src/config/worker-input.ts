@@ -1,3 +1,4 @@
+import type { LaunchInput } from './_launch-input.ts';
 import type { GateInput } from './canary-input.ts';
 import type { Duration, VersionInput } from './input.ts';
 
@@ -25,6 +26,8 @@ export interface WorkerUpstreamInput {
   rollback?: { keep?: Duration };
   /** Who is asked before a swap goes on, in this order: see docs/gates.md. */
   gates?: readonly GateInput[];
+  /** How versions of it are started, unless a deploy says otherwise; `replicas` are its members. */
+  launch?: LaunchInput | null;
   /** Seeds an upstream that has no state yet; later versions come by `swap`. */
   versions?: Readonly<Record<string, WorkerVersionInput>>;
   /** The version that may take work at first; needed when there are several. */

@@ -2,6 +2,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import type { Config, UpstreamConfig } from '../config/config.ts';
 import { diffConfig } from '../config/diff.ts';
+import { mayLaunch } from '../config/launch.ts';
 import { parseUpstream } from '../config/parse.ts';
 import { tlsWarnings } from '../config/warnings.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
@@ -10,6 +11,8 @@ import { ControlLedger } from '../ledger/control.ts';
 import type { ListenerSpec } from '../listen/tcp.ts';
 import type { UpstreamState } from '../pool/upstream.ts';
 import { Journal } from '../swap/journal.ts';
+import type { SwitchyardEvent } from '../swap/ports.ts';
+import type { Launches } from '../launch/launches.ts';
 import type { AcmeKeeper } from '../acme/keeper.ts';
 import type { RetryPolicy } from '../acme/schedule.ts';
 import { acmeKeeper, acmePolicies } from './acme.ts';
@@ -17,7 +20,9 @@ import { Certificates } from './certificates.ts';
 import { refuseChangedKind } from './crews.ts';
 import { Declared } from './declared.ts';
 import { EventLog } from './events.ts';
+import { Deploys } from './deploys.ts';
 import { Fleet } from './fleet.ts';
+import { launchesOf } from './launching.ts';
 import { measure } from './measure.ts';
 import { Operator } from './operate.ts';
 import { Publisher } from './publisher.ts';
@@ -57,6 +62,7 @@ export class Control {
   readonly webhooks: Webhooks;
   readonly certificates: Certificates;
   readonly acme: AcmeKeeper;
+  readonly launches: Launches;
   private readonly parts: ControlParts;
   private config: Config;
   private standing: 'starting' | 'ready' | 'stopping' = 'starting';
@@ -98,6 +104,8 @@ export class Control {
       tell: parts.tell,
       retry: parts.acmeRetry,
     });
+    const emit = (event: SwitchyardEvent): void => this.events.emit(event);
+    this.launches = launchesOf({ config: parts.config, emit, fleet: () => this.fleet, tell: parts.tell });
     this.fleet = new Fleet({
       ledger: this.ledger,
       journal,
@@ -105,6 +113,8 @@ export class Control {
       publisher: this.publisher,
       threads: this.threads,
       vitals: this.vitals,
+      launches: this.launches,
+      tell: parts.tell,
       emit: (event, origin) => this.events.emit(event, origin),
       stateDir: parts.config.stateDir,
     });
@@ -118,10 +128,13 @@ export class Control {
       warn: (upstream) => this.warn(upstream),
       certificates: this.certificates,
       webhooks: this.webhooks,
+      launches: this.launches,
+      deploys: new Deploys({ fleet: this.fleet, launches: this.launches, emit, forbidden: () => mayLaunch(this.config.admin) }),
       ready: () => this.ready(),
     });
   }
 
+  /** Probes and ejections, and where they are told. */
   private watchVitals(): Vitals {
     return new Vitals({
       ledger: this.ledger,
@@ -129,6 +142,7 @@ export class Control {
         this.fleet.served.get(upstream)?.driver.healthChanged(version, address);
         if (changed) this.events.emit({ type: 'health', upstream, version, data: { backend: address, health: now.health, probe: now.probes.at(-1) ?? null } });
       },
+      complaint: (address) => this.launches.complaint(address),
       onEjected: (upstream, version, address, until) => {
         this.events.emit({
           type: 'health',
@@ -178,6 +192,10 @@ export class Control {
     for (const upstream of [...config.upstreams.values(), ...declared]) this.warn(upstream);
     await Promise.all([...config.upstreams.values(), ...declared].map((upstream) => fleet.add(upstream)));
     for (const name of fleet.recorded.keys()) parts.tell('warn', `upstream ${name} has state but is not configured any more; its state is kept`);
+    this.launches.park(
+      (name) => fleet.served.has(name),
+      (name) => fleet.recorded.has(name),
+    );
     await this.seedsLive(SEED_WAIT_MS);
     const refused = (error: Error): never => {
       throw new Refusal(REFUSAL.invalid, error.message);
@@ -198,6 +216,7 @@ export class Control {
   private async seedsLive(ms: number): Promise<void> {
     const until = performance.now() + ms;
     const waiting = (): boolean =>
+      this.fleet.seeding.size > 0 ||
       [...this.fleet.served.values()].some(({ driver, workers }) => workers === null && driver.state.swap?.kind === 'seed' && driver.state.split.length === 0);
     while (waiting() && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
   }
@@ -262,6 +281,7 @@ export class Control {
     this.certificates.close();
     await this.acme.close();
     const cut = await this.threads.finish(drainMs);
+    await this.launches.close(this.config.launch.onShutdown);
     await this.fleet.close();
     await this.webhooks.close();
     this.vitals.close();

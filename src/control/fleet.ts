@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import type { UpstreamConfig } from '../config/config.ts';
+import type { SeedVersion, UpstreamConfig } from '../config/config.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import { emptyCounts } from '../ledger/control.ts';
 import type { ControlLedger, Counts } from '../ledger/control.ts';
@@ -11,6 +11,8 @@ import type { Version } from '../pool/version.ts';
 import type { Journal } from '../swap/journal.ts';
 import type { SwapPorts, SwitchyardEvent } from '../swap/ports.ts';
 import { UpstreamDriver } from '../swap/swap.ts';
+import type { Launches } from '../launch/launches.ts';
+import { launchSeed } from './launching.ts';
 import type { Origin } from '../webhooks/outbox.ts';
 import { refuseChangedKind, refuseOtherKind, Workers } from './crews.ts';
 import { askGate, measure } from './gates.ts';
@@ -30,6 +32,8 @@ export interface FleetParts {
   readonly publisher: Publisher;
   readonly threads: DataThreads;
   readonly vitals: Vitals;
+  readonly launches: Launches;
+  readonly tell: (level: 'info' | 'warn' | 'error', message: string) => void;
   readonly emit: (event: SwitchyardEvent, origin: Origin | null) => void;
   /** Absolute. */
   readonly stateDir: string;
@@ -43,6 +47,8 @@ export interface Served {
   readonly slot: number;
   /** null = it serves requests. */
   readonly workers: Workers | null;
+  /** Aborts when it is served no longer. */
+  readonly gone: AbortController;
 }
 
 /** All upstreams. */
@@ -56,6 +62,9 @@ export class Fleet {
   private readonly latest = new Map<string, Swap>();
   /** Journaled states that no upstream has taken up yet. */
   readonly recorded: Map<string, UpstreamState>;
+  /** Upstreams whose seeds are being launched. */
+  readonly seeding = new Set<string>();
+  private readonly ended = new AbortController();
   private readonly parts: FleetParts;
 
   constructor(parts: FleetParts) {
@@ -82,9 +91,10 @@ export class Fleet {
     const slot = this.parts.ledger.takeSlots(1)?.at(0);
     if (slot === undefined) throw new Refusal(REFUSAL.slotsExhausted);
     const driver = new UpstreamDriver(state ?? { ...emptyUpstream(name, Date.now()), changedBy: 'config' }, policy, this.ports(name, slot, workers));
-    const served: Served = { config, driver, slot, workers };
+    const served: Served = { config, driver, slot, workers, gone: new AbortController() };
     this.served.set(name, served);
     driver.changed((now) => this.remember(now));
+    this.followLaunches(served, state);
     if (state !== null) await driver.recover();
     else await this.seed(served);
   }
@@ -96,21 +106,48 @@ export class Fleet {
     });
   }
 
-  private async seed({ config, driver, slot, workers }: Served): Promise<void> {
+  private async seed(served: Served): Promise<void> {
+    const { config, driver, slot, workers } = served;
     const asker = { by: 'config' };
     const { live, versions } = config;
     // Its routes are its own from the start: until something is live, they are answered 503, and not by another upstream.
     if (workers === null) await this.parts.publisher.publish(config.name, tableOf(driver.state, config.policy, slot));
     for (const version of versions) {
-      if (version.id === live) await driver.seed(version, randomUUID(), asker);
+      if (version.launch !== null) this.launch(served, version);
+      else if (version.id === live) await driver.seed(version, randomUUID(), asker);
       else await driver.register(version, asker);
     }
   }
 
+  /** What was launched for it lives as long as the version it is of. */
+  private followLaunches({ driver }: Served, before: UpstreamState | null): void {
+    const { launches } = this.parts;
+    const { name } = driver.state;
+    launches.adopt(name, before?.versions.map(({ id }) => id) ?? []);
+    let history = before?.history;
+    driver.changed((now) => {
+      const versions = now.versions.map(({ id }) => id);
+      launches.follow(name, versions);
+      if (now.history === history) return;
+      history = now.history;
+      launches.forgetOutput(name, [...versions, ...now.history.map(({ version }) => version.id), ...launches.of(name).map(({ version }) => version)]);
+    });
+  }
+
+  private launch(served: Served, seed: SeedVersion): void {
+    const { name } = served.config;
+    const stop = AbortSignal.any([this.ended.signal, served.gone.signal]);
+    this.seeding.add(name);
+    launchSeed(this.parts.launches, served, seed, stop, this.parts.tell)
+      .catch((error: unknown) => this.parts.tell('error', `${seed.id} of ${name} is not launched: ${String(error)}`))
+      .finally(() => this.seeding.delete(name));
+  }
+
   /** Takes an upstream down: unroutable at once; what is in flight ends, or is cut at its drain deadline. */
   async remove(name: string): Promise<void> {
-    const { driver, config, slot, workers } = this.get(name);
+    const { driver, config, slot, workers, gone } = this.get(name);
     const { versions } = driver.state;
+    gone.abort();
     this.served.delete(name);
     this.latest.delete(name);
     await driver.close();
@@ -128,7 +165,7 @@ export class Fleet {
   }
 
   private async letGo(name: string, versions: readonly Version[], slot: number, policy: UpstreamPolicy, generation: number): Promise<void> {
-    const { threads, ledger, vitals } = this.parts;
+    const { threads, ledger, vitals, launches } = this.parts;
     await threads.acked(generation);
     const since = Date.now();
     const pending = new Set(versions);
@@ -144,6 +181,8 @@ export class Fleet {
         pending.delete(version);
         vitals.forget(name, version);
         for (const slot of slotsOf(version)) ledger.freeSlot(slot);
+        const launch = launches.get(name, version.id);
+        if (launch !== null) void launches.end(launch);
       }
       await new Promise((resolve) => setTimeout(resolve, IDLE_POLL_MS));
     }
@@ -168,6 +207,7 @@ export class Fleet {
   }
 
   async close(): Promise<void> {
+    this.ended.abort();
     await Promise.all([...this.served.values()].map(({ driver }) => driver.close()));
     for (const { workers } of this.served.values()) await workers?.close();
   }

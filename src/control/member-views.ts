@@ -40,7 +40,7 @@ function countsOf({ tally: { completed, failed, aborted, killed }, inHand }: Ent
 }
 
 /** Workers in the words of backends: a member's leases are its requests, and it is available while it may take work. */
-export function workersObserved(register: Register): Omit<Observed, 'policy' | 'verdict'> {
+export function workersObserved(register: Register): Omit<Observed, 'policy' | 'verdict' | 'launched' | 'stopping'> {
   const at = (version: Version, address: string): Entry[] => register.of(version.slot).filter(({ id }) => id === address);
   return {
     counts: (version) => register.counts(version),

@@ -10,17 +10,23 @@ import type { SwapRequest } from '../swap/ports.ts';
 import { backendsOf } from '../members/declare.ts';
 import type { OrderView, Report } from '../members/report.ts';
 import type { Certificates } from './certificates.ts';
+import type { Launches } from '../launch/launches.ts';
 import type { Declared } from './declared.ts';
+import type { Deploys } from './deploys.ts';
 import type { EventLog } from './events.ts';
 import type { Fleet } from './fleet.ts';
+import { launchFacts, launchView, processView } from './launch-views.ts';
 import type {
   Caller,
   CertificateView,
+  DeployRequest,
+  DeployView,
   Explanation,
   Goal,
   LoggedEvent,
   MemberView,
   Operations,
+  OutputView,
   Plan,
   ReloadView,
   SwapAsk,
@@ -48,6 +54,8 @@ export interface OperatorParts {
   readonly warn: (upstream: UpstreamConfig) => void;
   readonly certificates: Certificates;
   readonly webhooks: Webhooks;
+  readonly launches: Launches;
+  readonly deploys: Deploys;
   readonly ready: () => { ready: boolean; why: string };
 }
 
@@ -88,6 +96,7 @@ export class Operator implements Operations {
     const config = parseUpstream(name, spec);
     const others = [...fleet.served.values()].map((served) => served.config).filter((other) => other.name !== name);
     refuseRouteConflicts([...others, config].map((upstream) => [upstream.name, upstream] as const));
+    if (config.launch !== null || config.versions.some(({ launch }) => launch !== null)) this.parts.deploys.refuseForbidden();
     this.parts.warn(config);
     const created = !fleet.served.has(name);
     if (created && ifMatch !== undefined) throw new Refusal(REFUSAL.stale, `There is no upstream ${name} yet, so it has no revision ${ifMatch}.`);
@@ -161,6 +170,7 @@ export class Operator implements Operations {
       verdict: null,
       gate: null,
       steps: [],
+      stopping: [],
       receipt: null,
     };
   }
@@ -199,6 +209,28 @@ export class Operator implements Operations {
     const { workers } = this.parts.fleet.get(name);
     if (workers === null) throw new Refusal(REFUSAL.notWorkers, `${name} serves requests; it has no members.`);
     return workers;
+  }
+
+  deploy(name: string, request: DeployRequest, caller: Caller): Promise<{ started: boolean; view: DeployView }> {
+    return this.parts.deploys.start(name, request, caller);
+  }
+
+  planDeploy(name: string, request: DeployRequest): Plan {
+    return this.parts.deploys.plan(name, request);
+  }
+
+  deployById(id: string, waitMs: number): Promise<DeployView> {
+    return this.parts.deploys.settled(id, waitMs);
+  }
+
+  async output(name: string, id: string, replica: number | null, lines: number): Promise<OutputView> {
+    const { launches } = this.parts;
+    const known = launches.replicasWithOutput(name, id);
+    if (known.length === 0) this.find(name, id);
+    const asked = known.filter((each) => replica === null || each === replica);
+    if (asked.length === 0) throw new Refusal(REFUSAL.notFound, `Version ${id} of ${name} has no output${replica === null ? '' : ` of a process ${replica}`}.`);
+    const replicas = await Promise.all(asked.map(async (each) => ({ replica: each, lines: await launches.output(name, id, each, lines) })));
+    return { upstream: name, version: id, replicas };
   }
 
   async rollback(name: string, to: string | null, caller: Caller): Promise<SwapView> {
@@ -266,7 +298,8 @@ export class Operator implements Operations {
     const facts = (about.length === 0 ? [] : [...about, ...tlsFacts(ledger)]).map((fact) => ({ fact, blocks: 'nothing' as const }));
     const { workers } = this.parts.fleet.get(name);
     const members = workers === null ? [] : memberFacts(workers.crew.register, this.state(name), id);
-    return { ...found, facts: [...found.facts, ...members, ...facts] };
+    const versions = id === null ? this.state(name).versions.map((version) => version.id) : [id];
+    return { ...found, facts: [...found.facts, ...members, ...launchFacts(this.parts.launches, name, versions), ...facts] };
   }
 
   waitFor(name: string, id: string, goal: Goal, timeoutMs: number, signal: AbortSignal): Promise<{ reached: boolean; view: VersionView }> {
@@ -341,9 +374,15 @@ export class Operator implements Operations {
   }
 
   private observed(name: string): Observed {
-    const { fleet, ledger, vitals } = this.parts;
+    const { fleet, ledger, vitals, launches } = this.parts;
     const { workers, config } = fleet.get(name);
-    if (workers !== null) return { ...workersObserved(workers.crew.register), policy: config.policy, verdict: () => fleet.get(name).driver.verdict() };
+    const launched = (version: string): Pick<VersionView, 'launch' | 'processes'> => {
+      const launch = launches.get(name, version);
+      return { launch: launch === null ? null : launchView(launch.spec), processes: launches.processes(name, version).map(processView) };
+    };
+    const stopping = (): string[] => launches.stopping(name);
+    if (workers !== null)
+      return { ...workersObserved(workers.crew.register), launched, stopping, policy: config.policy, verdict: () => fleet.get(name).driver.verdict() };
     return {
       counts: (version) => fleet.counts(name, version),
       backendCounts: (_, { slot }) => fleet.backendCounts(slot),
@@ -353,6 +392,8 @@ export class Operator implements Operations {
       isEjected: (version, address) => vitals.isEjected(name, version.id, address),
       isStopped: (version, address) => vitals.isStopped(name, version.id, address),
       waiting: () => ledger.waiting(fleet.get(name).slot),
+      launched,
+      stopping,
       policy: config.policy,
       verdict: () => fleet.get(name).driver.verdict(),
     };

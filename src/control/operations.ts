@@ -8,6 +8,13 @@ import type { WebhookView } from '../webhooks/webhooks.ts';
 import type { SwapRequest, SwitchyardEvent, VersionInput } from '../swap/ports.ts';
 import type { Verdict } from '../swap/verdict.ts';
 
+/** What is deployed and how; `launch` as it was sent: what it does not say, the upstream's configuration does. */
+export interface DeployRequest {
+  readonly version: string;
+  readonly launch: unknown;
+  readonly swap: Omit<SwapRequest, 'to' | 'backends' | 'started'>;
+}
+
 /** Views: what the admin API answers with. Times are ISO 8601, durations milliseconds. */
 export interface ProbeView {
   at: string;
@@ -88,6 +95,63 @@ export interface VersionView {
   counts: CountsView;
   /** Why it was rejected. */
   reason: string | null;
+  /** How its processes were launched; null = they were not, or are gone. */
+  launch: LaunchView | null;
+  processes: ProcessView[];
+}
+
+/** The values of `env` are not shown. */
+export interface LaunchView {
+  driver: 'process' | 'docker' | 'exec';
+  replicas: number;
+  command: string[];
+  cwd: string | null;
+  image: string | null;
+  env: Record<string, string>;
+}
+
+export interface ProcessView {
+  replica: number;
+  driver: 'process' | 'docker' | 'exec';
+  /** null = it does not run, or is no process of this machine. */
+  pid: number | null;
+  /** What the driver calls it; null for processes. */
+  id: string | null;
+  port: number | null;
+  address: string | null;
+  /** `waiting` = for another start; `looping` = so, and it has ended again and again. */
+  state: 'starting' | 'running' | 'waiting' | 'looping' | 'stopping';
+  restarts: number;
+  /** When it was started; null = it does not run. */
+  since: string | null;
+  /** How it ended last; null = it has not, that is known. */
+  lastEnd: { code: number | null; signal: string | null } | null;
+  problem: string | null;
+}
+
+export interface DeployView {
+  /** Also the id of its swap, once there is one. */
+  id: string;
+  upstream: string;
+  version: string;
+  state: 'starting' | 'swapping' | 'failed';
+  requestedBy: string;
+  requestedAt: string;
+  /** Why it has failed. */
+  reason: string | null;
+  /** Of the refusal that it has failed by; null = none. */
+  code: string | null;
+  /** Id of its swap; null = there is none yet, or none was needed. */
+  swap: string | null;
+  processes: ProcessView[];
+  /** Processes that could not be started, with what they have printed last. */
+  failed: { replica: number; problem: string; output: string[] }[];
+}
+
+export interface OutputView {
+  upstream: string;
+  version: string;
+  replicas: { replica: number; lines: string[] }[];
 }
 
 export interface GateView {
@@ -125,6 +189,8 @@ export interface SwapView {
   /** What the swap, or the release of what it has let go, waits for; null = no gate. */
   gate: GateView | null;
   steps: { name: string; at: string; evidence: Record<string, unknown> }[];
+  /** Versions that it has let go and whose processes are being stopped. */
+  stopping: string[];
   /** Of the version that this swap let go, once it is released. */
   receipt: Receipt | null;
 }
@@ -265,6 +331,13 @@ export interface Operations {
   /** Starts a swap; `started` false = the version is live already, or this very swap is running, and nothing was changed. */
   swap(name: string, request: SwapAsk, caller: Caller): Promise<{ started: boolean; view: SwapView }>;
   planSwap(name: string, request: SwapAsk, caller: Caller): Plan;
+  /** Starts the processes of a version and swaps to it; `started` false = nothing was changed, as with `swap`. */
+  deploy(name: string, request: DeployRequest, caller: Caller): Promise<{ started: boolean; view: DeployView }>;
+  planDeploy(name: string, request: DeployRequest): Plan;
+  /** Resolves when it is starting no longer, or after `waitMs`. */
+  deployById(id: string, waitMs: number): Promise<DeployView>;
+  /** What processes of a version have printed last; `replica` null = all of them. */
+  output(name: string, id: string, replica: number | null, lines: number): Promise<OutputView>;
   rollback(name: string, to: string | null, caller: Caller): Promise<SwapView>;
   steer(name: string, verb: 'promote' | 'pause' | 'resume' | 'abort', caller: Caller): Promise<SwapView>;
   /** The running or last swap. */

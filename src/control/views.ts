@@ -23,6 +23,10 @@ export interface Observed {
   waiting(): number;
   /** What the running canary step has come to so far. */
   verdict(): Verdict | null;
+  /** How it was launched, as operators see it. */
+  launched(version: string): Pick<VersionView, 'launch' | 'processes'>;
+  /** Versions whose processes are being stopped. */
+  stopping(): readonly string[];
   /** What its operator has decided. */
   readonly policy: UpstreamPolicy;
 }
@@ -74,6 +78,7 @@ export function versionView(state: UpstreamState, version: Version, observed: Ob
     members: observed.members(version),
     counts: countsOf(counts),
     reason: null,
+    ...observed.launched(version.id),
   };
 }
 
@@ -130,6 +135,8 @@ export function pastView({ version, receipt, reason }: PastVersion, kind: Upstre
     })),
     counts: receipt?.counts ?? { started: 0, completed: 0, clientAborted: 0, upstreamFailed: 0, killed: 0 },
     reason,
+    launch: null,
+    processes: [],
   };
 }
 
@@ -164,6 +171,7 @@ export function swapView(state: UpstreamState, swap: Swap, observed: Observed): 
     verdict: finished || swap.id !== state.swap?.id ? null : observed.verdict(),
     gate: gateView(state, swap, finished),
     steps: swap.steps.map(({ name, at, evidence }) => ({ name, at: iso(at), evidence })),
+    stopping: observed.stopping().filter((id) => swap.to === id || swap.from.includes(id)),
     receipt: draining.length > 0 ? null : (receipts.at(0) ?? null),
   };
 }

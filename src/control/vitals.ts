@@ -1,10 +1,12 @@
 import { availableOf } from '../health/availability.ts';
 import { Checker } from '../health/checker.ts';
 import type { BackendHealth, ProbeMode } from '../health/evidence.ts';
+import { probeOnce } from '../health/probe.ts';
 import { OutlierWatch } from '../health/outlier.ts';
 import type { SuspectGroup } from '../health/outlier.ts';
 import { effectiveWeights } from '../health/slow-start.ts';
 import type { ControlLedger } from '../ledger/control.ts';
+import { addressText } from '../pool/address.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
 import type { Backend, Version } from '../pool/version.ts';
 
@@ -29,6 +31,8 @@ export interface VitalsParts {
   readonly ledger: ControlLedger;
   /** A probe has ended; `changed` = the health is another one. */
   readonly onProbe: (upstream: string, version: string, address: string, now: BackendHealth, changed: boolean) => void;
+  /** Why a backend cannot serve, whatever answers at its address; null = a probe tells. */
+  readonly complaint: (address: string) => string | null;
   readonly onEjected: (upstream: string, version: string, address: string, until: number | null) => void;
 }
 
@@ -42,7 +46,14 @@ export class Vitals {
 
   constructor(parts: VitalsParts) {
     this.parts = parts;
-    this.checker = new Checker({ report: (key, now, before) => this.probed(key, now, before) });
+    this.checker = new Checker({
+      report: (key, now, before) => this.probed(key, now, before),
+      probe: (target, policy, signal) => {
+        // Where a process that was launched has ended, somebody else may have come to listen.
+        const error = parts.complaint(addressText(target));
+        return error === null ? probeOnce(target, policy, signal) : Promise.resolve({ at: Date.now(), ok: false, status: null, ms: 0, error });
+      },
+    });
     this.outliers = new OutlierWatch({
       now: () => performance.now(),
       after: (ms, run) => {

@@ -92,6 +92,7 @@ export const REFUSAL = {
   noUpstream: fault('no-such-upstream', 404, 'operator', 'There is no such upstream.'),
   noVersion: fault('no-such-version', 404, 'operator', 'There is no such version.'),
   noSwap: fault('no-such-swap', 404, 'operator', 'There is no such swap.'),
+  noDeploy: fault('no-such-deploy', 404, 'operator', 'There is no such deploy.'),
   noReceipt: fault('no-receipt', 404, 'operator', 'This version has not been released yet.'),
   noMember: fault('no-such-member', 404, 'operator', 'There is no such member.'),
   notWorkers: fault('not-of-workers', 409, 'operator', 'This upstream is of another kind.'),

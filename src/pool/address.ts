@@ -17,3 +17,8 @@ export function parseAddress(text: string): Address | null {
   if (port < 1 || port > 65_535) return null;
   return { host: match[1] ?? match[2], port };
 }
+
+/** The text that `parseAddress` reads. */
+export function addressText({ host, port }: Address): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}

@@ -27,6 +27,11 @@ export const EVENT_TYPES = [
   'certificate-refused',
   'certificate-issued',
   'certificate-failed',
+  'deploy-failed',
+  'process-started',
+  'process-exited',
+  'crash-loop',
+  'stopped',
   'error',
 ] as const;
 

@@ -167,7 +167,7 @@ export function tryFinishDrain(turn: Turn, id: string): void {
   settleSwap(turn);
 }
 
-function concerns(swap: Swap | null, id: string): boolean {
+export function concerns(swap: Swap | null, id: string): boolean {
   return swap !== null && (swap.from.includes(id) || swap.to === id);
 }
 

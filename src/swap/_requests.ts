@@ -126,6 +126,7 @@ export function startSwap(turn: Turn, request: SwapRequest, slots: readonly numb
   if (known === undefined) register(turn, { id: request.to, backends: request.backends ?? [] }, slots, admitBy, !gated);
   else if (known.phase === 'admitting' && !gated) changeVersion(turn, known.id, { admitBy });
   begin(turn, swap);
+  if (request.started !== undefined) addStep(turn, 'started', { ...request.started });
   beginAdmission(turn);
 }
 

@@ -29,6 +29,8 @@ export type SwapEvent =
   | { readonly type: 'answered'; readonly key: string; readonly decision: 'pass' | 'wait' | 'stop'; readonly reason: string }
   /** The Prometheus server was asked, in the window that began then. */
   | { readonly type: 'measured'; readonly since: number; readonly checked: Checked }
+  /** Something that is no decision has happened to a version; its swap remembers it as a step. */
+  | { readonly type: 'noted'; readonly version: string; readonly step: string; readonly evidence: Readonly<Record<string, unknown>> }
   /** A deadline may have passed. */
   | { readonly type: 'tick' }
   /** The proxy has been started again. `slots` by version id: those of the old process are void. */

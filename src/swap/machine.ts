@@ -11,14 +11,14 @@ import { openFor } from '../pool/reach.ts';
 import type { UpstreamState } from '../pool/upstream.ts';
 import { admissionDeadlines, admissionHealth } from './_admission.ts';
 import { holdUntil, onPublished, watchCutover } from './_cutover.ts';
-import { close, drainAcked, drainDeadlines, tryFinishDrain, tunnelCut } from './_drain.ts';
+import { close, concerns, drainAcked, drainDeadlines, tryFinishDrain, tunnelCut } from './_drain.ts';
 import { gateAnswered, gateDeadlines, isHeld, waits } from './_gates.ts';
 import { lookAt, measured } from './_judgement.ts';
 import { afterGates } from './_onward.ts';
 import { recover } from './_recover.ts';
 import { register, rollback, seed, startSwap } from './_requests.ts';
 import { removeVersion, setHold, setSplit, steer } from './_steering.ts';
-import { runningSwap } from './_turn.ts';
+import { addStep, runningSwap } from './_turn.ts';
 import type { Turn } from './_turn.ts';
 import type { Effect, SwapEvent, World } from './events.ts';
 
@@ -74,6 +74,8 @@ function apply(turn: Turn, event: SwapEvent): void {
       return drainAcked(turn, event.generation, event.acks);
     case 'idle':
       return tryFinishDrain(turn, event.version);
+    case 'noted':
+      return concerns(turn.state.swap, event.version) ? addStep(turn, event.step, { ...event.evidence }) : undefined;
     case 'recovered':
       return recover(turn, event.slots);
     case 'health':

@@ -122,4 +122,6 @@ export interface SwapRequest {
   readonly admission?: { readonly timeout?: number; readonly minReady?: number };
   readonly drain?: { readonly requests?: number; readonly tunnels?: number };
   readonly keep?: number;
+  /** Facts of the processes that were started for it: they are its first step. */
+  readonly started?: Readonly<Record<string, unknown>>;
 }

@@ -177,6 +177,11 @@ export class UpstreamDriver {
     this.post({ type: 'health', version });
   }
 
+  /** Writes a step into the last swap, if the version is one of its. */
+  async note(version: string, step: string, evidence: Readonly<Record<string, unknown>>): Promise<void> {
+    await this.inTurn(() => this.handle({ type: 'noted', version, step, evidence }));
+  }
+
   /** A deadline may have passed. The driver calls this itself; calling it more often does no harm. */
   tick(): void {
     this.post({ type: 'tick' });

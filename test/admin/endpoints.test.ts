@@ -40,6 +40,7 @@ const running = (operations: FakeOperations): void => {
     verdict: null,
     gate: null,
     steps: [{ name: 'requested', at: '2026-01-02T03:04:05.000Z', evidence: { by: 'test' } }],
+    stopping: [],
     receipt: receiptOf('v1'),
   };
 };
@@ -175,6 +176,22 @@ const CASES: readonly Case[] = [
     status: 200,
     call: { name: 'planSwap', args: [{ to: 'v2' }, BY] },
   },
+  {
+    id: 'startDeploy',
+    method: 'POST',
+    path: '/v1/upstreams/web/deploy',
+    body: { version: 'v2', launch: { command: ['node', 'server.js'] }, strategy: { canary: [{ weight: 5 }] }, rollback: { keep: '10m' } },
+    status: 202,
+    headers: { location: '/v1/deploys/deploy-1' },
+    call: {
+      name: 'deploy',
+      args: [{ version: 'v2', launch: { command: ['node', 'server.js'] }, swap: { canary: [{ weight: 5, hold: null }], keep: 600_000 } }, BY],
+    },
+  },
+  { id: 'startDeploy', method: 'POST', path: '/v1/upstreams/web/deploy', body: { version: 'v1' }, status: 200 },
+  { id: 'startDeploy', method: 'POST', path: '/v1/upstreams/web/deploy', body: { version: 'v3', dryRun: true }, status: 200 },
+  { id: 'getDeploy', method: 'GET', path: '/v1/deploys/deploy-1?wait=1s', status: 200 },
+  { id: 'getLogs', method: 'GET', path: '/v1/upstreams/web/versions/v1/logs?replica=1&lines=5', status: 200 },
   { id: 'promoteSwap', method: 'POST', path: '/v1/upstreams/web/swap/promote', status: 200, before: running, call: { name: 'promote', args: [BY] } },
   { id: 'pauseSwap', method: 'POST', path: '/v1/upstreams/web/swap/pause', body: {}, status: 200, before: running, call: { name: 'pause', args: [BY] } },
   { id: 'resumeSwap', method: 'POST', path: '/v1/upstreams/web/swap/resume', status: 200, before: running, call: { name: 'resume', args: [BY] } },

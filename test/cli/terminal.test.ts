@@ -31,6 +31,7 @@ const swap: SwapView = {
   verdict: null,
   gate: null,
   steps: [{ name: 'weight 25', at: AT, evidence: {} }],
+  stopping: [],
   receipt: null,
 };
 const NOW = Date.parse(AT);

@@ -13,7 +13,19 @@ function diff(after: ConfigInput, before: ConfigInput = BASE) {
   return { ...rest, added: added.map(({ name }) => name), changed: changed.map(({ upstream, fields }) => [upstream.name].concat(fields)) };
 }
 
-const NOTHING = { added: [], changed: [], removed: [], routes: false, edge: false, shutdown: false, webhooks: false, tls: false, warnings: [], same: true };
+const NOTHING = {
+  added: [],
+  changed: [],
+  removed: [],
+  routes: false,
+  edge: false,
+  shutdown: false,
+  webhooks: false,
+  launch: false,
+  tls: false,
+  warnings: [],
+  same: true,
+};
 
 t.test('nothing changed, in whatever order it is written', async (t) => {
   t.strictSame(diff(BASE), NOTHING);
@@ -43,6 +55,9 @@ t.test('the edge and the shutdown change at run time', async (t) => {
   t.strictSame(diff({ ...BASE, accessLog: 'full' }), { ...NOTHING, edge: true, same: false });
   t.strictSame(diff({ ...BASE, trustedProxies: ['10.0.0.0/8'] }), { ...NOTHING, edge: true, same: false });
   t.strictSame(diff({ ...BASE, shutdown: { drain: '1s' } }), { ...NOTHING, shutdown: true, same: false });
+  t.strictSame(diff({ ...BASE, launch: { onShutdown: 'stop' } }), { ...NOTHING, launch: true, same: false });
+  const launched = { upstreams: { web: { ...WEB, launch: { command: ['node', 'a.js'] } }, api: API } };
+  t.strictSame(diff(launched), { ...NOTHING, changed: [['web', 'launch']], same: false });
 });
 
 t.test('what cannot change at run time is a warning', async (t) => {

@@ -12,7 +12,7 @@ t.test('an empty configuration is one of defaults', async (t) => {
     { ...config, upstreams: [...config.upstreams] },
     {
       listeners: [{ host: '0.0.0.0', port: 8080, proxyProtocol: false, tls: null, http2: false }],
-      admin: { host: '127.0.0.1', port: 9900, tokens: [], allowedHosts: [] },
+      admin: { host: '127.0.0.1', port: 9900, tokens: [], allowedHosts: [], deploy: null },
       dataThreads: 3,
       stateDir: '/srv/app/.switchyard',
       edge: {
@@ -35,6 +35,7 @@ t.test('an empty configuration is one of defaults', async (t) => {
       },
       webhooks: [],
       shutdown: { drain: 30_000 },
+      launch: { ports: { from: 20_000, to: 29_999 }, onShutdown: 'keep' },
       upstreams: [],
       demo: [],
     },
@@ -90,6 +91,7 @@ t.test('an upstream with nothing but a route has the documented defaults', async
     },
     versions: [],
     live: null,
+    launch: null,
   });
 });
 
@@ -199,8 +201,9 @@ t.test('every field finds its place', async (t) => {
         { address: '127.0.0.1:9001', weight: 1 },
         { address: '[::1]:9002', weight: 2 },
       ],
+      launch: null,
     },
-    { id: 'v2', backends: [{ address: 'origin.example:9003', weight: 1 }] },
+    { id: 'v2', backends: [{ address: 'origin.example:9003', weight: 1 }], launch: null },
   ]);
   t.equal(live, null);
 });

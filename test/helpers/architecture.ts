@@ -31,6 +31,7 @@ export const ROOMS = [
   'worker',
   'acme',
   'webhooks',
+  'launch',
   'control',
   'metrics',
   'admin',

@@ -1,11 +1,14 @@
 import type {
   Caller,
   CertificateView,
+  DeployRequest,
+  DeployView,
   Explanation,
   Goal,
   LoggedEvent,
   MemberView,
   Operations,
+  OutputView,
   Plan,
   ReloadView,
   SwapAsk,
@@ -52,6 +55,8 @@ export function versionView(id: string, more: Partial<VersionView> = {}): Versio
     members: [],
     counts: { started: 1204, completed: 1200, clientAborted: 1, upstreamFailed: 1, killed: 0 },
     reason: null,
+    launch: null,
+    processes: [],
     ...more,
   };
 }
@@ -203,6 +208,7 @@ export class FakeOperations implements Operations {
       verdict: null,
       gate: null,
       steps: [],
+      stopping: [],
       receipt: null,
       ...more,
     };
@@ -216,6 +222,32 @@ export class FakeOperations implements Operations {
   planSwap(name: string, request: SwapAsk, caller: Caller): Plan {
     this.change(name, caller, 'planSwap', request);
     return { dryRun: true, upstream: name, from: 'v1', to: request.to, steps: ['admit v2 within 30s', 'cut over: v2 100 %', 'drain v1', 'release v1'] };
+  }
+
+  async deploy(name: string, request: DeployRequest, caller: Caller): Promise<{ started: boolean; view: DeployView }> {
+    this.change(name, caller, 'deploy', request);
+    if (request.version === 'busy')
+      throw new Refusal(REFUSAL.swapRunning, 'A deploy of web to v9, asked for by bob, is starting its processes.', { swap: 'swap-9' });
+    const started = request.version !== 'v1';
+    if (started) this.begin('swap', request.version);
+    return { started, view: await this.deployById('deploy-1', 0) };
+  }
+
+  planDeploy(name: string, request: DeployRequest): Plan {
+    return { dryRun: true, upstream: this.upstream(name).name, from: 'v1', to: request.version, steps: [`start 1 process of ${request.version}`] };
+  }
+
+  async deployById(id: string, _waitMs: number): Promise<DeployView> {
+    if (id !== 'deploy-1') throw new Refusal(REFUSAL.noDeploy);
+    const swap = this.web.swap?.id ?? null;
+    const base = { id, upstream: 'web', version: this.web.swap?.to ?? 'v1', requestedBy: 'test', requestedAt: AT, reason: null, code: null };
+    return { ...base, state: 'swapping', swap, processes: [], failed: [] };
+  }
+
+  async output(name: string, id: string, replica: number | null, lines: number): Promise<OutputView> {
+    this.version(name, id);
+    if (replica === 9) throw new Refusal(REFUSAL.notFound, 'There is no process 9.');
+    return { upstream: name, version: id, replicas: [{ replica: 1, lines: ['listening', 'ready'].slice(-lines) }] };
   }
 
   async rollback(name: string, to: string | null, caller: Caller): Promise<SwapView> {

@@ -1,0 +1,168 @@
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { LaunchSpec } from '../config/launch.ts';
+import type { Handle } from './driver.ts';
+import { tail } from './_output.ts';
+
+/** What is known of one replica. `intended`: it is about to be started, or was when the proxy died; nobody knows its handle. */
+export interface ReplicaRecord {
+  readonly state: 'intended' | 'running' | 'ended';
+  readonly port: number | null;
+  /** `host:port`; null before it is known, or when it has none. */
+  readonly address: string | null;
+  /** null but for `running`. */
+  readonly handle: Handle | null;
+}
+
+/** One version that was launched. Plain data; `env` may hold secrets. */
+export interface LaunchRecord {
+  readonly upstream: string;
+  readonly version: string;
+  /** Of this launch and no other: marks what it has started. */
+  readonly id: string;
+  readonly by: string;
+  /** Epoch milliseconds. */
+  readonly at: number;
+  readonly spec: LaunchSpec;
+  readonly replicas: readonly ReplicaRecord[];
+}
+
+const Texts = z.record(z.string(), z.string());
+
+const SpecSchema: z.ZodType<LaunchSpec> = z.object({
+  driver: z.enum(['process', 'docker', 'exec']),
+  replicas: z.number(),
+  command: z.array(z.string()),
+  cwd: z.string().nullable(),
+  env: Texts,
+  startTimeout: z.number(),
+  stopTimeout: z.number(),
+  attempts: z.number(),
+  image: z.string().nullable(),
+  port: z.number(),
+  network: z.string().nullable(),
+  pull: z.enum(['missing', 'always', 'never']),
+  socket: z.string(),
+  options: z.record(z.string(), z.unknown()),
+});
+
+const RecordSchema: z.ZodType<LaunchRecord> = z.object({
+  upstream: z.string(),
+  version: z.string(),
+  id: z.string(),
+  by: z.string(),
+  at: z.number(),
+  spec: SpecSchema,
+  replicas: z.array(
+    z.object({
+      state: z.enum(['intended', 'running', 'ended']),
+      port: z.number().nullable(),
+      address: z.string().nullable(),
+      handle: z.record(z.string(), z.union([z.string(), z.number()])).nullable(),
+    }),
+  ),
+});
+
+/**
+ * What was launched, on disk (0600), so that after a crash nothing that was started is left over, and nothing else is ended.
+ *
+ *     stateDir/launches/
+ *       <upstream>@<version>.json   written before a program is started, and again when it is known which one it is
+ *       output/                     what programs have printed
+ */
+export class LaunchRecords {
+  readonly dir: string;
+
+  constructor(stateDir: string) {
+    this.dir = join(stateDir, 'launches');
+  }
+
+  /** @param warn told of a file that cannot be read; it stays where it is. */
+  all(warn: (message: string) => void): LaunchRecord[] {
+    const records: LaunchRecord[] = [];
+    for (const name of namesIn(this.dir).filter((each) => each.endsWith('.json'))) {
+      const path = join(this.dir, name);
+      try {
+        records.push(RecordSchema.parse(JSON.parse(readFileSync(path, 'utf8'))));
+      } catch (error) {
+        warn(`${path} is damaged, so that what it launched is not known: ${error instanceof Error ? error.message.split('\n', 1)[0] : String(error)}`);
+      }
+    }
+    return records;
+  }
+
+  /** On disk when this returns: written beside its name and renamed, so that at any instant the old or the new one is there. */
+  write(record: LaunchRecord): void {
+    mkdirSync(this.dir, { recursive: true, mode: 0o700 });
+    const path = this.pathOf(record);
+    const file = openSync(`${path}.new`, 'w', 0o600);
+    try {
+      writeSync(file, JSON.stringify(record));
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(`${path}.new`, path);
+    this.sync();
+  }
+
+  remove(record: LaunchRecord): void {
+    rmSync(this.pathOf(record), { force: true });
+    this.sync();
+  }
+
+  /** Where the output of a version's replica goes. */
+  outputOf(upstream: string, version: string, replica: number): string {
+    return join(this.outputFolder(upstream, version), `${replica}.log`);
+  }
+
+  lastOutput(upstream: string, version: string, replica: number, lines: number): string[] {
+    return tail(this.outputOf(upstream, version, replica), lines);
+  }
+
+  replicasWithOutput(upstream: string, version: string): number[] {
+    return namesIn(this.outputFolder(upstream, version))
+      .map((name) => /^(\d+)\.log$/.exec(name)?.[1])
+      .filter((digits) => digits !== undefined)
+      .map(Number)
+      .toSorted((a, b) => a - b);
+  }
+
+  versionsWithOutput(upstream: string): string[] {
+    const begin = `${encodeURIComponent(upstream)}@`;
+    return namesIn(join(this.dir, 'output'))
+      .filter((name) => name.startsWith(begin))
+      .map((name) => decodeURIComponent(name.slice(begin.length)));
+  }
+
+  forgetOutput(upstream: string, version: string): void {
+    rmSync(this.outputFolder(upstream, version), { recursive: true, force: true });
+  }
+
+  private outputFolder(upstream: string, version: string): string {
+    return join(this.dir, 'output', `${encodeURIComponent(upstream)}@${encodeURIComponent(version)}`);
+  }
+
+  private pathOf({ upstream, version }: LaunchRecord): string {
+    return join(this.dir, `${encodeURIComponent(upstream)}@${encodeURIComponent(version)}.json`);
+  }
+
+  private sync(): void {
+    const folder = openSync(this.dir, 'r');
+    try {
+      fsyncSync(folder);
+    } finally {
+      closeSync(folder);
+    }
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
