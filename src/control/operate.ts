@@ -15,7 +15,7 @@ import type { Declared } from './declared.ts';
 import type { Deploys } from './deploys.ts';
 import type { EventLog } from './events.ts';
 import type { Fleet } from './fleet.ts';
-import { launchFacts, launchView, processView } from './launch-views.ts';
+import { launchFacts, launchView, outputView, processView } from './launch-views.ts';
 import type {
   Caller,
   CertificateView,
@@ -225,12 +225,8 @@ export class Operator implements Operations {
 
   async output(name: string, id: string, replica: number | null, lines: number): Promise<OutputView> {
     const { launches } = this.parts;
-    const known = launches.replicasWithOutput(name, id);
-    if (known.length === 0) this.find(name, id);
-    const asked = known.filter((each) => replica === null || each === replica);
-    if (asked.length === 0) throw new Refusal(REFUSAL.notFound, `Version ${id} of ${name} has no output${replica === null ? '' : ` of a process ${replica}`}.`);
-    const replicas = await Promise.all(asked.map(async (each) => ({ replica: each, lines: await launches.output(name, id, each, lines) })));
-    return { upstream: name, version: id, replicas };
+    if (launches.replicasWithOutput(name, id).length === 0) this.find(name, id);
+    return outputView(launches, name, id, replica, lines);
   }
 
   async rollback(name: string, to: string | null, caller: Caller): Promise<SwapView> {

@@ -23,6 +23,7 @@ import { Timers } from './_timers.ts';
 import { Askers, asksOf } from './_askers.ts';
 import { stepVerdict } from './_judgement.ts';
 import { findVersion } from './_turn.ts';
+import { messageOf } from './_words.ts';
 import type { Effect, SwapEvent, World } from './events.ts';
 import { explain } from './explain.ts';
 import type { Explanation } from './explain.ts';
@@ -394,8 +395,4 @@ export class UpstreamDriver {
       idle: (version) => ports.idle(version),
     };
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
