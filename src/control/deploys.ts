@@ -102,7 +102,7 @@ export class Deploys {
     const { fleet, launches } = this.parts;
     const began = performance.now();
     try {
-      await launch.start(began + (request.swap.admission?.timeout ?? launch.spec.startTimeout));
+      await launch.start(began + launch.spec.startTimeout);
       const started = { version: deploy.version, processes: launch.replicas.length, addresses: launch.addresses, ms: Math.round(performance.now() - began) };
       const { driver } = fleet.get(deploy.upstream);
       await driver.swap({ to: deploy.version, backends: backendsOf(launch.addresses), ...request.swap, started }, deploy.id, caller);

@@ -20,6 +20,8 @@ export interface LaunchesParts {
   readonly stateDir: string;
   readonly drivers: Readonly<Record<LaunchDriver, Driver>>;
   readonly ports: { readonly from: number; readonly to: number };
+  /** Ports in that range that are for others, whether they listen yet or not. */
+  readonly reserved: readonly number[];
   readonly adminUrl: string | null;
   readonly emit: (event: {
     type: EventType & ('process-started' | 'process-exited' | 'crash-loop' | 'stopped' | 'error');
@@ -73,6 +75,7 @@ export class Launches {
     this.parts = parts;
     this.records = new LaunchRecords(parts.stateDir);
     this.ports = new Ports(parts.ports, parts.random ?? Math.random);
+    for (const port of parts.reserved) this.ports.hold(port);
     for (const record of this.records.all(parts.warn)) this.launches.set(keyOf(record.upstream, record.version), new Launch(record, this.partsOf(record)));
     this.rotating = setInterval(() => this.rotate(), ROTATE_MS);
     this.rotating.unref();

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Proxy } from './proxy.ts';
 import type { ProxyConfig } from './proxy.ts';
-import { freePort } from './ports.ts';
+import { freePorts } from './ports.ts';
 import type { Teardown } from './temp.ts';
 
 /** A service that does what its environment says. It listens on PORT and answers with its version, replica and process. */
@@ -47,11 +47,12 @@ export function launchedBy(proxy: Proxy): { pid: number; version: string; port: 
 
 /** A proxy with an upstream `web` that launches the service; whatever it has launched ends with the test. */
 export async function startLaunching(t: Teardown, web: Record<string, unknown> = {}, config: Partial<ProxyConfig> = {}): Promise<Proxy> {
-  const first = await freePort();
+  // Taken as a whole, so that no port of another proxy of this test is among them.
+  const ports = await freePorts(20);
   const proxy = await Proxy.start(
     t,
     {
-      launch: { ports: `${first}-${first + 39}` },
+      launch: { ports: `${Math.min(...ports)}-${Math.max(...ports)}` },
       upstreams: {
         web: { routes: [{}], health: { interval: '100ms', admitInterval: '30ms' }, launch: { command: COMMAND }, ...web },
       },
