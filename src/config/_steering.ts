@@ -56,12 +56,19 @@ export const mirror = z
   .transform((value) => value && { ...value, to: value.to === 'standby' ? null : value.to })
   .transform((value) => value || null);
 
-export const preview = z
+/** One that was to come from the environment and did not: without it anybody could preview. */
+function refuseUnset(value: unknown, context: z.RefinementCtx): unknown {
+  if (typeof value === 'object' && value !== null && 'secret' in value && value.secret === undefined)
+    context.addIssue({ code: 'custom', path: ['secret'], message: 'a secret, or no such field (is its environment variable set?)', input: undefined });
+  return value;
+}
+
+const previewShape = z
   .union(
     [
       z.literal(false),
       z.strictObject({
-        header: fieldName.nullable().default(null),
+        header: sayable.nullable().default(null),
         cookie: fieldName.nullable().default(null),
         secret: steeringSecret.nullable().default(null),
       }),
@@ -70,3 +77,5 @@ export const preview = z
   )
   .default(false)
   .transform((value) => value || null);
+
+export const preview = z.preprocess(refuseUnset, previewShape);

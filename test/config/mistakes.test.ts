@@ -176,6 +176,12 @@ const BAD: readonly (readonly [string, unknown, string, string])[] = [
     'upstreams.web.mirror',
     'expected false, because connections to backends are of one client each (proxyProtocol), got an object',
   ],
+  [
+    'a secret that is not set',
+    web({ preview: { header: 'x-v', secret: undefined } }),
+    'upstreams.web.preview.secret',
+    'expected a secret, or no such field (is its environment variable set?), got nothing',
+  ],
   ['preview by nothing', web({ preview: {} }), 'upstreams.web.preview', 'expected a header, a cookie or both, got neither'],
   [
     'short secret',
