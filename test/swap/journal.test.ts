@@ -4,12 +4,14 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { Refusal } from '../../src/errors/catalogue.ts';
+import { DEFAULT_ANALYSIS } from '../../src/pool/analysis.ts';
 import { emptyUpstream } from '../../src/pool/upstream.ts';
 import type { UpstreamState } from '../../src/pool/upstream.ts';
 import { Journal } from '../../src/swap/journal.ts';
+import { readEntry, writeEntry } from '../../src/swap/_entry.ts';
 import type { Disk, JournalOptions } from '../../src/swap/journal.ts';
 import { tempDir } from '../helpers/temp.ts';
-import { input, OPERATOR, RISE } from './fixtures.ts';
+import { gatePolicy, input, OPERATOR, RISE } from './fixtures.ts';
 import { SwapWorld } from './world.ts';
 
 const NOW: JournalOptions = { now: () => 1_700_000_000_000 };
@@ -252,4 +254,25 @@ t.test('two proxies do not share a state folder; the lock of a dead one is taken
   fs.writeFileSync(join(dir, 'lock'), `${process.pid} another-boot/1\n`);
   t.same(revisions(dir), { a: 5 }, 'the same process id, but another process');
   t.notOk(fs.existsSync(join(dir, 'lock')), 'closing gives the lock back');
+});
+
+t.test('a canary with its window and gates is read as it was written; a journal of before there were any, too', async (t) => {
+  const gates = ['step', 'release'].map((at) => gatePolicy(at, at as 'step' | 'release'));
+  const world = new SwapWorld({ canary: { steps: [], analysis: DEFAULT_ANALYSIS }, gates });
+  await world.driver.seed(input('v1'), 'seed', OPERATOR);
+  await world.probe('v1', RISE);
+  world.outside.say('step', 'pass');
+  await world.driver.swap({ to: 'v2', backends: input('v2').backends, canary: [{ weight: 50, hold: 30_000 }] }, 's1', OPERATOR);
+  await world.probe('v2', RISE);
+  world.outside.say('step', 'wait');
+  await world.advance(29_000);
+  const write = (state: unknown): ReturnType<typeof readEntry> =>
+    readEntry(writeEntry({ seq: 1, at: 0, why: 'test', upstream: 'web', state: state as UpstreamState }).trimEnd());
+  t.match(world.state.swap?.window, { warm: {} });
+  t.same(write(world.state), { seq: 1, at: 0, why: 'test', upstream: 'web', state: world.state });
+  await world.advance(2_000);
+  t.match(world.state.swap?.gates?.waiting, { name: 'step', said: 'because wait' });
+  t.same(write(world.state), { seq: 1, at: 0, why: 'test', upstream: 'web', state: world.state });
+  const { analysis: _analysis, window: _window, gates: _gates, ...old } = world.state.swap!;
+  t.match(write({ ...world.state, swap: old }), { state: { swap: { id: 's1', analysis: null, window: null, gates: null } } });
 });
