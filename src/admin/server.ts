@@ -18,7 +18,8 @@ import { plainIssues } from './_issues.ts';
 import { streamWebSocket } from './_stream.ts';
 import { matchEndpoint } from './endpoints.ts';
 
-const MAX_CONNECTIONS = 512;
+/** Each worker that reports holds one. */
+const MAX_CONNECTIONS = 2_048;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 60_000;

@@ -286,6 +286,26 @@ const BAD: readonly (readonly [string, unknown, string, string])[] = [
     "expected a token, because 'admin.example' can be reached from other machines, got nothing",
   ],
   ['short token', { admin: { token: 'hunter2' } }, 'admin.token', 'expected a token of 8 to 256 characters without spaces, got a value that is not shown'],
+  ['kind of upstream', { upstreams: { jobs: { kind: 'queue' } } }, 'upstreams.jobs.kind', "expected 'web' or 'worker', got 'queue'"],
+  ['routes of workers', { upstreams: { jobs: { kind: 'worker', routes: [{}] } } }, 'upstreams.jobs.routes', 'is not a known field'],
+  [
+    'a member named twice',
+    { upstreams: { jobs: { kind: 'worker', versions: { v1: { members: ['a', 'a'] } } } } },
+    'upstreams.jobs.versions.v1.members[1]',
+    "expected a name of its own, got 'a' a second time",
+  ],
+  [
+    'addresses of members that report',
+    { upstreams: { jobs: { kind: 'worker', versions: { v1: { backends: ['127.0.0.1:1'] } } } } },
+    'upstreams.jobs.versions.v1',
+    'expected members, because without worker.poll they report by themselves, got backends',
+  ],
+  [
+    'names of members that are polled',
+    { upstreams: { jobs: { kind: 'worker', worker: { poll: { path: '/w' } }, versions: { v1: { members: 2 } } } } },
+    'upstreams.jobs.versions.v1',
+    'expected backends, because worker.poll says that members are polled, got members',
+  ],
   ['empty token', { admin: { token: '' } }, 'admin.token', 'expected a token of 8 to 256 characters without spaces, got a value that is not shown'],
   [
     'token scope',
