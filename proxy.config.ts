@@ -6,10 +6,13 @@ export default defineConfig({
   dataThreads: 'auto',
   stateDir: '.switchyard',
   trustedProxies: [],
+  launch: { onShutdown: 'stop' },
   upstreams: {
     web: {
       routes: [{ host: '*', path: '/' }],
       health: { path: '/healthz', interval: '500ms' },
+      // How `switchyard deploy web --version v3` starts another one.
+      launch: { command: [process.execPath, 'src/demo/service.ts'], replicas: 2 },
       // Only a seed: after a swap the state in stateDir says what is live.
       versions: { v1: { backends: ['127.0.0.1:9001', '127.0.0.1:9002'] } },
       live: 'v1',

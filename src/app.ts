@@ -167,6 +167,8 @@ function banner(config: Config, control: Control, listeners: readonly { host: st
   }
   const next = nextSwap(config, control);
   if (next !== null) lines.push('', row('try', next));
+  const launching = [...config.upstreams.values()].find(({ launch }) => launch !== null);
+  if (launching !== undefined) lines.push(row(next === null ? 'try' : 'or', `npx switchyard deploy ${launching.name} --version v3`));
   return `${lines.join('\n')}\n\n`;
 }
 

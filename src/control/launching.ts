@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config, SeedVersion } from '../config/config.ts';
 import { DockerDriver } from '../launch/containers.ts';
-import { ExecDriver } from '../launch/program.ts';
+import { ProgramDriver } from '../launch/program.ts';
 import { LaunchError } from '../launch/launch.ts';
 import { Launches } from '../launch/launches.ts';
 import { ProcessDriver } from '../launch/process.ts';
@@ -24,7 +24,7 @@ export interface LaunchingParts {
 export function launchesOf({ config, emit, fleet, tell }: LaunchingParts): Launches {
   return new Launches({
     stateDir: config.stateDir,
-    drivers: { process: new ProcessDriver(process.env), docker: new DockerDriver(), exec: new ExecDriver(process.env) },
+    drivers: { process: new ProcessDriver(process.env), docker: new DockerDriver(), exec: new ProgramDriver(process.env) },
     ports: config.launch.ports,
     reserved: [config.admin.port, ...config.listeners.map(({ port }) => port), ...config.demo.flatMap(({ ports }) => ports)],
     adminUrl: adminUrlOf(config.admin),

@@ -1,6 +1,7 @@
 /**
  * The bundled demo service: a small web service that shows which version and backend answered. One process serves all backends of
  * a version. Started by launch.ts: `node service.ts VERSION HOST PORT…`; tells its parent `ready`, or what went wrong, and ends with it.
+ * Without arguments, as `deploy` starts it: version and port are in the environment.
  */
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -127,4 +128,5 @@ async function main([version, host, ...ports]: readonly string[]): Promise<void>
   }
 }
 
-await main(process.argv.slice(2));
+const { SWITCHYARD_VERSION = 'demo', PORT = '' } = process.env;
+await main(process.argv.length > 2 ? process.argv.slice(2) : [SWITCHYARD_VERSION, '127.0.0.1', PORT]);

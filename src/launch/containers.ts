@@ -119,6 +119,8 @@ function containerOf({ spec, told, mark, port, upstream, version, replica }: Ord
     Labels: { [LABEL]: mark, 'switchyard.upstream': upstream, 'switchyard.version': version, 'switchyard.replica': String(replica) },
     ExposedPorts: { [inside]: {} },
     HostConfig: {
+      // As the first process of its container a program would not hear SIGTERM.
+      Init: true,
       ...(port === null ? {} : { PortBindings: { [inside]: [{ HostIp: '127.0.0.1', HostPort: String(port) }] } }),
       ...(spec.network === null ? {} : { NetworkMode: spec.network }),
       // Only one starts it again, and its output is bounded like that of a program.

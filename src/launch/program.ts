@@ -26,7 +26,7 @@ const StatusAnswer = z.object({
  * A program of the user's starts and stops what serves: `command… start|stop|status`, each with a JSON object on standard input
  * and, for `start` and `status`, one as the answer. `stop` without an id ends whatever `start` has begun for that `launch`.
  */
-export class ExecDriver implements Driver {
+export class ProgramDriver implements Driver {
   private readonly env: Readonly<Record<string, string | undefined>>;
   private readonly every: number;
 

@@ -1,0 +1,55 @@
+import t from 'tap';
+import { resolveLaunch } from '../../src/config/launch.ts';
+import type { LaunchSpec } from '../../src/config/launch.ts';
+import type { Driver, Order } from '../../src/launch/driver.ts';
+import { Replica } from '../../src/launch/replica.ts';
+import type { ReplicaRecord } from '../../src/launch/records.ts';
+import { eventually } from '../helpers/wait.ts';
+
+t.test('what ends again and again is started less and less often, and that is said', async (t) => {
+  const did: string[] = [];
+  let up = true;
+  const driver: Driver = {
+    start: async () => {
+      did.push('start');
+      return { handle: { id: String(did.length) }, address: null };
+    },
+    ended: () => (up ? new Promise((resolve) => setTimeout(() => resolve({ code: 1, signal: null }), 1)) : new Promise(() => undefined)),
+    stop: async () => void did.push('stop'),
+    output: async () => ['some words', '---'],
+  };
+  const records: ReplicaRecord[] = [];
+  const events: { type: string; data: Record<string, unknown> }[] = [];
+  const order: Order = {
+    upstream: 'web',
+    version: 'v1',
+    replica: 1,
+    mark: 'm.1',
+    spec: resolveLaunch({ command: ['x'] }, null, []) as LaunchSpec,
+    port: null,
+    told: {},
+    output: '/nowhere',
+  };
+  const replica = new Replica(order, null, {
+    driver,
+    record: (change) => void records.push(change),
+    emit: (type, data) => void events.push({ type, data }),
+    random: () => 0.5,
+  });
+  replica.adopt({ state: 'intended', port: null, address: null, handle: null });
+  await eventually('a loop', () => replica.standing === 'looping', 15_000);
+  up = false;
+  t.strictSame(
+    events.filter(({ type }) => type === 'process-exited').map(({ data }) => data.againInMs),
+    [250, 500, 1_000, 2_000, 4_000],
+  );
+  t.equal(events.filter(({ type }) => type === 'crash-loop').length, 1);
+  t.equal(replica.complaint(), 'its process exited with code 1 and said: some words');
+  t.strictSame(did.slice(0, 4), ['stop', 'start', 'stop', 'start'], 'nothing is started beside what may be left');
+  t.strictSame(
+    records.slice(0, 3).map(({ state }) => state),
+    ['intended', 'running', 'intended'],
+  );
+  await replica.stop();
+  t.match(records.at(-1), { state: 'ended', handle: null });
+});
