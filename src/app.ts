@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { startAdmin } from './admin/server.ts';
 import type { AdminServer } from './admin/server.ts';
 import type { Config } from './config/config.ts';
@@ -50,7 +50,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   process.on('unhandledRejection', (reason) => tell('error', `control plane: ${reason instanceof Error ? reason.stack : String(reason)}`));
   const demo = config.demo.length === 0 ? null : await startDemo(config.demo, { host: '127.0.0.1' });
   try {
-    const { control, listeners } = await Control.start({ config, onLog: logTo(options.stdout), tell });
+    const { control, listeners } = await Control.start({ config, source: { kind: 'file', name: basename(configFile) }, onLog: logTo(options.stdout), tell });
     const admin = await openAdmin(config, control, tell).catch(async (error: unknown) => {
       await control.stop();
       throw error;

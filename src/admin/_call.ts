@@ -48,13 +48,13 @@ export function checkInputs(row: Endpoint, params: Record<string, string>, query
 }
 
 /**
- * Who calls and on what condition. `If-Match: *` asks that the upstream exists; of several tags the one that is current
+ * Who calls and on what condition, which is of an upstream, or (undefined) of the configuration. `If-Match: *` asks that the upstream exists; of several tags the one that is current
  * counts, so that any match is a match.
  */
 export function callerOf(request: IncomingMessage, by: string, upstream: string | undefined, operations: Operations): Caller {
   const field = request.headers['if-match']?.trim();
   if (field === undefined || field === '') return { by };
-  const current = operations.upstreams().find(({ name }) => name === upstream)?.revision;
+  const current = upstream === undefined ? operations.configuration().revision : operations.upstreams().find(({ name }) => name === upstream)?.revision;
   if (field === '*') {
     if (current === undefined) throw new Refusal(REFUSAL.stale, `There is no upstream ${upstream ?? ''} to match.`, { revision: null, changedBy: null });
     return { by };

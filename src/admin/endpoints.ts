@@ -1,6 +1,7 @@
 import { CERTIFICATES } from './_certificates.ts';
 import { DEPLOYS } from './_deploys.ts';
 import { MEMBERS } from './_members.ts';
+import { CONFIG } from './_config.ts';
 import { READS } from './_reads.ts';
 import { systemEndpoints } from './_system.ts';
 import { WEBHOOKS } from './_webhooks.ts';
@@ -11,7 +12,16 @@ import type { Endpoint } from './_endpoint.ts';
  * The table of endpoints: all that the admin API can do. The server routes by it, checks inputs and scopes by it, and the
  * OpenAPI document is generated from it.
  */
-export const ENDPOINTS: readonly Endpoint[] = [...READS, ...WRITES, ...DEPLOYS, ...MEMBERS, ...CERTIFICATES, ...WEBHOOKS, ...systemEndpoints(() => ENDPOINTS)];
+export const ENDPOINTS: readonly Endpoint[] = [
+  ...READS,
+  ...WRITES,
+  ...DEPLOYS,
+  ...MEMBERS,
+  ...CERTIFICATES,
+  ...WEBHOOKS,
+  ...CONFIG,
+  ...systemEndpoints(() => ENDPOINTS),
+];
 
 /** A path template, ready to be matched: each segment is literal text or the name of a parameter. */
 interface CompiledPath {

@@ -15,6 +15,8 @@ export interface Ask {
   readonly query?: Readonly<Record<string, string | undefined>>;
   readonly body?: unknown;
   readonly signal?: AbortSignal;
+  /** ETag of what the call is about: it is refused when that has changed since. */
+  readonly ifMatch?: string;
   /** How long the answer may be held back on purpose, in milliseconds: a long poll. */
   readonly patience?: number;
   /** Makes a repeat of this very call harmless. */
@@ -58,6 +60,7 @@ function hintFor(code: string): string | null {
     'version-exists': 'a version never changes its backends: choose another id',
     'no-receipt': 'see what it waits for with: switchyard explain UPSTREAM ID',
     'nothing-kept': 'swap to an earlier version anew, and keep versions with --rollback-keep',
+    'stale-revision': 'look at what has changed with: switchyard history',
     'foreign-origin': 'call it by the address it listens on',
   };
   return hints[code] ?? null;
@@ -128,6 +131,7 @@ export class Client {
     if (this.token !== undefined) headers.authorization = `Bearer ${this.token}`;
     if (this.actor !== undefined) headers['x-switchyard-actor'] = this.actor;
     if (ask.body !== undefined) headers['content-type'] = 'application/json';
+    if (ask.ifMatch !== undefined) headers['if-match'] = ask.ifMatch;
     if (ask.idempotencyKey !== undefined) headers['idempotency-key'] = ask.idempotencyKey;
     const patience = ask.patience ?? 0;
     try {

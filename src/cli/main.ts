@@ -9,6 +9,8 @@ import { drainVerb } from './drain.ts';
 import { eventsVerb } from './events.ts';
 import { explainVerb } from './explain.ts';
 import { findVerb, helpOf, helpVerb, overview } from './help.ts';
+import { historyVerb, undoVerb } from './history.ts';
+import { applyVerb, diffVerb, planVerb } from './plan.ts';
 import { holdVerb, unholdVerb } from './hold.ts';
 import { checkVerb } from './check.ts';
 import { logsVerb } from './logs.ts';
@@ -47,6 +49,11 @@ const VERBS: readonly Verb[] = [
   eventsVerb,
   certificatesVerb,
   webhooksVerb,
+  planVerb,
+  applyVerb,
+  diffVerb,
+  historyVerb,
+  undoVerb,
   completionVerb,
   helpVerb(() => VERBS),
 ];

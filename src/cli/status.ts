@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ConfigView } from '../control/config-views.ts';
 import type { CertificateView, UpstreamView } from '../control/operations.ts';
 import { upstreamPath } from './_paths.ts';
 import { Rates } from './_rates.ts';
+import { plural } from './_text.ts';
 import { FRAMES, painter, redraws, Screen } from './_terminal.ts';
 import { upstreamDetails, upstreamLines, watchedLines } from './_upstream.ts';
 import { certificateTroubles, firstToExpire } from './certificates.ts';
@@ -22,6 +24,14 @@ function show(call: Call, view: UpstreamView[] | UpstreamView): string {
   if (!Array.isArray(view)) return upstreamDetails(view, paint, now).join('\n');
   if (view.length === 0) return 'no upstreams';
   return view.map((upstream) => upstreamLines(upstream, paint, now).join('\n')).join('\n\n');
+}
+
+/** Whether what runs is what the file of the proxy says. */
+async function drifts(call: Call): Promise<string[]> {
+  const { drift, source } = (await call.api.call<ConfigView>('GET', '/v1/config')).body;
+  if (drift.length === 0) return [];
+  const text = `${plural(drift.length, 'field')} ${drift.length === 1 ? 'is' : 'are'} not what the ${source.kind} ${source.name} says; see them with: switchyard diff`;
+  return ['', painter(call.io.stdout, call.io.env)('yellow', `! ${text}`)];
 }
 
 /** They are of no upstream, and of all. */
@@ -86,7 +96,7 @@ export const statusVerb: Verb = {
     if (call.has('watch')) return watch(call);
     const view = await read(call);
     if (call.json) call.io.stdout.write(`${JSON.stringify(view, null, 2)}\n`);
-    else call.io.stdout.write(`${[show(call, view), ...(await certificates(call))].join('\n')}\n`);
+    else call.io.stdout.write(`${[show(call, view), ...(await certificates(call)), ...(await drifts(call))].join('\n')}\n`);
     return EXIT.done;
   },
 };

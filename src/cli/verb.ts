@@ -1,7 +1,7 @@
 import type { Client } from './_client.ts';
 
 /** The command's exit codes, as the README documents them. */
-export const EXIT = { done: 0, failed: 1, usage: 2, killed: 3, unfinished: 4, conflict: 5, unreachable: 6 } as const;
+export const EXIT = { done: 0, failed: 1, usage: 2, drift: 2, killed: 3, unfinished: 4, conflict: 5, unreachable: 6 } as const;
 
 /** One output stream of the process, or what stands in for it. */
 export interface Output {

@@ -14,6 +14,8 @@ export interface SeedVersion {
 
 export interface UpstreamConfig {
   readonly name: string;
+  /** As it was written, with the content of files in it: JSON that brings the same about on any machine. */
+  readonly spec: unknown;
   readonly policy: UpstreamPolicy;
   readonly versions: readonly SeedVersion[];
   /** One of `versions`, or null: nothing gets traffic until a swap. */
@@ -56,6 +58,16 @@ export interface ListenerConfig {
   readonly http2: boolean;
 }
 
+/** What the proxy does about what it has its configuration from. */
+export interface PullPolicy {
+  /** Between two looks at a URL. */
+  readonly interval: number;
+  /** Of one look. */
+  readonly timeout: number;
+  /** What was changed by hand is put back at the next look. */
+  readonly enforce: boolean;
+}
+
 /** The configuration, valid as a whole, with all defaults filled in. Durations are milliseconds. */
 export interface Config {
   readonly listeners: readonly ListenerConfig[];
@@ -64,6 +76,9 @@ export interface Config {
   /** Absolute. */
   readonly stateDir: string;
   readonly edge: EdgePolicy;
+  readonly pull: PullPolicy;
+  /** The fields of the top level that were written, of those that can change while the proxy runs; as `UpstreamConfig.spec`. */
+  readonly spec: Readonly<Record<string, unknown>>;
   readonly webhooks: readonly WebhookPolicy[];
   readonly shutdown: { readonly drain: number };
   readonly launch: {

@@ -371,6 +371,8 @@ export interface ConfigInput {
   webhooks?: readonly WebhookInput[];
   /** Launched processes: their `ports` (`'20000-29999'`), and whether they end with the proxy (`stop`) or go on (`keep`, default). */
   launch?: { ports?: string; onShutdown?: 'keep' | 'stop' };
+  /** With `run --config-from`: how often a URL is looked at (30s), for how long at most (10s), and whether what was changed by hand is put back (false). */
+  pull?: { interval?: Duration; timeout?: Duration; enforce?: boolean };
   upstreams?: Readonly<Record<string, UpstreamInput | WorkerUpstreamInput>>;
   /** Processes of the bundled demo service to start beside the proxy, for trying it out. */
   demo?: readonly DemoInput[];

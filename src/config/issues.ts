@@ -3,8 +3,13 @@ import type { Issue } from '../errors/catalogue.ts';
 
 const SHOWN = 60;
 const MOST_ISSUES = 50;
+/** Whether what is at this place is never shown. */
+export function isSecretPlace(path: string): boolean {
+  return SECRET.test(path);
+}
+
 const SECRET =
-  /(?:^|\.)token(?:$|\.)|\.headers\.request\.(?:set|add)\.[^.]*(?:auth|cookie|key|secret|token)[^.]*$|(?:^|\.)tls\.key$|(?:^|\.)secret$|(?:^|\.)launch\.env\.|^webhooks\[\d+\]\.url$/i;
+  /(?:^|\.)token(?:$|\.)|\.headers\.request\.(?:set|add)\.[^.]*(?:auth|cookie|key|secret|token)[^.]*$|(?:^|\.)tls\.key$|(?:^|\.)secret$|(?:^|\.)launch\.env\.|^webhooks[.[].*\.url$/i;
 
 /** A path as the operator writes it: `upstreams.web.versions.v1.backends[1].weight`; '' for the whole. */
 export function pathText(path: readonly PropertyKey[]): string {

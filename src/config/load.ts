@@ -18,7 +18,7 @@ let loads = 0;
  */
 export async function loadConfig(path: string): Promise<Config> {
   const file = resolve(path);
-  const raw = await readRaw(file);
+  const raw = await readDocument(file);
   try {
     return parseConfig(raw, { folder: dirname(file) });
   } catch (error) {
@@ -27,7 +27,11 @@ export async function loadConfig(path: string): Promise<Config> {
   }
 }
 
-async function readRaw(file: string): Promise<unknown> {
+/**
+ * What a configuration file says, not yet validated.
+ * @param file absolute
+ */
+export async function readDocument(file: string): Promise<unknown> {
   const found = await stat(file).catch((error: NodeJS.ErrnoException) => refuse(file, error.code === 'ENOENT' ? 'there is no such file' : reason(error)));
   if (!found.isFile()) return refuse(file, 'it is not a file');
   if (found.size > MOST_BYTES) return refuse(file, `it is larger than ${MOST_BYTES} bytes`);

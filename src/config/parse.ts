@@ -6,6 +6,7 @@ import type { Issue } from '../errors/catalogue.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
 import { TlsReader } from './_read-tls.ts';
 import { adminIssues, demoIssues, listenerIssues, routeIssues, upstreamIssues, webhookIssues } from './_cross-checks.ts';
+import { inlineTop, inlineUpstream } from './inline.ts';
 import { ListenerReader } from './certificates.ts';
 import { name as nameField } from './_fields.ts';
 import { PageReader } from './_read-pages.ts';
@@ -17,6 +18,7 @@ import type { LaunchFields, LaunchSpec } from './launch.ts';
 import { membersAsBackends } from '../pool/version.ts';
 import { configSchema, upstreamSchema, webSchema } from './schema.ts';
 import type { ParsedConfig, ParsedUpstream, ParsedWeb, ParsedWorker } from './schema.ts';
+import type { Top } from './plain.ts';
 
 /** What a configuration depends on besides itself. */
 export interface Surroundings {
@@ -45,7 +47,10 @@ export function parseConfig(raw: unknown, { cores = os.availableParallelism(), f
   const errorPages = pages.errorPages(parsed.errorPages, ['errorPages']);
   const tls = new TlsReader(folder ?? null);
   const resolved = new Map(
-    upstreams.map(([name, upstream]) => [name, resolveUpstream(name, upstream, { pages, tls, folder: folder ?? null }, ['upstreams', name])]),
+    upstreams.map(([name, upstream]) => [
+      name,
+      { ...resolveUpstream(name, upstream, { pages, tls, folder: folder ?? null }, ['upstreams', name]), spec: specOf(raw, name, folder ?? null) },
+    ]),
   );
   const ends = new ListenerReader(folder ?? null);
   const listeners = parsed.listeners.map((listener, i) => ({ ...listener, tls: ends.read(listener.tls, ['listeners', i, 'tls']) }));
@@ -62,12 +67,26 @@ export function parseConfig(raw: unknown, { cores = os.availableParallelism(), f
     dataThreads: parsed.dataThreads === 'auto' ? Math.max(1, cores) : parsed.dataThreads,
     stateDir: resolve(folder ?? process.cwd(), parsed.stateDir),
     edge: { trustedProxies: parsed.trustedProxies, timeouts: parsed.timeouts, limits: parsed.limits, accessLog: parsed.accessLog, errorPages },
+    pull: parsed.pull,
+    spec: inlineTop(raw, folder ?? null),
     webhooks: parsed.webhooks,
     shutdown: parsed.shutdown,
     launch: parsed.launch,
     upstreams: resolved,
     demo: parsed.demo,
   };
+}
+
+/** What is in force at the top level, and how it was written. */
+export type RunningTop = Top & { readonly spec: Record<string, unknown> };
+
+/**
+ * Validates the fields of the top level that can change while the proxy runs.
+ * @throws Refusal `invalid`
+ */
+export function parseTop(raw: unknown): RunningTop {
+  const { edge, shutdown, webhooks } = parseConfig(raw, { cores: 1 });
+  return { edge, shutdown, webhooks, spec: inlineTop(raw, null) };
 }
 
 /**
@@ -83,7 +102,7 @@ export function parseUpstream(name: string, raw: unknown): UpstreamConfig {
   const tls = new TlsReader(null);
   const upstream = resolveUpstream(name, parsed, { pages, tls, folder: null }, []);
   refuseIf([...pages.issues, ...tls.issues]);
-  return upstream;
+  return { ...upstream, spec: inlineUpstream(raw, null) };
 }
 
 function parse<S extends z.ZodType>(schema: S, raw: unknown, under: readonly PropertyKey[]): z.output<S> {
@@ -121,6 +140,11 @@ function refuseIf(issues: readonly Issue[]): void {
   throw new Refusal(REFUSAL.invalid, `${path === '' ? 'The configuration' : path}: ${message}${more}`, {}, issues);
 }
 
+/** An upstream of a valid configuration, as it was written. */
+function specOf(raw: unknown, name: string, folder: string | null): unknown {
+  return inlineUpstream((raw as { upstreams: Record<string, unknown> }).upstreams[name], folder);
+}
+
 function tokensOf(admin: ParsedConfig['admin']): AdminToken[] {
   return admin.token === undefined ? admin.tokens : [{ name: 'admin', token: admin.token, scope: 'operate' }, ...admin.tokens];
 }
@@ -133,7 +157,7 @@ interface Readers {
   readonly folder: string | null;
 }
 
-function resolveUpstream(name: string, parsed: ParsedUpstream, readers: Readers, under: readonly PropertyKey[]): UpstreamConfig {
+function resolveUpstream(name: string, parsed: ParsedUpstream, readers: Readers, under: readonly PropertyKey[]): Omit<UpstreamConfig, 'spec'> {
   return parsed.kind === 'worker' ? resolveWorker(name, parsed, readers, under) : resolveWeb(name, parsed, readers, under);
 }
 
@@ -155,7 +179,7 @@ function seedsOf(
 }
 
 /** What only concerns requests is as if it had not been said. */
-function resolveWorker(name: string, parsed: ParsedWorker, readers: Readers, under: readonly PropertyKey[]): UpstreamConfig {
+function resolveWorker(name: string, parsed: ParsedWorker, readers: Readers, under: readonly PropertyKey[]): Omit<UpstreamConfig, 'spec'> {
   const { worker, admission, drain, rollback, gates, versions, live, launch } = parsed;
   const { policy } = resolveWeb(name, webSchema.parse({ routes: [{}] }), readers, []);
   return {
@@ -174,7 +198,7 @@ function resolveWorker(name: string, parsed: ParsedWorker, readers: Readers, und
   };
 }
 
-function resolveWeb(name: string, parsed: ParsedWeb, { pages, tls: reader, folder }: Readers, under: readonly PropertyKey[]): UpstreamConfig {
+function resolveWeb(name: string, parsed: ParsedWeb, { pages, tls: reader, folder }: Readers, under: readonly PropertyKey[]): Omit<UpstreamConfig, 'spec'> {
   const { kind: _web, versions, live, launch, routes, health, outlier, slowStart, errorPages, maintenance, ...rest } = parsed;
   const tls = reader.read(parsed.tls, [...under, 'tls']);
   const policy: UpstreamPolicy = {

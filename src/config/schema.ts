@@ -254,6 +254,9 @@ export const configSchema = z.strictObject({
   accessLog: oneOf(['off', 'sampled', 'full']).default('off'),
   errorPages,
   webhooks,
+  pull: z
+    .strictObject({ interval: duration(100).default(30 * SECOND), timeout: duration(10).default(10 * SECOND), enforce: z.boolean().default(false) })
+    .prefault({}),
   shutdown: z.strictObject({ drain: duration(0).default(30 * SECOND) }).prefault({}),
   launch: z.strictObject({ ports: portRange.default({ from: 20_000, to: 29_999 }), onShutdown: oneOf(['keep', 'stop']).default('keep') }).prefault({}),
   upstreams: z

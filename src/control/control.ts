@@ -17,7 +17,6 @@ import type { AcmeKeeper } from '../acme/keeper.ts';
 import type { RetryPolicy } from '../acme/schedule.ts';
 import { acmeKeeper, acmePolicies } from './acme.ts';
 import { Certificates } from './certificates.ts';
-import { refuseChangedKind } from './crews.ts';
 import { Declared } from './declared.ts';
 import { EventLog } from './events.ts';
 import { Deploys } from './deploys.ts';
@@ -25,6 +24,10 @@ import { Fleet } from './fleet.ts';
 import { launchesOf } from './launching.ts';
 import { measure } from './measure.ts';
 import { Operator } from './operate.ts';
+import { History } from '../history/history.ts';
+import { recordMissed, recordSwap } from './_past.ts';
+import { Structure, startingTop } from './structure.ts';
+import type { ConfigSource } from './structure.ts';
 import { Publisher } from './publisher.ts';
 import { DataThreads } from './threads.ts';
 import type { TicketLife } from './tickets.ts';
@@ -37,6 +40,8 @@ const SEED_WAIT_MS = 2_000;
 
 export interface ControlParts {
   readonly config: Config;
+  /** Where it is from; `file` unless told. */
+  readonly source?: ConfigSource;
   /** Batches of access-log lines. */
   readonly onLog: (batch: string) => void;
   /** Something an operator should read; one sentence. */
@@ -59,6 +64,8 @@ export class Control {
   private readonly publisher: Publisher;
   private readonly journal: Journal;
   private readonly declared: Declared;
+  readonly history: History;
+  readonly structure: Structure;
   readonly webhooks: Webhooks;
   readonly certificates: Certificates;
   readonly acme: AcmeKeeper;
@@ -66,7 +73,7 @@ export class Control {
   private readonly parts: ControlParts;
   private config: Config;
   private standing: 'starting' | 'ready' | 'stopping' = 'starting';
-  private reloading: Promise<void> = Promise.resolve();
+  private reloading: Promise<unknown> = Promise.resolve();
 
   private constructor(parts: ControlParts, journal: Journal, states: ReadonlyMap<string, UpstreamState>) {
     this.parts = parts;
@@ -75,7 +82,9 @@ export class Control {
     this.ledger = new ControlLedger(parts.config.dataThreads, SLOTS);
     this.ledger.commit(1);
     this.clients = new ClientTableControl(parts.config.edge.limits.clients, parts.config.dataThreads, [randomInt(2 ** 32), randomInt(2 ** 32)]);
-    this.publisher = new Publisher(this.ledger, parts.config.edge);
+    this.declared = new Declared(parts.config.stateDir);
+    this.history = new History(parts.config.stateDir, (message) => parts.tell('warn', message));
+    this.publisher = new Publisher(this.ledger, startingTop(parts.config, this.declared).edge);
     this.threads = new DataThreads({
       ledger: this.ledger,
       clients: this.clients,
@@ -88,7 +97,6 @@ export class Control {
     });
     this.publisher.threads = this.threads;
     this.vitals = this.watchVitals();
-    this.declared = new Declared(parts.config.stateDir);
     this.certificates = new Certificates({
       renew: (policies) => this.threads.renew(policies),
       emit: (event) => this.events.emit(event),
@@ -115,16 +123,19 @@ export class Control {
       vitals: this.vitals,
       launches: this.launches,
       tell: parts.tell,
+      ended: (upstream, swap) => recordSwap(this.history, upstream, swap),
       emit: (event, origin) => this.events.emit(event, origin),
       stateDir: parts.config.stateDir,
     });
     this.webhooks = new Webhooks(parts.config.stateDir, (message) => parts.tell('warn', message));
+    this.structure = this.keepStructure();
     this.operator = new Operator({
       fleet: this.fleet,
       ledger: this.ledger,
       vitals: this.vitals,
       events: this.events,
-      declared: this.declared,
+      structure: this.structure,
+      history: this.history,
       warn: (upstream) => this.warn(upstream),
       certificates: this.certificates,
       webhooks: this.webhooks,
@@ -135,6 +146,27 @@ export class Control {
   }
 
   /** Probes and ejections, and where they are told. */
+  private keepStructure(): Structure {
+    const { parts } = this;
+    return new Structure({
+      config: parts.config,
+      source: parts.source ?? { kind: 'file', name: 'configuration' },
+      fleet: this.fleet,
+      publisher: this.publisher,
+      webhooks: this.webhooks,
+      history: this.history,
+      declared: this.declared,
+      emit: (event) => this.events.emit(event),
+      tell: parts.tell,
+      warn: (upstream) => this.warn(upstream),
+      admit: ({ launch, versions }) => {
+        const why = launch === null && versions.every((version) => version.launch === null) ? null : mayLaunch(this.config.admin);
+        if (why !== null) throw new Refusal(REFUSAL.forbidden, why);
+      },
+      seq: () => this.journal.last,
+    });
+  }
+
   private watchVitals(): Vitals {
     return new Vitals({
       ledger: this.ledger,
@@ -180,7 +212,7 @@ export class Control {
 
   private async open(): Promise<readonly ListenerSpec[]> {
     const { config, fleet, parts, threads } = this;
-    this.webhooks.set(config.webhooks, this.journal.last);
+    this.webhooks.set(this.structure.running.webhooks, this.journal.last);
     // What was decided before a crash, and perhaps not told.
     for (const { seq, at, events } of this.journal.lastEvents()) for (const [n, event] of events.entries()) this.webhooks.take(event, { seq, n, at }, '', at);
     this.events.on((event, origin) => this.webhooks.take(event, origin, event.id, origin?.at ?? Date.parse(event.at)));
@@ -204,6 +236,8 @@ export class Control {
     const specs = await this.certificates.start(config.listeners, issued, Date.now()).catch(refused);
     const listeners = await threads.listen(specs).catch(refused);
     this.acme.start();
+    this.structure.started();
+    for (const [name, { driver }] of fleet.served) recordMissed(this.history, name, driver.state.swap);
     this.standing = 'ready';
     return listeners;
   }
@@ -232,43 +266,25 @@ export class Control {
       certificates: this.certificates,
       acme: this.acme,
       webhooks: this.webhooks,
+      structure: this.structure,
     });
   }
 
-  /** Puts a changed configuration in force; what runs is not disturbed by what cannot be changed. One reload at a time. */
-  reload(config: Config): Promise<void> {
+  /** Puts a changed configuration in force; what runs is not disturbed by what cannot be changed. One reload at a time. @returns whether anything was changed. */
+  reload(config: Config): Promise<boolean> {
     const turn = this.reloading.then(() => this.applyConfig(config));
     this.reloading = turn.catch(() => undefined);
     return turn;
   }
 
-  private async applyConfig(config: Config): Promise<void> {
-    const diff = diffConfig(this.config, config);
-    for (const warning of diff.warnings) this.parts.tell('warn', warning);
-    if (diff.same) return;
-    for (const { upstream } of diff.changed) {
-      const running = this.fleet.served.get(upstream.name);
-      if (running !== undefined) refuseChangedKind(upstream.name, running.config.policy, upstream.policy);
-    }
-    for (const upstream of config.upstreams.values())
-      if (diff.added.includes(upstream) || diff.changed.some((one) => one.upstream === upstream)) this.warn(upstream);
-    const { served } = this.fleet;
-    const changed = diff.changed.map(({ upstream }) => upstream);
-    // What was declared or deleted by hand meanwhile is what the file says from now on. In one table, so that a route that moves is never missing.
-    await this.publisher.together(() =>
-      Promise.all([
-        ...diff.removed.filter((name) => served.has(name)).map((name) => this.fleet.remove(name)),
-        ...[...changed, ...diff.added].filter(({ name }) => served.has(name)).map((upstream) => this.fleet.change(upstream, 'config')),
-      ]),
-    );
-    for (const upstream of [...changed, ...diff.added]) if (!served.has(upstream.name)) await this.fleet.add(upstream);
-    if (diff.edge) await this.publisher.publishEdge(config.edge);
-    if (diff.webhooks) this.webhooks.set(config.webhooks, this.journal.last);
-    if (diff.tls) await this.certificates.apply(config.listeners);
+  private async applyConfig(config: Config): Promise<boolean> {
+    const { tls } = diffConfig(this.config, config);
+    const names = await this.structure.reload(config);
+    if (tls) await this.certificates.apply(config.listeners);
     this.config = config;
-    const names = [...diff.added.map(({ name }) => name), ...changed.map(({ name }) => name), ...diff.removed];
-    this.events.emit({ type: 'config', upstream: null, version: null, data: { upstreams: names, edge: diff.edge, tls: diff.tls } });
-    this.parts.tell('info', `configuration reloaded: ${names.length === 0 ? 'no upstream' : names.join(', ')} changed`);
+    if (names === null && !tls) return false;
+    this.parts.tell('info', `configuration reloaded: ${names === null || names.length === 0 ? 'no upstream' : names.join(', ')} changed`);
+    return true;
   }
 
   /** Says so at /readyz, lets what is in flight end, ends the threads. @returns how many requests were cut at the deadline. */
@@ -286,6 +302,7 @@ export class Control {
     await this.webhooks.close();
     this.vitals.close();
     this.journal.close();
+    this.history.close();
     return cut;
   }
 }

@@ -1,5 +1,6 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { writeWhole } from '../disk/log.ts';
+import { join } from 'node:path';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 
 /**
@@ -9,10 +10,24 @@ import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 export class Declared {
   private readonly file: string;
   private readonly specs: Map<string, unknown>;
+  private readonly topFile: string;
+  private topSpec: Readonly<Record<string, unknown>>;
 
   constructor(stateDir: string) {
     this.file = join(stateDir, 'declared.json');
     this.specs = read(this.file);
+    this.topFile = join(stateDir, 'applied.json');
+    this.topSpec = Object.fromEntries(read(this.topFile));
+  }
+
+  /** The top level as it was last applied through the API. */
+  top(): Readonly<Record<string, unknown>> {
+    return this.topSpec;
+  }
+
+  putTop(spec: Readonly<Record<string, unknown>>): void {
+    writeWhole(this.topFile, JSON.stringify(spec));
+    this.topSpec = spec;
   }
 
   entries(): [string, unknown][] {
@@ -32,25 +47,8 @@ export class Declared {
     if (this.specs.delete(name)) this.write();
   }
 
-  /** Written whole beside the old file, then put in its place: at any instant one of the two is there. */
   private write(): void {
-    const folder = dirname(this.file);
-    mkdirSync(folder, { recursive: true });
-    const temporary = `${this.file}.new`;
-    const file = openSync(temporary, 'w', 0o600);
-    try {
-      writeSync(file, JSON.stringify(Object.fromEntries(this.specs)));
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(temporary, this.file);
-    const handle = openSync(folder, 'r');
-    try {
-      fsyncSync(handle);
-    } finally {
-      closeSync(handle);
-    }
+    writeWhole(this.file, JSON.stringify(Object.fromEntries(this.specs)));
   }
 }
 

@@ -34,6 +34,8 @@ export interface FleetParts {
   readonly vitals: Vitals;
   readonly launches: Launches;
   readonly tell: (level: 'info' | 'warn' | 'error', message: string) => void;
+  /** Told of each swap that has ended. */
+  readonly ended: (upstream: string, swap: Swap) => void;
   readonly emit: (event: SwitchyardEvent, origin: Origin | null) => void;
   /** Absolute. */
   readonly stateDir: string;
@@ -253,6 +255,7 @@ export class Fleet {
     // A seed is no swap; and what ended in an earlier life of the proxy was counted then.
     if (swap.kind === 'seed' || before === undefined || isFinished(before) || !isFinished(swap)) return;
     const outcomes = this.outcomes.get(name) ?? {};
+    this.parts.ended(name, swap);
     outcomes[swap.state] = (outcomes[swap.state] ?? 0) + 1;
     this.outcomes.set(name, outcomes);
   }

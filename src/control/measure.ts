@@ -9,6 +9,7 @@ import type { AcmeKeeper } from '../acme/keeper.ts';
 import type { Certificates } from './certificates.ts';
 import type { Fleet, Served } from './fleet.ts';
 import type { DataThreads } from './threads.ts';
+import type { Structure } from './structure.ts';
 import type { Webhooks } from '../webhooks/webhooks.ts';
 import type { Vitals } from './vitals.ts';
 
@@ -19,7 +20,7 @@ export function measure(
   clients: ClientTableControl,
   threads: DataThreads,
   vitals: Vitals,
-  { certificates, acme, webhooks }: { certificates: Certificates; acme: AcmeKeeper; webhooks: Webhooks },
+  { certificates, acme, webhooks, structure }: { certificates: Certificates; acme: AcmeKeeper; webhooks: Webhooks; structure: Structure },
 ) {
   return {
     generation: ledger.generation(),
@@ -35,6 +36,7 @@ export function measure(
     ticketKeyChanges: certificates.tickets.changes,
     certificates: certificates.expiries(),
     webhooks: webhooks.metrics(),
+    config: structure.metrics(),
     acme: {
       ...acme.renewals,
       next: acme.status().map(({ domains, nextAt }) => ({ name: domains[0], at: nextAt / 1000 })),

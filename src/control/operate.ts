@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { UpstreamConfig } from '../config/config.ts';
-import { parseUpstream, refuseRouteConflicts } from '../config/parse.ts';
+import { parseUpstream } from '../config/parse.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import type { ControlLedger } from '../ledger/control.ts';
 import { isAdmitted } from '../pool/phase.ts';
@@ -9,16 +9,15 @@ import type { Version } from '../pool/version.ts';
 import type { SwapRequest } from '../swap/ports.ts';
 import { backendsOf } from '../members/declare.ts';
 import type { OrderView, Report } from '../members/report.ts';
-import type { Certificates } from './certificates.ts';
 import type { Launches } from '../launch/launches.ts';
-import type { Declared } from './declared.ts';
 import type { Deploys } from './deploys.ts';
+import { Desk } from './_desk.ts';
+import type { DeskParts } from './_desk.ts';
 import type { EventLog } from './events.ts';
 import type { Fleet } from './fleet.ts';
 import { launchFacts, launchView, outputView, processView } from './launch-views.ts';
 import type {
   Caller,
-  CertificateView,
   DeployRequest,
   DeployView,
   Explanation,
@@ -28,7 +27,6 @@ import type {
   Operations,
   OutputView,
   Plan,
-  ReloadView,
   SwapAsk,
   SwapView,
   UpstreamKind,
@@ -37,50 +35,31 @@ import type {
   VersionView,
 } from './operations.ts';
 import { tlsFacts } from './tls-facts.ts';
-import type { Webhooks, WebhookView } from '../webhooks/webhooks.ts';
 import type { Vitals } from './vitals.ts';
 import type { Workers } from './crews.ts';
 import { memberFacts, memberViews, workersObserved } from './member-views.ts';
 import { kindOf, pastView, swapView, upstreamView, versionView } from './views.ts';
 import type { Observed } from './views.ts';
 
-export interface OperatorParts {
+export interface OperatorParts extends DeskParts {
   readonly fleet: Fleet;
   readonly ledger: ControlLedger;
   readonly vitals: Vitals;
   readonly events: EventLog;
-  readonly declared: Declared;
   /** Tells what is allowed but should be known. */
   readonly warn: (upstream: UpstreamConfig) => void;
-  readonly certificates: Certificates;
-  readonly webhooks: Webhooks;
   readonly launches: Launches;
   readonly deploys: Deploys;
   readonly ready: () => { ready: boolean; why: string };
 }
 
 /** The operators' side of the control plane: every method is one thing that a person or a deploy tool may ask. */
-export class Operator implements Operations {
-  private readonly parts: OperatorParts;
+export class Operator extends Desk implements Operations {
+  protected override readonly parts: OperatorParts;
 
   constructor(parts: OperatorParts) {
+    super(parts);
     this.parts = parts;
-  }
-
-  webhooks(): WebhookView[] {
-    return this.parts.webhooks.views();
-  }
-
-  redeliver(name: string): { again: number; view: WebhookView } {
-    return this.parts.webhooks.redeliver(name);
-  }
-
-  certificates(): CertificateView[] {
-    return this.parts.certificates.views();
-  }
-
-  reloadCertificates({ by }: Caller): Promise<ReloadView> {
-    return this.parts.certificates.reload(`a call of ${by}`);
   }
 
   upstreams(): UpstreamView[] {
@@ -91,34 +70,20 @@ export class Operator implements Operations {
     return upstreamView(this.state(name), this.observed(name));
   }
 
-  async putUpstream(name: string, spec: unknown, { by, ifMatch }: Caller): Promise<{ created: boolean; view: UpstreamView }> {
-    const { fleet, declared, events } = this.parts;
+  async putUpstream(name: string, spec: unknown, caller: Caller): Promise<{ created: boolean; view: UpstreamView }> {
+    const { fleet, structure, warn } = this.parts;
     const config = parseUpstream(name, spec);
-    const others = [...fleet.served.values()].map((served) => served.config).filter((other) => other.name !== name);
-    refuseRouteConflicts([...others, config].map((upstream) => [upstream.name, upstream] as const));
-    if (config.launch !== null || config.versions.some(({ launch }) => launch !== null)) this.parts.deploys.refuseForbidden();
-    this.parts.warn(config);
     const created = !fleet.served.has(name);
-    if (created && ifMatch !== undefined) throw new Refusal(REFUSAL.stale, `There is no upstream ${name} yet, so it has no revision ${ifMatch}.`);
-    if (created) await fleet.add(config);
-    else await fleet.change(config, by, ifMatch);
-    declared.put(name, spec);
-    events.emit({ type: 'config', upstream: name, version: null, data: { by, action: created ? 'declared' : 'changed' } });
+    if (created && caller.ifMatch !== undefined) throw new Refusal(REFUSAL.stale, `There is no upstream ${name} yet, so it has no revision ${caller.ifMatch}.`);
+    if (!created) this.refuseStale(name, caller.ifMatch);
+    warn(config);
+    await structure.putUpstream(config, caller);
     return { created, view: this.upstream(name) };
   }
 
-  async deleteUpstream(name: string, { by, ifMatch }: Caller): Promise<void> {
-    const { fleet, declared, events } = this.parts;
-    this.refuseStale(name, ifMatch);
-    const { swap } = this.state(name);
-    if (swap !== null && swap.kind !== 'seed' && !this.swapById(swap.id).finished)
-      throw new Refusal(REFUSAL.swapRunning, `A swap of ${name}, asked for by ${swap.requestedBy}, is running; abort it first.`, {
-        swap: swap.id,
-        requestedBy: swap.requestedBy,
-      });
-    declared.remove(name);
-    await fleet.remove(name);
-    events.emit({ type: 'config', upstream: name, version: null, data: { by, action: 'removed' } });
+  async deleteUpstream(name: string, caller: Caller): Promise<void> {
+    this.refuseStale(name, caller.ifMatch);
+    await this.parts.structure.removeUpstream(name, caller);
   }
 
   versions(name: string): VersionView[] {
@@ -142,6 +107,7 @@ export class Operator implements Operations {
 
   async removeVersion(name: string, id: string, caller: Caller): Promise<VersionView> {
     await this.parts.fleet.get(name).driver.remove(id, caller);
+    this.note('drain', name, caller, `version ${id} let go`, { version: id });
     return this.version(name, id);
   }
 
@@ -254,11 +220,14 @@ export class Operator implements Operations {
 
   async setSplit(name: string, weights: Record<string, number>, caller: Caller): Promise<UpstreamView> {
     await this.parts.fleet.get(name).driver.setSplit(weights, caller);
+    const shares = Object.entries(weights).map(([version, weight]) => `${version} ${weight} %`);
+    this.note('split', name, caller, `split by hand: ${shares.join(', ')}`, { weights });
     return this.upstream(name);
   }
 
   async hold(name: string, held: boolean, caller: Caller): Promise<UpstreamView> {
     await this.parts.fleet.get(name).driver.hold(held, caller);
+    this.note('hold', name, caller, held ? 'held' : 'let go on', { held });
     return this.upstream(name);
   }
 
@@ -268,6 +237,7 @@ export class Operator implements Operations {
     const result = this.parts.vitals.stop(name, address);
     if (result === 'none') throw new Refusal(REFUSAL.notFound, `No version of ${name} has a backend ${address}.`);
     if (result === 'last') throw new Refusal(REFUSAL.notNow, `${address} is the last available backend of its version; swap to another version instead.`);
+    this.note('drain', name, { by }, `backend ${address} taken out`, { backend: address });
     this.parts.events.emit({ type: 'health', upstream: name, version: null, data: { by, backend: address, health: 'stopped by an operator' } });
     return this.upstream(name);
   }
@@ -285,13 +255,22 @@ export class Operator implements Operations {
     throw new Refusal(REFUSAL.noReceipt, `${id} has no receipt: it ${why}.`);
   }
 
+  /** Of the configuration: it is of all upstreams. */
+  private drifted(): string[] {
+    const { drift, source } = this.parts.structure.view();
+    if (drift.length === 0) return [];
+    const [{ path, changed }] = drift;
+    const more = drift.length === 1 ? '' : ` (and ${drift.length - 1} more)`;
+    return [`the configuration is not what the ${source.kind} ${source.name} says: ${path}${more}${changed === null ? '' : `, changed by ${changed.by}`}`];
+  }
+
   explain(name: string, id: string | null): Explanation {
     const found = this.parts.fleet.get(name).driver.explain(id);
     if (found === null) throw this.unknown(name, id ?? '');
     const { certificates, ledger } = this.parts;
     const about = certificates.facts();
     // No certificates, no listener with TLS.
-    const facts = (about.length === 0 ? [] : [...about, ...tlsFacts(ledger)]).map((fact) => ({ fact, blocks: 'nothing' as const }));
+    const facts = [...this.drifted(), ...(about.length === 0 ? [] : [...about, ...tlsFacts(ledger)])].map((fact) => ({ fact, blocks: 'nothing' as const }));
     const { workers } = this.parts.fleet.get(name);
     const members = workers === null ? [] : memberFacts(workers.crew.register, this.state(name), id);
     const versions = id === null ? this.state(name).versions.map((version) => version.id) : [id];

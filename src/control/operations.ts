@@ -5,6 +5,8 @@ import type { GatePoint } from '../pool/gates.ts';
 import type { Receipt } from '../pool/upstream.ts';
 import type { Explanation } from '../swap/explain.ts';
 import type { WebhookView } from '../webhooks/webhooks.ts';
+import type { HistoryEntry } from '../history/history.ts';
+import type { ConfigPlan, ConfigView, UndoView } from './config-views.ts';
 import type { SwapRequest, SwitchyardEvent, VersionInput } from '../swap/ports.ts';
 import type { Verdict } from '../swap/verdict.ts';
 
@@ -289,7 +291,7 @@ export interface LoggedEvent extends SwitchyardEvent {
 /** Who calls, and on what condition. */
 export interface Caller {
   by: string;
-  /** From If-Match: refuse with `stale` unless this is the upstream's revision. */
+  /** From If-Match: refuse with `stale` unless this is the revision of the upstream, or of the configuration. */
   ifMatch?: number;
 }
 
@@ -354,6 +356,17 @@ export interface Operations {
   /** Events after `id` that are still remembered (bounded), oldest first; `complete` false = some were forgotten. */
   eventsAfter(id: string | null): { events: LoggedEvent[]; complete: boolean };
   onEvent(listener: (event: LoggedEvent) => void): () => void;
+  /** The structure that is in force, and where it differs from its source. */
+  configuration(): ConfigView;
+  /** What putting a document (the shape of the file) in force would change; `prune` = upstreams that it does not name go. */
+  planConfig(document: unknown, prune: boolean): ConfigPlan;
+  /** Puts a document in force as a whole; answers with what was changed, and the revision that it is now. */
+  applyConfig(document: unknown, prune: boolean, caller: Caller): Promise<ConfigPlan>;
+  /** Newest first. */
+  history(query: { upstream?: string; limit: number; before?: number }): HistoryEntry[];
+  historyEntry(id: number): HistoryEntry;
+  /** Brings back what was after a change (null = the configuration before the last), as a new one. */
+  undo(id: number | null, caller: Caller): Promise<UndoView>;
   webhooks(): WebhookView[];
   /** Tries at once what waits for a webhook, and once more what was given up; `again` says how many that were. */
   redeliver(name: string): { again: number; view: WebhookView };

@@ -106,7 +106,7 @@ export const REFUSAL = {
   nothingKept: fault('nothing-kept', 409, 'operator', 'There is no kept version to go back to.'),
   versionExists: fault('version-exists', 409, 'operator', 'This version id is taken by other backends.'),
   keyReused: fault('idempotency-key-reused', 422, 'operator', 'This Idempotency-Key was used for another request.'),
-  stale: fault('stale-revision', 412, 'operator', 'The upstream has changed since that revision.'),
+  stale: fault('stale-revision', 412, 'operator', 'It has changed since that revision.'),
   tooLarge: fault('too-large', 413, 'operator', 'The request body is larger than 1 MiB.'),
   slotsExhausted: fault('slots-exhausted', 507, 'operator', 'The ledger has no free backend slots.'),
   internal: fault('internal', 500, 'proxy', 'The control plane failed; the data plane is not affected.'),

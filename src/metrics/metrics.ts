@@ -4,6 +4,7 @@ import { HANDSHAKE_FAILURES } from '../errors/handshake.ts';
 import { NOT_MIRRORED, STEERED } from '../ledger/layout.ts';
 import type { Phase } from '../pool/phase.ts';
 import { BUCKET_BOUNDS, LedgerHistogram } from './_latency.ts';
+import { WHOLE } from './_whole.ts';
 import type { BackendMetrics, MetricsSnapshot, MetricsSource, UpstreamMetrics, VersionMetrics } from './source.ts';
 
 export interface Metrics {
@@ -13,9 +14,9 @@ export interface Metrics {
 }
 
 /** One point of a series: labels in the order of the metric's names, and the value. */
-type Point = readonly [labels: readonly string[], value: number];
+export type Point = readonly [labels: readonly string[], value: number];
 
-interface Described {
+export interface Described {
   readonly type: 'counter' | 'gauge';
   readonly name: string;
   readonly help: string;
@@ -288,25 +289,7 @@ const METRICS: readonly Described[] = [
       [['tls-alpn-01'], challenges.tls],
     ],
   },
-  {
-    type: 'counter',
-    name: 'switchyard_webhook_deliveries_total',
-    help: 'Attempts to tell a webhook of an event: `delivered`, `failed` (tried again), and events that were given up (`dead`).',
-    labels: ['webhook', 'outcome'],
-    read: ({ webhooks }) =>
-      webhooks.flatMap(({ name, delivered, failed, dead }): Point[] => [
-        [[name, 'delivered'], delivered],
-        [[name, 'failed'], failed],
-        [[name, 'dead'], dead],
-      ]),
-  },
-  {
-    type: 'gauge',
-    name: 'switchyard_webhook_pending',
-    help: 'Events that wait to be taken by a webhook.',
-    labels: ['webhook'],
-    read: ({ webhooks }) => webhooks.map(({ name, pending }): Point => [[name], pending]),
-  },
+  ...WHOLE,
   {
     type: 'gauge',
     name: 'switchyard_generation',

@@ -35,6 +35,8 @@ export interface MetricsSnapshot {
     /** Questions of authorities that were answered. */
     readonly challenges: { readonly http: number; readonly tls: number };
   };
+  /** Revision of the configuration; fields in which it is not what its source says; looks at that by how they ended. */
+  readonly config: { readonly revision: number; readonly drift: number; readonly pulls: Readonly<Record<string, number>> };
   /** Attempts since the start by how they ended, and what waits. */
   readonly webhooks: readonly { readonly name: string; readonly delivered: number; readonly failed: number; readonly dead: number; readonly pending: number }[];
   readonly upstreams: readonly UpstreamMetrics[];

@@ -2,6 +2,7 @@ import t from 'tap';
 import { z } from 'zod';
 import { ENDPOINTS } from '../../src/admin/endpoints.ts';
 import { receiptOf, versionView } from '../helpers/fake-operations.ts';
+import { hooked, remembered } from './shown.ts';
 import type { FakeOperations } from '../helpers/fake-operations.ts';
 import { testAdmin } from '../helpers/admin-server.ts';
 
@@ -65,27 +66,6 @@ const showing = (operations: FakeOperations): void => {
   ];
 };
 
-const hooked = (operations: FakeOperations): void => {
-  operations.hooks = [
-    {
-      name: 'ci',
-      url: 'https://ci.example/…',
-      events: ['live'],
-      upstreams: null,
-      pending: 1,
-      oldestPendingAt: '2026-01-02T03:04:05.000Z',
-      nextAttemptAt: null,
-      delivered: 3,
-      failedAttempts: 2,
-      givenUp: 1,
-      dead: 1,
-      lastSuccessAt: null,
-      lastErrorAt: null,
-      lastError: null,
-    },
-  ];
-};
-
 const CASES: readonly Case[] = [
   { id: 'listCertificates', method: 'GET', path: '/v1/certificates', status: 200, before: showing },
   {
@@ -96,6 +76,27 @@ const CASES: readonly Case[] = [
     before: showing,
     call: { name: 'reloadCertificates', args: [BY] },
   },
+  { id: 'getConfig', method: 'GET', path: '/v1/config', status: 200, headers: { etag: '"4"' } },
+  {
+    id: 'planConfig',
+    method: 'POST',
+    path: '/v1/config/plan?prune=true',
+    body: { upstreams: {} },
+    status: 200,
+    call: { name: 'planConfig', args: [{ upstreams: {} }, true] },
+  },
+  {
+    id: 'putConfig',
+    method: 'PUT',
+    path: '/v1/config',
+    body: { upstreams: {} },
+    status: 200,
+    headers: { etag: '"4"' },
+    call: { name: 'applyConfig', args: [{ upstreams: {} }, false, BY] },
+  },
+  { id: 'listHistory', method: 'GET', path: '/v1/history?upstream=web&limit=3', status: 200, before: remembered },
+  { id: 'getChange', method: 'GET', path: '/v1/history/7', status: 200, before: remembered },
+  { id: 'undo', method: 'POST', path: '/v1/undo', body: { to: 3 }, status: 200, call: { name: 'undo', args: [3, BY] } },
   { id: 'listWebhooks', method: 'GET', path: '/v1/webhooks', status: 200, before: hooked },
   {
     id: 'redeliverWebhook',

@@ -34,6 +34,8 @@ t.test('an empty configuration is one of defaults', async (t) => {
         errorPages: {},
       },
       webhooks: [],
+      pull: { interval: 30_000, timeout: 10_000, enforce: false },
+      spec: {},
       shutdown: { drain: 30_000 },
       launch: { ports: { from: 20_000, to: 29_999 }, onShutdown: 'keep' },
       upstreams: [],
@@ -44,6 +46,7 @@ t.test('an empty configuration is one of defaults', async (t) => {
 
 t.test('an upstream with nothing but a route has the documented defaults', async (t) => {
   t.strictSame(parseUpstream('web', { routes: [{}] }), {
+    spec: { routes: [{}] },
     name: 'web',
     policy: {
       routes: [{ host: '*', path: '/', rules: null }],

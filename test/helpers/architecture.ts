@@ -32,6 +32,7 @@ export const ROOMS = [
   'acme',
   'webhooks',
   'launch',
+  'history',
   'control',
   'metrics',
   'admin',

@@ -17,8 +17,8 @@ import type {
   VersionView,
 } from '../../src/control/operations.ts';
 import { Refusal, REFUSAL } from '../../src/errors/catalogue.ts';
+import { FakeDesk } from './fake-desk.ts';
 import { isFinal } from '../../src/pool/phase.ts';
-import type { WebhookView } from '../../src/webhooks/webhooks.ts';
 import type { Receipt } from '../../src/pool/upstream.ts';
 import type { OrderView, Report } from '../../src/members/report.ts';
 import type { EventType } from '../../src/swap/ports.ts';
@@ -84,8 +84,7 @@ export function receiptOf(version: string, killed = 0): Receipt {
 type Step = SwapView['steps'][number];
 
 /** One upstream `web` with v1 live. What a swap does is scripted by the test. */
-export class FakeOperations implements Operations {
-  readonly calls: { name: string; args: readonly unknown[] }[] = [];
+export class FakeOperations extends FakeDesk implements Operations {
   web: UpstreamView = {
     name: 'web',
     kind: 'web',
@@ -334,32 +333,6 @@ export class FakeOperations implements Operations {
   onEvent(listener: (event: LoggedEvent) => void): () => void {
     this.listeners.add(listener);
     return () => void this.listeners.delete(listener);
-  }
-
-  hooks: WebhookView[] = [];
-  webhooks = (): WebhookView[] => this.hooks;
-
-  redeliver(name: string): { again: number; view: WebhookView } {
-    this.calls.push({ name: 'redeliver', args: [name] });
-    const view = this.hooks.find((hook) => hook.name === name);
-    if (view === undefined) throw new Refusal(REFUSAL.notFound);
-    return { again: view.dead, view };
-  }
-
-  members(name: string): MemberView[] {
-    this.upstream(name);
-    return [];
-  }
-
-  async report(name: string, member: string, report: Report): Promise<OrderView> {
-    this.calls.push({ name: 'report', args: [name, member, report] });
-    this.upstream(name);
-    return { order: 'run', generation: 9, reportWithin: 5_000, expiresIn: 12_000 };
-  }
-
-  leave(name: string, member: string, instance: string | null): void {
-    this.calls.push({ name: 'leave', args: [name, member, instance] });
-    this.upstream(name);
   }
 
   certificates = (): CertificateView[] => this.shown;
