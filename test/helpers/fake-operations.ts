@@ -335,6 +335,22 @@ export class FakeOperations extends FakeDesk implements Operations {
     return () => void this.listeners.delete(listener);
   }
 
+  members(name: string): MemberView[] {
+    this.upstream(name);
+    return [];
+  }
+
+  async report(name: string, member: string, report: Report): Promise<OrderView> {
+    this.calls.push({ name: 'report', args: [name, member, report] });
+    this.upstream(name);
+    return { order: 'run', generation: 9, reportWithin: 5_000, expiresIn: 12_000 };
+  }
+
+  leave(name: string, member: string, instance: string | null): void {
+    this.calls.push({ name: 'leave', args: [name, member, instance] });
+    this.upstream(name);
+  }
+
   certificates = (): CertificateView[] => this.shown;
 
   async reloadCertificates({ by }: Caller): Promise<ReloadView> {
