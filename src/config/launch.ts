@@ -17,7 +17,7 @@ const path = text('the path of a folder', (value) => value !== '' && value.lengt
 
 const envName = text(
   'a name of letters, digits and underscores that Switchyard does not set itself (PORT, SWITCHYARD_…)',
-  (value) => ENV_NAME.test(value) && value !== 'PORT' && !value.startsWith('SWITCHYARD_'),
+  (value) => ENV_NAME.test(value) && value !== 'PORT' && (value === 'SWITCHYARD_TOKEN' || !value.startsWith('SWITCHYARD_')),
 );
 
 /** `launch` as it is written, every field optional: an upstream's are the defaults of its versions. */
