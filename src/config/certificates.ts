@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import type { Issue } from '../errors/catalogue.ts';
+import { nameLine } from '../http/client-identity.ts';
 import type { AcmePolicy } from '../pool/acme.ts';
 import type { Certificate, ClientFields } from '../pool/tls.ts';
 import { acmePolicy } from './_acme.ts';
@@ -130,15 +131,10 @@ function described(leaf: X509Certificate): Omit<LoadedCertificate, 'cert' | 'key
   return {
     names: of('DNS:').filter((name) => DNS_NAME.test(name)),
     addresses: of('IP Address:'),
-    subject: oneLine(leaf.subject),
-    issuer: oneLine(leaf.issuer),
+    subject: nameLine(leaf.subject),
+    issuer: nameLine(leaf.issuer),
     notBefore: Date.parse(leaf.validFrom),
     notAfter: Date.parse(leaf.validTo),
     fingerprint: leaf.fingerprint256,
   };
-}
-
-/** Node writes a distinguished name over several lines. */
-function oneLine(name: string): string {
-  return name.split('\n').join(', ');
 }

@@ -14,6 +14,11 @@ export interface Holder {
 
 const MOST_VALUE = 4_096;
 
+/** A distinguished name as one line. Node writes it over several, and has none for an empty one, as certificates with a SPIFFE id or no common name have. */
+export function nameLine(name: string | undefined): string {
+  return name === undefined ? '' : name.replaceAll('\n', ', ');
+}
+
 /** Field lines that tell a backend whose certificate the client has shown. */
 export function identityLines(fields: ClientFields, { subject, issuer, fingerprint, names }: Holder): string {
   const lines = [

@@ -1,7 +1,7 @@
 import { TLSSocket } from 'node:tls';
 import type { SecureContext, TLSSocketOptions } from 'node:tls';
 import type { Socket } from 'node:net';
-import type { Holder } from '../http/client-identity.ts';
+import { nameLine, type Holder } from '../http/client-identity.ts';
 import type { SharedRead } from '../proxy/sockets.ts';
 
 /** The inner method by which a TLS socket gets the stream it encrypts. */
@@ -84,12 +84,7 @@ export function holderOf(socket: TLSSocket): Holder | null {
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) return null;
   const { subject, issuer, fingerprint256: fingerprint, subjectAltName: names = '' } = certificate;
-  return { subject: oneLine(subject), issuer: oneLine(issuer), fingerprint, names };
-}
-
-/** Node writes a distinguished name over several lines. */
-function oneLine(name: string): string {
-  return name.split('\n').join(', ');
+  return { subject: nameLine(subject), issuer: nameLine(issuer), fingerprint, names };
 }
 
 /** Why the client's certificate is not trusted (an OpenSSL code such as `CERT_HAS_EXPIRED`), or null. */

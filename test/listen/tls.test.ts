@@ -273,6 +273,11 @@ t.test('clients show certificates: who has none is refused, who has one is named
   t.match(head, /\r\nX-Client-Cert-Names: DNS:client\.example\r\n/);
   t.notMatch(head, /CN=admin|: me\r\n/);
   t.match(head, /\r\nX-Client-Cert: mine\r\n/, 'another name is another field');
+  const unnamed = await authority.issue({ names: ['workload.example'], subject: '/' });
+  using workload = await TlsClient.connect(port, { cert: unnamed.cert, key: unnamed.key });
+  const known = await passed(world, workload.request());
+  t.match(known, /\r\nX-Client-Cert-Names: DNS:workload\.example\r\n/, 'a certificate may name its holder nowhere else');
+  t.notMatch(known, /X-Client-Cert-Subject/);
   using outside = await RawClient.connect(plain);
   t.notMatch(await passed(world, outside.request({ fields: [['X-Client-Cert-Subject', 'CN=admin']] })), /cert-subject/i, 'nor on the plain listener');
   const asked = taking(world);
