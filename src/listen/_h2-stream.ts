@@ -69,9 +69,10 @@ export class H2StreamSocket implements ClientSocket {
     owned._destroy = destroyQuietly;
   }
 
-  /** The client has reset it. Its 'close' comes only when all that it had sent was read, which may be never. */
+  /** The client has reset it. Its 'close' may come only when all that it had sent was read, and nobody else reads it now. */
   aborted(): void {
     if (!this.isCut) this.owner?.onClose();
+    this.stream.resume();
   }
 
   closed(): void {

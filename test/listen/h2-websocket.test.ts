@@ -19,6 +19,7 @@ const proxy = await Proxy.start(t, {
   dataThreads: 1,
   listeners: [{ host: '127.0.0.1', port, http2: true }],
   shutdown: { drain: '4s' },
+  timeouts: { keepAlive: '1s' },
   upstreams: { web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' }, outlier: { failures: 0 } }) },
 });
 const CONNECT: Field[] = [[':method', 'CONNECT'], [':protocol', 'websocket'], ...get('/chat').slice(1)];
@@ -26,6 +27,7 @@ const BROWSER: Record<string, string> = { ':method': 'CONNECT', ':protocol': 'we
 const HIDDEN = 'GET /hidden HTTP/1.1\r\nHost: inner\r\n\r\n';
 const NO_ERROR = 0;
 const INTERNAL_ERROR = 2;
+const CANCEL = 8;
 
 function acceptOf(request: SeenRequest): string {
   return createHash('sha1')
@@ -121,6 +123,29 @@ t.test('a client that resets it is gone; a backend that is lost resets it', asyn
   byBackend.seen.connection.reset();
   await byBackend.closed;
   t.equal(byBackend.stream.rstCode, INTERNAL_ERROR);
+});
+
+t.test('nothing is left of one that is reset while its backend does not read', async (t) => {
+  for (const code of [NO_ERROR, CANCEL]) {
+    accepting();
+    using client = await H2Raw.open(port);
+    const from = backend.requests.length;
+    client.headers(1, CONNECT, false);
+    const { connection } = await backend.request(from);
+    connection.socket.pause();
+    await client.status(1);
+    const piece = Buffer.alloc(16_384);
+    let window = 262_144;
+    // Until nothing more is taken: what is between us and the backend is full.
+    for (let more = true; more;) {
+      for (; window >= piece.length; window -= piece.length) client.data(1, piece);
+      const update = await client.until(({ type, stream }) => type === FRAME.windowUpdate && stream === 1, 700).catch(() => null);
+      if (update === null) more = false;
+      else window += update.payload.readUInt32BE(0);
+    }
+    client.send(frame(FRAME.reset, 0, 1, uint32(code)));
+    t.equal(await client.goaway(), NO_ERROR, `code ${code}: the connection has no streams, and ends as one that is idle`);
+  }
 });
 
 t.test('one that the backend refuses is an answer, and what came with it is no request', async (t) => {
