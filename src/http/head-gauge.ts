@@ -33,7 +33,8 @@ export interface HeadLimits {
  * field of 4 KB (RFC 7541 §7.3, "HPACK bomb"). Lengths are upper bounds, since Huffman codes are not decoded; nothing else is judged.
  */
 export class HeadGauge {
-  /** Bytes of all heads so far, decoded. */
+  /** Bytes of all heads so far, as they came and decoded. */
+  encoded = 0;
   decoded = 0;
   private readonly limits: HeadLimits;
   private skip = PREFACE_BYTES;
@@ -86,6 +87,7 @@ export class HeadGauge {
       } else {
         const end = Math.min(bytes.length, at + Math.max(0, this.block));
         this.block -= end - at;
+        this.encoded += end - at;
         if (!this.follow(bytes, at, end)) return false;
         at = end;
       }

@@ -7,7 +7,7 @@ export const SESSION_WINDOW = 1_048_576;
 /** What a client may send beside requests: so many bytes at once, and a second. */
 const BURST = 131_072;
 const A_SECOND = 32_768;
-/** Of each stream, for its head and the frames that go with it. */
+/** Of each stream, beside its head, for the frames that go with it. */
 const FOR_A_STREAM = 4_096;
 /** Of each piece of a body, beside itself: the head of its frame, and what a tunnel's messages need. */
 const FOR_A_PIECE = 32;
@@ -47,6 +47,11 @@ export class Thrift implements Expiring {
 
   stream(): void {
     this.useful += FOR_A_STREAM;
+  }
+
+  /** Bytes of heads, which have limits of their own. */
+  head(bytes: number): void {
+    this.useful += bytes;
   }
 
   piece(bytes: number): void {

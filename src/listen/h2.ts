@@ -220,8 +220,10 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   onData(bytes: Buffer): void {
     if (this.state < STATE.dying) this.thrift.came(bytes.length);
     if (this.state >= STATE.dying) return;
-    const before = this.gauge.decoded;
-    const isFine = this.gauge.read(bytes) && this.decodable.spend(this.gauge.decoded - before, this.ctx.timers.now);
+    const { gauge } = this;
+    const { decoded, encoded } = gauge;
+    const isFine = gauge.read(bytes) && this.decodable.spend(gauge.decoded - decoded, this.ctx.timers.now);
+    this.thrift.head(gauge.encoded - encoded);
     if (isFine) this.wire.feed(bytes);
     else this.flooded();
   }
