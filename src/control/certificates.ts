@@ -87,7 +87,7 @@ export class Certificates {
   async start(configs: readonly ListenerConfig[], issued: ReadonlyMap<number, readonly Pair[]>, now: number): Promise<ListenerSpec[]> {
     this.listeners = configs.map((config, at) => (config.tls === null ? null : listenerOf(config, config.tls, issued.get(at) ?? [], now)));
     const specs = configs.map((config, i) => ({ ...config, tls: this.policyOf(i) }));
-    for (const { tls } of specs) if (tls !== null) void new TlsContexts(tls);
+    for (const { tls } of specs) if (tls !== null) new TlsContexts(tls).check();
     await this.watch.set(this.files());
     this.tickets.start();
     this.daily = setInterval(() => this.warn(), DAY_MS).unref();
@@ -369,7 +369,7 @@ function policy({ minVersion, http2, clientAuth }: ListenerTls, slots: readonly 
 /** Why OpenSSL does not take it, or null. Tried here, so that a data thread is never told something that it cannot do. */
 function unusable(tls: TlsPolicy): string | null {
   try {
-    void new TlsContexts(tls);
+    new TlsContexts(tls).check();
     return null;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

@@ -143,10 +143,7 @@ export class Entrance {
     return client;
   }
 
-  /**
-   * Shows new connections other certificates; what is open stays as it is.
-   * @throws Error of OpenSSL when these cannot be used; then the ones in force stay.
-   */
+  /** Shows new connections other certificates, which were checked before; what is open stays as it is. */
   renew(tls: TlsPolicy): void {
     this.contexts = new TlsContexts(tls);
   }

@@ -33,48 +33,79 @@ export interface HandshakeTerms {
   find(name: string): SecureContext;
 }
 
-/** The TLS contexts of a listener, by server name (SNI, RFC 6066 §3). Immutable: a reload makes another one. */
+/** Certificates that are shown under one name, and the context that shows them once it is made. */
+interface Group {
+  readonly chosen: readonly Certificate[];
+  context: SecureContext | null;
+}
+
+/**
+ * The TLS contexts of a listener, by server name (SNI, RFC 6066 §3). Immutable: a reload makes others. Each is made when a client first
+ * asks for it: it takes most of a millisecond, and a reload of a thousand at once would hold up everybody on the thread.
+ */
 export class TlsContexts implements HandshakeTerms {
-  readonly fallback: SecureContext;
-  readonly http2: boolean;
   readonly clientAuth: TlsPolicy['clientAuth'];
   readonly alpn: Buffer;
-  readonly different: number;
-  private readonly exact = new Map<string, SecureContext>();
-  private readonly wildcards = new Map<string, SecureContext>();
+  private readonly policy: TlsPolicy;
+  private readonly groups = new Map<string, Group>();
+  private readonly first: Group;
+  private readonly exact = new Map<string, Group>();
+  private readonly wildcards = new Map<string, Group>();
 
-  /** @throws Error of OpenSSL when a certificate and its key do not match or cannot be read. */
   constructor(policy: TlsPolicy) {
     const { certificates, clientAuth, http2 } = policy;
-    this.http2 = http2;
+    this.policy = policy;
     this.clientAuth = clientAuth;
     this.alpn = Buffer.from(http2 ? '\x02h2\x08http/1.1\x08http/1.0' : '\x08http/1.1\x08http/1.0', 'latin1');
-    const made = new Map<string, SecureContext>();
-    const contextOf = (chosen: readonly Certificate[]): SecureContext => {
-      const key = chosen.map((one) => certificates.indexOf(one)).join();
-      const known = made.get(key);
-      if (known !== undefined) return known;
-      const context = contextFor(policy, chosen);
-      made.set(key, context);
-      return context;
-    };
     // An ECDSA and an RSA certificate for one name share a context: OpenSSL shows the one that the client can check.
-    const names = new Set(certificates.flatMap((certificate) => certificate.names));
-    for (const name of names) {
-      const context = contextOf(certificates.filter((one) => one.names.includes(name)));
-      if (name.startsWith('*.')) this.wildcards.set(name.slice(1), context);
-      else this.exact.set(name, context);
+    const byName = new Map<string, number[]>();
+    for (const [at, { names }] of certificates.entries())
+      for (const name of new Set(names)) {
+        const known = byName.get(name);
+        if (known === undefined) byName.set(name, [at]);
+        else known.push(at);
+      }
+    for (const [name, chosen] of byName) {
+      const group = this.group(chosen);
+      if (name.startsWith('*.')) this.wildcards.set(name.slice(1), group);
+      else this.exact.set(name, group);
     }
-    const [first] = certificates;
-    this.fallback = contextOf(certificates.filter((one) => one === first || one.names.some((name) => first.names.includes(name))));
-    this.different = made.size;
+    const beside = certificates[0].names.flatMap((name) => byName.get(name) ?? []);
+    this.first = this.group([...new Set([0, ...beside])].toSorted((a, b) => a - b));
+  }
+
+  /** @param chosen positions of certificates. */
+  private group(chosen: readonly number[]): Group {
+    const key = chosen.join();
+    const known = this.groups.get(key);
+    if (known !== undefined) return known;
+    const made = { chosen: chosen.map((at) => this.policy.certificates[at]), context: null };
+    this.groups.set(key, made);
+    return made;
+  }
+
+  /** Makes all of them. @throws Error of OpenSSL when a certificate and its key do not match or cannot be read. */
+  check(): void {
+    for (const group of this.groups.values()) this.contextOf(group);
+  }
+
+  private contextOf(group: Group): SecureContext {
+    return (group.context ??= contextFor(this.policy, group.chosen));
+  }
+
+  get different(): number {
+    return this.groups.size;
+  }
+
+  get fallback(): SecureContext {
+    return this.contextOf(this.first);
   }
 
   /** For a server name: the exact name, else the wildcard of its first label, else the first certificate's. */
   find(name: string): SecureContext {
     const lower = name.toLowerCase();
     const dot = lower.indexOf('.');
-    return this.exact.get(lower) ?? (dot === -1 ? undefined : this.wildcards.get(lower.slice(dot))) ?? this.fallback;
+    return this.contextOf(this.exact.get(lower) ?? (dot === -1 ? undefined : this.wildcards.get(lower.slice(dot))) ?? this.first);
   }
 }
 
