@@ -11,6 +11,8 @@ const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 interface Next {
   /** @param read what has come so far; to be kept it must be copied. */
   spoken(http2: boolean, read: Buffer): void;
+  /** Its time is over. Half a preface is half a request line to HTTP/1.1, which says what is to be said about it. @param read as above. */
+  late(read: Buffer): void;
   /** It is gone before it has said which. */
   gone(): void;
 }
@@ -67,11 +69,10 @@ export class Preface implements SocketOwner, Expiring, Arriving {
     this.next.gone();
   }
 
-  /** Half a preface is half a request line to HTTP/1.1, which says what is to be said about it. */
   expired(): void {
     if (this.over) return;
     this.leave();
-    this.next.spoken(false, this.held);
+    this.next.late(this.held);
   }
 
   onEnd(): void {

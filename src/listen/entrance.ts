@@ -132,6 +132,11 @@ export class Entrance {
         if (!http2) return this.enter(socket, ends, trusted, row).onData(read);
         new H2Connection(this.ctx, socket, { ends, trusted, row }).onData(read);
       },
+      late: (read) => {
+        const client = this.enter(socket, ends, trusted, row);
+        client.onData(read);
+        client.expired();
+      },
       gone: () => this.ctx.callers.disconnect(row),
     });
   }

@@ -18,7 +18,11 @@ t.test('what a listener may say of TLS, and what is made of it', async (t) => {
   ]);
   t.equal(tls.certificates[0].cert.match(/BEGIN CERTIFICATE/g)?.length, 2, 'the chain goes with it');
   const nameless = await authority.issue({ names: ['a.example'], subject: '/' });
-  t.match(parse({ certificates: [{ cert: nameless.cert, key: nameless.key }] }).certificates, [{ names: ['a.example'], subject: '' }], 'a subject may be empty');
+  t.match(
+    parse({ certificates: [{ cert: nameless.cert, key: nameless.key }] }).certificates,
+    [{ names: ['a.example'], subject: '' }],
+    'a subject may be empty',
+  );
   const inline = parse({ certificates: [{ cert: pair.cert, key: pair.key }], clientAuth: { ca: authority.cert, mode: 'request', headers: { issuer: null } } });
   t.equal(inline.certificates[0].file, null);
   t.match(inline.clientAuth, { required: false, fields: { subject: 'X-Client-Cert-Subject', issuer: null, names: 'X-Client-Cert-Names' } });

@@ -5,6 +5,7 @@ import { FLAG, FRAME, H2Raw, frame, get, hpack, post, settings, PREFACE, uint32 
 import type { Frame } from '../helpers/h2_raw.ts';
 import { freePort } from '../helpers/ports.ts';
 import { catchAll, Proxy } from '../helpers/proxy.ts';
+import { RawClient } from '../helpers/raw_client.ts';
 import { RawUpstream, responseBytes } from '../helpers/raw_upstream.ts';
 import { eventually, sleep } from '../helpers/wait.ts';
 import { countedDuring } from '../proxy/counts.ts';
@@ -195,6 +196,21 @@ t.test('deadlines: a slow body, a slow reader, nothing asked, nothing more asked
   using slow = await H2Raw.open(port);
   slow.headers(1, post(), false);
   t.equal(await slow.status(1), 408);
+});
+
+t.test('half a preface has the time of one head, not of two', async (t) => {
+  const order: string[] = [];
+  using preface = await RawClient.connect(port);
+  preface.write(PREFACE.slice(0, 10));
+  await sleep(400);
+  using later = await RawClient.connect(port);
+  later.write('GET / HTTP/1.1\r\n');
+  const refused = async (client: RawClient, name: string): Promise<void> => {
+    t.match((await client.take(12)).toString('latin1'), 'HTTP/1.1 408', name);
+    order.push(name);
+  };
+  await Promise.all([refused(preface, 'preface'), refused(later, 'later')]);
+  t.strictSame(order, ['preface', 'later']);
 });
 
 t.test('one stream too many is refused, and may come again', async (t) => {
