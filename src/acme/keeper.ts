@@ -66,6 +66,8 @@ interface Entry {
   nextAt: number;
   /** When the authority is asked about its renewal window. */
   askAt: number;
+  /** In force, and not on disk yet; null = nothing is. It is not asked for again because a disk is full. */
+  unsaved: Pair | null;
 }
 
 /** Keeps certificates of an ACME authority fresh: one order at a time, the one that is due first. */
@@ -93,7 +95,7 @@ export class AcmeKeeper {
       const stored = store.certificate(one.policy.directory, one.domains);
       const issued = stored !== null;
       const pair = stored ?? (await placeholder(one.domains, clock.now()));
-      const entry: Entry = { ...one, pair, issued, ordering: false, failures: 0, problem: null, nextAt: clock.now(), askAt: clock.now() };
+      const entry: Entry = { ...one, pair, issued, ordering: false, failures: 0, problem: null, nextAt: clock.now(), askAt: clock.now(), unsaved: null };
       if (issued) entry.nextAt = renewalAt(lifetimeOf(pair), null, clock.random());
       else this.parts.tell('info', `${one.domains.join(', ')}: a self-signed certificate is shown until ${hostOf(one.policy)} has given one`);
       this.entries.push(entry);
@@ -152,18 +154,12 @@ export class AcmeKeeper {
   }
 
   private async renew(entry: Entry): Promise<void> {
-    const { clock, install, site, store, tell, emit } = this.parts;
-    const { policy, domains, listener } = entry;
+    const { clock, tell, emit } = this.parts;
+    const { policy, domains } = entry;
     entry.ordering = true;
     try {
-      const pair = await this.with(policy, async (client, key) => {
-        const offersInfo = entry.issued && (await client.directory()).renewalInfo !== undefined;
-        const replaces = offersInfo ? await renewalId(entry.pair.cert) : null;
-        return obtain({ client, key, policy, domains, replaces, site, sleep: (ms) => this.sleep(ms), now: () => clock.now() });
-      });
-      store.keep(policy.directory, domains, pair);
-      Object.assign(entry, { pair, issued: true });
-      await install(listener, this.pairsOf(listener));
+      if (entry.unsaved === null) await this.putInForce(entry, this.gotMeanwhile(entry) ?? (await this.order(entry)));
+      this.save(entry);
     } finally {
       entry.ordering = false;
     }
@@ -172,6 +168,44 @@ export class AcmeKeeper {
     this.renewals.issued++;
     emit('certificate-issued', { names: domains, directory: policy.directory, notAfter: new Date(notAfter).toISOString() });
     tell('info', `certificate ${domains.join(', ')} obtained from ${hostOf(policy)}; it expires on ${new Date(notAfter).toISOString().slice(0, 10)}`);
+  }
+
+  /** What another listener has got for the same names. */
+  private gotMeanwhile({ policy, domains, pair }: Entry): Pair | null {
+    const { clock, store } = this.parts;
+    const stored = store.certificate(policy.directory, domains);
+    return stored === null || stored.cert === pair.cert || renewalAt(lifetimeOf(stored), null, 0) <= clock.now() ? null : stored;
+  }
+
+  private order({ policy, domains, issued, pair }: Entry): Promise<Pair> {
+    const { clock, site } = this.parts;
+    return this.with(policy, async (client, key) => {
+      const offersInfo = issued && (await client.directory()).renewalInfo !== undefined;
+      const replaces = offersInfo ? await renewalId(pair.cert) : null;
+      return obtain({ client, key, policy, domains, replaces, site, sleep: (ms) => this.sleep(ms), now: () => clock.now() });
+    });
+  }
+
+  /** One that cannot be shown is forgotten: it must not be in the way of the others of its listener, nor of the next start. */
+  private async putInForce(entry: Entry, pair: Pair): Promise<void> {
+    const before = { pair: entry.pair, issued: entry.issued };
+    Object.assign(entry, { pair, issued: true });
+    try {
+      await this.parts.install(entry.listener, this.pairsOf(entry.listener));
+    } catch (error) {
+      Object.assign(entry, before);
+      throw error;
+    }
+    entry.unsaved = pair;
+  }
+
+  private save(entry: Entry): void {
+    try {
+      this.parts.store.keep(entry.policy.directory, entry.domains, entry.pair);
+    } catch (error) {
+      throw new Error(`it is in force, and cannot be kept for the next start: ${String(error)}`, { cause: error });
+    }
+    entry.unsaved = null;
   }
 
   private failed(entry: Entry, error: unknown): void {
