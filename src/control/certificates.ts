@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { AcmeStatus } from '../acme/keeper.ts';
 import { readAuthorities, readPair } from '../config/certificates.ts';
-import type { ListenerTls, LoadedCertificate, PairSource, Read } from '../config/certificates.ts';
+import type { ListenerTls, LoadedCertificate } from '../config/certificates.ts';
 import type { ListenerConfig } from '../config/config.ts';
 import { FileWatch } from '../config/watch-files.ts';
 import type { ListenerSpec } from '../listen/tcp.ts';
@@ -10,6 +10,8 @@ import { TlsContexts } from '../listen/tls-contexts.ts';
 import type { TlsPolicy } from '../pool/tls.ts';
 import type { SwitchyardEvent } from '../swap/ports.ts';
 import type { CertificateView, ReloadView } from './operations.ts';
+import { day, iso, issuedSlots, nameOf, policy, reasonOf, renewed, unusable } from './_slots.ts';
+import type { Pair, Slot } from './_slots.ts';
 import { TICKET_LIFE, TicketKeys } from './tickets.ts';
 import type { TicketLife } from './tickets.ts';
 
@@ -28,35 +30,22 @@ export interface CertificatesParts {
   readonly tickets?: TicketLife;
 }
 
-/** A certificate of a listener that is in force, and what became of the last try to replace it. */
-interface Slot {
-  readonly source: PairSource;
-  certificate: LoadedCertificate;
-  /** Epoch milliseconds. */
-  loadedAt: number;
-  triedAt: number;
-  /** Why the last try was refused. */
-  refused: string | null;
-}
-
 interface Listener {
   readonly address: string;
   tls: ListenerTls;
   slots: Slot[];
   /** Those that it gets by itself. */
   issued: Slot[];
-}
-
-/** PEM. */
-interface Pair {
-  readonly cert: string;
-  readonly key: string;
+  /** Why the authorities of its clients were not replaced at the last try. */
+  authorities: string | null;
 }
 
 /** What a reload found for one listener. */
 interface Candidate {
   readonly tls: ListenerTls;
   readonly slots: Slot[];
+  /** Why the authorities of clients stay what they are. */
+  readonly authorities: string | null;
 }
 
 /** The certificates of the listeners: read, checked, put in force in all data threads at once, and read again when their files change. */
@@ -129,7 +118,7 @@ export class Certificates {
       if (listener === null) continue;
       const { folder, clientAuth } = listener.tls;
       const names = [...listener.slots.flatMap(({ source }) => [source.cert, source.key]), ...(clientAuth === null ? [] : [clientAuth.source])];
-      for (const name of names) if (folder !== null && !name.includes('-----BEGIN')) files.add(resolve(folder, name));
+      for (const name of names) if (folder !== null && fileOf(name) !== null) files.add(resolve(folder, name));
     }
     return [...files];
   }
@@ -165,16 +154,17 @@ export class Certificates {
     return turn;
   }
 
-  private readAgain({ tls, slots }: Listener, at: number, now: number): Candidate {
+  private readAgain({ tls, slots, authorities }: Listener, at: number, now: number): Candidate {
     const path = ['listeners', at, 'tls'];
     const next = slots.map((slot, i) => renewed(slot, readPair(slot.source, tls.folder, [...path, 'certificates', i]), now));
-    if (tls.clientAuth === null) return { tls, slots: next };
-    const authorities = readAuthorities(tls.clientAuth.source, tls.folder, [...path, 'clientAuth', 'ca']);
-    if ('issues' in authorities) {
-      this.refuse(authorities.issues.map(({ path: where, message }) => `${where}: ${message}`).join('; '), { file: tls.clientAuth.source });
-      return { tls, slots: next };
+    if (tls.clientAuth === null) return { tls, slots: next, authorities: null };
+    const read = readAuthorities(tls.clientAuth.source, tls.folder, [...path, 'clientAuth', 'ca']);
+    if ('issues' in read) {
+      const reason = reasonOf(read.issues);
+      if (reason !== authorities) this.refuse(reason, { file: tls.clientAuth.source });
+      return { tls, slots: next, authorities: reason };
     }
-    return { tls: { ...tls, clientAuth: { ...tls.clientAuth, ca: authorities.found } }, slots: next };
+    return { tls: { ...tls, clientAuth: { ...tls.clientAuth, ca: read.found } }, slots: next, authorities: null };
   }
 
   /** A configuration that was read is in force but for a certificate that has expired where a good one was. */
@@ -184,7 +174,7 @@ export class Certificates {
       const known = listener.slots.find((slot) => isDeepStrictEqual(slot.source, source));
       return known === undefined ? { source, certificate, loadedAt: now, triedAt: now, refused: null } : renewed(known, { found: certificate }, now);
     });
-    return { tls, slots };
+    return { tls, slots, authorities: null };
   }
 
   private async putInForce(candidates: readonly (Candidate | null)[], by: string, now: number): Promise<ReloadView> {
@@ -201,7 +191,7 @@ export class Certificates {
         continue;
       }
       this.tellChanges(listener, candidate.slots, by);
-      Object.assign(listener, { tls: candidate.tls, slots: candidate.slots });
+      Object.assign(listener, candidate);
       if (isChanged) policies.set(at, made);
     }
     if (policies.size > 0) await this.parts.renew(policies);
@@ -210,9 +200,15 @@ export class Certificates {
     const certificates = this.views();
     return {
       reloaded: this.slots().filter(({ slot }) => slot.loadedAt === now).length,
-      refused: certificates.flatMap(({ file, refused }) => (refused === null ? [] : [{ file, reason: refused }])),
+      refused: [...this.refusedAuthorities(), ...certificates.flatMap(({ file, refused }) => (refused === null ? [] : [{ file, reason: refused }]))],
       certificates,
     };
+  }
+
+  private refusedAuthorities(): ReloadView['refused'] {
+    return this.listeners.flatMap((listener) =>
+      listener === null || listener.authorities === null ? [] : [{ file: fileOf(listener.tls.clientAuth?.source), reason: listener.authorities }],
+    );
   }
 
   private tellChanges(listener: Listener, slots: readonly Slot[], by: string): void {
@@ -316,6 +312,7 @@ export class Certificates {
       }
       return refused === null ? expiry : expiry.concat(`${about} was not replaced: ${refused}`);
     });
+    troubles.push(...this.refusedAuthorities().map(({ reason }) => `the authorities of clients were not replaced: ${reason}`));
     return troubles.includes(summary) ? troubles : [summary, ...troubles];
   }
 }
@@ -325,65 +322,16 @@ function isSoon({ notBefore, notAfter }: LoadedCertificate, acme: AcmeStatus | n
   return notAfter - now <= (acme === null ? SOON_MS : Math.min(SOON_MS, (notAfter - notBefore) / 5));
 }
 
-/** Those that have not changed stay what they are. */
-function issuedSlots(pairs: readonly Pair[], before: readonly Slot[], now: number): Slot[] {
-  return pairs.map((source) => {
-    const known = before.find((slot) => slot.source.cert === source.cert && slot.source.key === source.key);
-    if (known !== undefined) return known;
-    const read = readPair(source, null, ['acme']);
-    if ('issues' in read) throw new Error(read.issues.map(({ message }) => message).join('; '));
-    return { source, certificate: read.found, loadedAt: now, triedAt: now, refused: null };
-  });
-}
-
 function listenerOf(config: ListenerConfig, tls: ListenerTls, pairs: readonly Pair[], now: number): Listener {
   const slots = tls.certificates.map((certificate, i) => ({ source: tls.sources[i], certificate, loadedAt: now, triedAt: now, refused: null }));
-  return { address: addressOf(config), tls, slots, issued: issuedSlots(pairs, [], now) };
+  return { address: addressOf(config), tls, slots, issued: issuedSlots(pairs, [], now), authorities: null };
 }
 
 function addressOf({ host, port }: Pick<ListenerConfig, 'host' | 'port'>): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** The slot after a try to read its certificate again. */
-function renewed(slot: Slot, read: Read<LoadedCertificate>, now: number): Slot {
-  const kept = { ...slot, triedAt: now };
-  if ('issues' in read) return { ...kept, refused: read.issues.map(({ path, message }) => `${path}: ${message}`).join('; ') };
-  const { found } = read;
-  if (found.cert === slot.certificate.cert && found.key === slot.certificate.key) return { ...kept, refused: null };
-  if (found.notAfter < now && slot.certificate.notAfter >= now)
-    return { ...kept, refused: `${found.file ?? 'the certificate'} has expired on ${day(found.notAfter)}, and the one in force has not` };
-  return { ...kept, certificate: found, loadedAt: now, refused: null };
-}
-
-function policy({ minVersion, http2, clientAuth }: ListenerTls, slots: readonly Slot[], ticketKeys: readonly Uint8Array[]): TlsPolicy {
-  return {
-    certificates: slots.map(({ certificate: { names, cert, key } }) => ({ names, cert, key })),
-    minVersion,
-    http2,
-    clientAuth: clientAuth === null ? null : { ca: clientAuth.ca, required: clientAuth.required, fields: clientAuth.fields },
-    ticketKeys,
-  };
-}
-
-/** Why OpenSSL does not take it, or null. Tried here, so that a data thread is never told something that it cannot do. */
-function unusable(tls: TlsPolicy): string | null {
-  try {
-    new TlsContexts(tls).check();
-    return null;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-}
-
-function nameOf({ names, addresses, subject }: LoadedCertificate): string {
-  return names.at(0) ?? addresses.at(0) ?? subject;
-}
-
-function iso(at: number): string {
-  return new Date(at).toISOString();
-}
-
-function day(at: number): string {
-  return iso(at).slice(0, 10);
+/** null = it is in the configuration itself. */
+function fileOf(source = ''): string | null {
+  return source.includes('-----BEGIN') ? null : source;
 }
