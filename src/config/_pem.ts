@@ -5,12 +5,20 @@ import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import type { Issue } from '../errors/catalogue.ts';
-import { pathText } from './issues.ts';
+import { pathText, showValue } from './issues.ts';
 
 type Path = readonly PropertyKey[];
 
 const MOST_BYTES = 4 * 2 ** 20;
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[^-]*-----END \1-----/g;
+
+/** A key or certificate whose first and last line were forgotten. */
+const BARE_PEM = /^[A-Za-z0-9+/=\s]{60,}$/;
+
+/** A key must not come into the log because it was taken for the name of a file. */
+function shownName(value: string): string {
+  return BARE_PEM.test(value) ? 'text without a BEGIN line' : showValue(value);
+}
 
 /** Name of a file, or PEM itself. */
 export const pemField = z.custom<string>((value) => typeof value === 'string' && value !== '' && value.length <= MOST_BYTES && !value.includes('\0'), {
@@ -53,16 +61,17 @@ export class PemReader {
 
   private text(value: string, path: Path, expected: string): Text | null {
     if (value.includes('-----BEGIN')) return { text: value, file: null, shown: 'text' };
-    if (this.folder === null) return this.fail(path, `expected PEM text, because only a configuration file may name files, got '${value}'`);
+    if (this.folder === null) return this.fail(path, `expected PEM text, because only a configuration file may name files, got ${shownName(value)}`);
+    const shown = shownName(value);
     try {
       const file = resolve(this.folder, value);
       const found = statSync(file);
-      if (!found.isFile()) return this.fail(path, `expected ${expected}, got '${value}', which is not a file`);
-      if (found.size > MOST_BYTES) return this.fail(path, `expected ${expected} of at most ${MOST_BYTES} bytes, got '${value}', which has ${found.size}`);
-      return { text: readFileSync(file, 'latin1'), file: value, shown: `'${value}'` };
+      if (!found.isFile()) return this.fail(path, `expected ${expected}, got ${shown}, which is not a file`);
+      if (found.size > MOST_BYTES) return this.fail(path, `expected ${expected} of at most ${MOST_BYTES} bytes, got ${shown}, which has ${found.size}`);
+      return { text: readFileSync(file, 'latin1'), file: value, shown };
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      return this.fail(path, `expected ${expected}, got '${value}', which ${code === 'ENOENT' ? 'is not there' : `cannot be read (${message})`}`);
+      const { code = 'failed' } = error as NodeJS.ErrnoException;
+      return this.fail(path, `expected ${expected}, got ${shown}, which ${code === 'ENOENT' ? 'is not there' : `cannot be read (${code})`}`);
     }
   }
 

@@ -5,11 +5,12 @@ const SHOWN = 60;
 const MOST_ISSUES = 50;
 /** Whether what is at this place is never shown. */
 export function isSecretPlace(path: string): boolean {
-  return SECRET.test(path);
+  return SECRET.test(path) || KEY.test(path);
 }
 
 const SECRET =
   /(?:^|\.)token(?:$|\.)|\.headers\.request\.(?:set|add)\.[^.]*(?:auth|cookie|key|secret|token)[^.]*$|(?:^|\.)tls\.key$|(?:^|\.)secret$|(?:^|\.)launch\.env\.|^webhooks[.[].*\.url$/i;
+const KEY = /(?:^|\.)tls\.certificates[.[].*\.key$|(?:^|\.)hmacKey$/;
 
 /** A path as the operator writes it: `upstreams.web.versions.v1.backends[1].weight`; '' for the whole. */
 export function pathText(path: readonly PropertyKey[]): string {
@@ -52,7 +53,7 @@ function explain(issue: z.core.$ZodIssue, under: readonly PropertyKey[]): Issue[
   const place = pathText(path);
   if (issue.code === 'invalid_union' && issue.discriminator !== undefined)
     return [{ path: place, message: `expected ${issue.message}, got ${showValue((issue.input as Record<string, unknown>)[issue.discriminator])}` }];
-  const value = SECRET.test(place) && issue.input !== undefined ? 'a value that is not shown' : showValue(issue.input);
+  const value = isSecretPlace(place) && issue.input !== undefined ? 'a value that is not shown' : showValue(issue.input);
   return [{ path: place, message: `expected ${expectation(issue)}, got ${value}` }];
 }
 

@@ -28,6 +28,24 @@ t.test('what a listener may say of TLS, and what is made of it', async (t) => {
   t.match(inline.clientAuth, { required: false, fields: { subject: 'X-Client-Cert-Subject', issuer: null, names: 'X-Client-Cert-Names' } });
 });
 
+t.test('a key comes into no message, whatever it was taken for', async (t) => {
+  const authority = await Authority.create(t);
+  const { certFile: cert, key } = await authority.issue();
+  const [first, bare] = [key.split('\n')[0], key.split('\n').slice(1, -2).join('')];
+  const acme = { domains: ['a.example'], termsAgreed: true, eab: { kid: 'me', hmacKey: `${bare}+/` } };
+  const told = (tls: Record<string, unknown>, folder?: string) => issuesOf(() => parseConfig({ listeners: [{ port: 443, tls }] }, { folder }));
+  for (const [tls, folder] of [
+    [{ certificates: [{ cert, key: bare }] }, authority.dir],
+    [{ certificates: [{ cert, key: bare }] }, undefined],
+    [{ certificates: [{ cert, key: `${first}\0${bare}` }] }, authority.dir],
+    [{ acme }, authority.dir],
+  ] as const) {
+    const text = JSON.stringify(told(tls, folder));
+    t.match(text, /text without a BEGIN line|a value that is not shown/);
+    t.notMatch(text, bare.slice(0, 20));
+  }
+});
+
 t.test('what is wrong is told with its place, the file and the reason', async (t) => {
   const authority = await Authority.create(t);
   const [one, two] = [await authority.issue(), await authority.issue()];
