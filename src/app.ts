@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { startAdmin } from './admin/server.ts';
 import type { AdminServer } from './admin/server.ts';
 import type { Config } from './config/config.ts';
-import { loadConfig } from './config/load.ts';
-import { watchConfig } from './config/watch.ts';
-import type { ConfigWatch } from './config/watch.ts';
+import { openSource } from './pull/source.ts';
+import type { Source, SourceOptions, Tell } from './pull/source.ts';
+import { Refusal } from './errors/catalogue.ts';
+import type { Issue } from './errors/catalogue.ts';
 import { Control } from './control/control.ts';
 import { startDemo } from './demo/launch.ts';
 import { createMetrics } from './metrics/metrics.ts';
@@ -21,6 +22,8 @@ export interface Overrides {
 
 export interface ServeOptions {
   readonly configFile: string;
+  /** What the configuration is pulled from instead. */
+  readonly pull?: Omit<SourceOptions, 'file' | 'stateDir'>;
   readonly overrides: Overrides;
   readonly stdout: { write(text: string): unknown; readonly writableLength?: number };
   readonly stderr: { write(text: string): unknown };
@@ -36,12 +39,12 @@ const LOG_BACKLOG = 8 * 1024 * 1024;
  */
 export async function serve(options: ServeOptions): Promise<number> {
   const { stderr, configFile, overrides } = options;
-  const tell = (level: string, message: string): void => void stderr.write(`${new Date().toISOString()} ${level} ${message}\n`);
+  const tell: Tell = (level, message): void => void stderr.write(`${new Date().toISOString()} ${level} ${message}\n`);
   let early = false;
   let reload = (): void => void (early = true);
   const hear = (): void => reload();
-  const { loaded, watch } = await loadWatched(configFile, hear, tell);
-  const config = override(loaded, overrides);
+  const { source, first } = await openSource({ ...options.pull, file: configFile, stateDir: overrides.stateDir }, hear, tell);
+  const config = override(first, source, overrides);
   process.on('SIGHUP', hear);
   // Who reads what is printed may go away; the proxy stays. Unheard, the error of one line would be told in the next, for ever.
   for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error').on('error', () => undefined);
@@ -50,13 +53,14 @@ export async function serve(options: ServeOptions): Promise<number> {
   process.on('unhandledRejection', (reason) => tell('error', `control plane: ${reason instanceof Error ? reason.stack : String(reason)}`));
   const demo = config.demo.length === 0 ? null : await startDemo(config.demo, { host: '127.0.0.1' });
   try {
-    const { control, listeners } = await Control.start({ config, source: { kind: 'file', name: basename(configFile) }, onLog: logTo(options.stdout), tell });
+    const { control, listeners } = await Control.start({ config, source, onLog: logTo(options.stdout), tell });
     const admin = await openAdmin(config, control, tell).catch(async (error: unknown) => {
       await control.stop();
       throw error;
     });
     options.stdout.write(banner(config, control, listeners, admin));
-    reload = () => void reloadFrom(configFile, overrides, control, tell);
+    const reloader = new Reloader(source, overrides, control, tell);
+    reload = () => void reloader.run();
     if (early) reload();
     const signal = await ended();
     reload = () => undefined;
@@ -66,29 +70,13 @@ export async function serve(options: ServeOptions): Promise<number> {
     tell('info', cut === 0 ? 'every request was completed' : `${cut} ${cut === 1 ? 'request was' : 'requests were'} cut at the deadline`);
     return 0;
   } finally {
-    watch.close();
+    source.close();
     process.off('SIGHUP', hear);
     await demo?.stop();
   }
 }
 
-type Tell = (level: string, message: string) => void;
-
-/** Watches the file before it reads it, so that no edit falls in between. */
-async function loadWatched(file: string, changed: () => void, tell: Tell): Promise<{ loaded: Config; watch: ConfigWatch }> {
-  const failed = (error: Error): void => tell('warn', `the configuration file is not watched any more: ${error.message}`);
-  const watch = await watchConfig(file, changed, failed).catch((error: Error) => error);
-  try {
-    const loaded = await loadConfig(file);
-    if (watch instanceof Error) throw watch;
-    return { loaded, watch };
-  } catch (error) {
-    if (!(watch instanceof Error)) watch.close();
-    throw error;
-  }
-}
-
-function override(config: Config, { port, admin, threads, stateDir }: Overrides): Config {
+function override(config: Config, source: Source, { port, admin, threads, stateDir = source.stateDir ?? undefined }: Overrides): Config {
   return {
     ...config,
     listeners: port === undefined ? config.listeners : config.listeners.map((listener, i) => (i === 0 ? { ...listener, port } : listener)),
@@ -98,7 +86,7 @@ function override(config: Config, { port, admin, threads, stateDir }: Overrides)
   };
 }
 
-function openAdmin(config: Config, control: Control, tell: (level: string, message: string) => void): Promise<AdminServer> {
+function openAdmin(config: Config, control: Control, tell: Tell): Promise<AdminServer> {
   const metrics = createMetrics({ snapshot: () => control.snapshot() });
   const { host, port, tokens, allowedHosts } = config.admin;
   return startAdmin({
@@ -114,13 +102,48 @@ function openAdmin(config: Config, control: Control, tell: (level: string, messa
   });
 }
 
-async function reloadFrom(file: string, overrides: Overrides, control: Control, tell: (level: string, message: string) => void): Promise<void> {
-  try {
-    await control.reload(override(await loadConfig(file), overrides));
-  } catch (error) {
-    tell('error', `the configuration was not reloaded, the running one stays: ${error instanceof Error ? error.message : String(error)}`);
-    // What is wrong may be one certificate; the others are not held up by it.
-    await control.certificates.reload('a failed reload of the configuration');
+/** Puts in force what the source says now; what cannot be is told once, and the running configuration stays. */
+class Reloader {
+  private readonly source: Source;
+  private readonly overrides: Overrides;
+  private readonly control: Control;
+  private readonly tell: Tell;
+  private told = '';
+
+  constructor(source: Source, overrides: Overrides, control: Control, tell: Tell) {
+    this.source = source;
+    this.overrides = overrides;
+    this.control = control;
+    this.tell = tell;
+  }
+
+  async run(): Promise<void> {
+    const { source, control } = this;
+    try {
+      const changed = await control.reload(override(await source.load(), source, this.overrides));
+      this.count(changed ? 'applied' : 'unchanged');
+      this.told = '';
+    } catch (error) {
+      const refused = error instanceof Refusal;
+      this.count(refused ? 'refused' : 'failed');
+      this.refuse(error instanceof Error ? error.message : String(error), refused ? error.errors : []);
+      // What is wrong may be one certificate; the others are not held up by it.
+      if (source.kind === 'file') await control.certificates.reload('a failed reload of the configuration');
+    }
+  }
+
+  private count(outcome: string): void {
+    const { pulls } = this.control.structure;
+    if (this.source.kind === 'pull') pulls[outcome] = (pulls[outcome] ?? 0) + 1;
+  }
+
+  private refuse(message: string, errors: readonly Issue[]): void {
+    // A source is looked at again and again; an edit of a file is one.
+    if (this.source.kind === 'pull' && message === this.told) return;
+    this.told = message;
+    this.tell('error', `the configuration was not reloaded, the running one stays: ${message}`);
+    const data = { source: this.source.name, error: message, errors };
+    this.control.events.emit({ type: 'config-refused', upstream: null, version: null, data });
   }
 }
 

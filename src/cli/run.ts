@@ -10,6 +10,8 @@ export const runVerb: Verb = {
   args: [],
   flags: {
     config: { type: 'string', value: 'FILE', help: `the configuration (default ${DEFAULT_CONFIG})` },
+    'config-from': { type: 'string', value: 'URL|FOLDER|FILE', help: 'takes the configuration from there and follows it' },
+    'config-sha256': { type: 'string', value: 'HEX', help: 'the only digest that a document from a URL may have' },
     port: { type: 'string', value: 'N', help: 'port of the first listener' },
     admin: { type: 'string', value: 'HOST:PORT', help: 'address of the admin API' },
     threads: { type: 'string', value: 'N', help: 'number of data threads' },
@@ -17,7 +19,7 @@ export const runVerb: Verb = {
   },
   summary: 'runs the proxy',
   details:
-    'Reads the configuration, takes up what it knew before (a proxy that was killed goes on with the last committed split and finishes or takes back the swap that was running), and serves. SIGTERM and SIGINT drain and end it with 0; SIGHUP, or an edit of the file, reloads the configuration, and one that is not valid changes nothing.',
+    'Reads the configuration, takes up what it knew before (a proxy that was killed goes on with the last committed split and finishes or takes back the swap that was running), and serves. SIGTERM and SIGINT drain and end it with 0; SIGHUP, or an edit of the file, reloads the configuration, and one that is not valid changes nothing. A URL is asked with the bearer token in SWITCHYARD_CONFIG_TOKEN; with SWITCHYARD_CONFIG_HMAC_KEY what it answers must be signed.',
   exits: [0, 1, 2],
   see: ['check', 'status'],
   examples: ['switchyard run', 'switchyard run --config edge.json --threads 4'],
@@ -31,7 +33,7 @@ export const runVerb: Verb = {
     };
     const { serve } = await import('../app.ts');
     try {
-      return await serve({ configFile: call.text('config') ?? DEFAULT_CONFIG, overrides, stdout: call.io.stdout, stderr: call.io.stderr });
+      return await serve({ pull: pullOf(call), configFile: call.text('config') ?? DEFAULT_CONFIG, overrides, stdout: call.io.stdout, stderr: call.io.stderr });
     } catch (error) {
       throw refusalToCli(error);
     }
@@ -43,6 +45,17 @@ export function refusalToCli(error: unknown): unknown {
   if (!(error instanceof Refusal)) return error;
   const more = error.errors.length > 1 ? error.errors.map(({ path, message }) => `${path}: ${message}`).join('\n  ') : null;
   return new CliError(error.fault === REFUSAL.invalid ? EXIT.usage : EXIT.failed, error.message, more);
+}
+
+function pullOf(call: Call): { from?: string; token?: string; hmacKey?: string; sha256?: string } | undefined {
+  const from = call.text('config-from');
+  const sha256 = call.text('config-sha256');
+  if (from !== undefined && call.has('config')) throw new CliError(EXIT.usage, '--config and --config-from are given; expected one of them');
+  if (sha256 !== undefined && !/^[0-9a-f]{64}$/i.test(sha256))
+    throw new CliError(EXIT.usage, `--config-sha256 is ${JSON.stringify(sha256)}; expected 64 hex digits`);
+  const { env } = call.io;
+  if (from === undefined) return undefined;
+  return { from, sha256, token: env.SWITCHYARD_CONFIG_TOKEN || undefined, hmacKey: env.SWITCHYARD_CONFIG_HMAC_KEY || undefined };
 }
 
 function numberOf(call: Call, flag: string, least: number, most: number): number | undefined {

@@ -33,6 +33,7 @@ export const ROOMS = [
   'webhooks',
   'launch',
   'history',
+  'pull',
   'control',
   'metrics',
   'admin',
