@@ -125,7 +125,8 @@ function containerOf({ spec, told, mark, port, upstream, version, replica }: Ord
       ...(spec.network === null ? {} : { NetworkMode: spec.network }),
       // Only one starts it again, and its output is bounded like that of a program.
       RestartPolicy: { Name: 'no' },
-      LogConfig: { Type: 'local', Config: { 'max-size': '1m', 'max-file': '2' } },
+      // The one driver of logs with a bound that Docker and Podman both know.
+      LogConfig: { Type: 'json-file', Config: { 'max-size': '1m' } },
     },
   };
 }
