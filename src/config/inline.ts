@@ -63,7 +63,14 @@ function launchesOf({ launch, versions }: Tree, folder: string): Tree {
 
 function tlsOf({ tls }: Tree, folder: string): Tree {
   if (!isTree(tls)) return {};
-  const read = (value: unknown): unknown =>
-    typeof value === 'string' && !value.includes('-----BEGIN') ? readFileSync(resolve(folder, value), 'latin1') : value;
+  const read = (value: unknown): unknown => {
+    if (typeof value !== 'string' || value.includes('-----BEGIN')) return value;
+    try {
+      return readFileSync(resolve(folder, value), 'latin1');
+    } catch {
+      // What is wrong with the file is said where it is read for use.
+      return value;
+    }
+  };
   return { tls: Object.fromEntries(Object.entries(tls).map(([field, value]) => [field, ['ca', 'cert', 'key'].includes(field) ? read(value) : value])) };
 }
