@@ -1,6 +1,6 @@
 const PREFACE_BYTES = 24;
 const FRAME_HEAD = 9;
-const TYPE = { headers: 1, continuation: 9 } as const;
+const TYPE = { data: 0, headers: 1, continuation: 9 } as const;
 const FLAG = { endHeaders: 4, padded: 8, priority: 32 } as const;
 /** Of a HEADERS frame, in front of its fields. */
 const PRIORITY_BYTES = 5;
@@ -36,6 +36,8 @@ export class HeadGauge {
   /** Bytes of all heads so far, as they came and decoded. */
   encoded = 0;
   decoded = 0;
+  /** Bytes of bodies so far, those included whose frame has just begun. */
+  data = 0;
   private readonly limits: HeadLimits;
   private skip = PREFACE_BYTES;
   /** The head of the frame, as far as it has come, in these two. */
@@ -114,7 +116,10 @@ export class HeadGauge {
       this.block = this.length - priority;
       if (this.padded) this.before = priority;
       else this.skip = priority;
-    } else this.skip = this.length;
+    } else {
+      this.skip = this.length;
+      if (this.type === TYPE.data) this.data += this.length;
+    }
     return at;
   }
 

@@ -2,8 +2,12 @@ import type { Socket } from 'node:net';
 import { Deadline } from '../proxy/deadline.ts';
 import type { Expiring, Timers } from '../proxy/deadline.ts';
 
-/** Bytes of bodies that may have come, by the windows we give, and wait here: they are useful once they are taken. */
+/** Bytes of request bodies that a stream may have on the way without our having taken them. */
+export const STREAM_WINDOW = 262_144;
+/** The same of a connection; node:http2 gives it anew for what has come, taken or not. */
 export const SESSION_WINDOW = 1_048_576;
+/** Of all streams, also those that are over by now: what they may send still is forgotten past that. */
+const MOST_WINDOWS = 128 * STREAM_WINDOW;
 /** What a client may send beside requests: so many bytes at once, and a second. */
 const BURST = 131_072;
 const A_SECOND = 32_768;
@@ -29,6 +33,8 @@ export class Thrift implements Expiring {
   private readonly deadline: Deadline;
   private readonly wasted: () => void;
   private useful = 0;
+  /** Bytes of bodies that may come, by the windows of streams. */
+  private windows = 0;
   private read = 0;
   private written = 0;
   private debt = 0;
@@ -47,6 +53,18 @@ export class Thrift implements Expiring {
 
   stream(): void {
     this.useful += FOR_A_STREAM;
+    this.widen(STREAM_WINDOW);
+  }
+
+  private widen(bytes: number): void {
+    this.windows = Math.min(MOST_WINDOWS, this.windows + bytes);
+  }
+
+  /** Bytes of bodies: they are of use, whether they wait here or their stream is over, as far as they were invited. */
+  data(bytes: number): void {
+    const invited = Math.min(bytes, this.windows);
+    this.windows -= invited;
+    this.useful += invited;
   }
 
   /** Bytes of heads, which have limits of their own. */
@@ -54,8 +72,10 @@ export class Thrift implements Expiring {
     this.useful += bytes;
   }
 
+  /** Part of a body was taken. */
   piece(bytes: number): void {
-    this.useful += bytes + FOR_A_PIECE;
+    this.useful += FOR_A_PIECE;
+    this.widen(bytes);
   }
 
   /** Bytes have come: when they are many, that is looked at before the next do. */

@@ -14,7 +14,7 @@ import type { Expiring } from '../proxy/deadline.ts';
 import { own, type SocketOwner } from '../proxy/sockets.ts';
 import { Allowance } from './_allowance.ts';
 import { H2StreamSocket } from './_h2-stream.ts';
-import { SESSION_WINDOW, Thrift } from './_h2-thrift.ts';
+import { SESSION_WINDOW, STREAM_WINDOW, Thrift } from './_h2-thrift.ts';
 import { H2Wire } from './_h2-wire.ts';
 
 const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = constants;
@@ -22,15 +22,15 @@ const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = constants;
 /** Errors of nghttp2 that say so: a callback that had enough (too many frames that mean nothing), too many answers owed, too many CONTINUATIONs. */
 const FLOODS: ReadonlySet<number> = new Set([-902, -904, -905]);
 
-/** Bytes of request bodies a stream, and all streams together, may have on the way without our having taken them. */
-const STREAM_WINDOW = 262_144;
 /** Streams that a client may have reset, itself or by what it sends: so many at once, and a second. */
 const RESETS = 100;
 const RESETS_A_SECOND = 30;
-/** Bytes of heads, decoded, that a client may have us read: so many at once (or four of the largest heads), and a second. */
+/** Bytes that heads may grow by when they are decoded: so many at once (or four of the largest heads), and a second. */
 const DECODED = 1_048_576;
 const DECODED_HEADS = 4;
 const DECODED_A_SECOND = 8_388_608;
+/** To so much a byte of a head comes that names no entry of a table: 1.6, when it is Huffman-coded. */
+const PLAIN = 2;
 const SESSION_MEMORY_MB = 10;
 /** What node:http2 counts by itself: frames that mean nothing, and streams that come past the limit or with a head past all measure. */
 const INVALID_FRAMES = 100;
@@ -221,9 +221,12 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     if (this.state < STATE.dying) this.thrift.came(bytes.length);
     if (this.state >= STATE.dying) return;
     const { gauge } = this;
-    const { decoded, encoded } = gauge;
-    const isFine = gauge.read(bytes) && this.decodable.spend(gauge.decoded - decoded, this.ctx.timers.now);
-    this.thrift.head(gauge.encoded - encoded);
+    const { decoded, encoded, data } = gauge;
+    const isRead = gauge.read(bytes);
+    const heads = gauge.encoded - encoded;
+    const isFine = isRead && this.decodable.spend(Math.max(0, gauge.decoded - decoded - heads * PLAIN), this.ctx.timers.now);
+    this.thrift.head(heads);
+    this.thrift.data(gauge.data - data);
     if (isFine) this.wire.feed(bytes);
     else this.flooded();
   }

@@ -1,12 +1,14 @@
 import t from 'tap';
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:http2';
+import type { Socket } from 'node:net';
 import { FLOODS } from '../helpers/h2_floods.ts';
 import { FRAME, frame, get, H2Raw, uint32 } from '../helpers/h2_raw.ts';
 import { freePort } from '../helpers/ports.ts';
 import { catchAll, Proxy } from '../helpers/proxy.ts';
 import { RawClient } from '../helpers/raw_client.ts';
 import { RawUpstream, answer } from '../helpers/raw_upstream.ts';
-import { eventually } from '../helpers/wait.ts';
+import { eventually, sleep } from '../helpers/wait.ts';
 
 const backend = await RawUpstream.start(t, answer('fine'));
 const port = await freePort();
@@ -76,5 +78,40 @@ t.test('who takes back a request now and then, or asks for much, is none', async
     client.headers(id, get('/', ['cookie', 'c'.repeat(12_000)]));
     t.equal(await client.ending(id), 'end');
   }
+  t.equal(await counted(), before);
+});
+
+t.test('who uploads much at once is none, however slow the backend and however early the answer', async (t) => {
+  const before = await counted();
+  const client = connect(`http://127.0.0.1:${port}`, { maxSessionMemory: 100 });
+  t.teardown(() => client.destroy());
+  const upload = (path: string): Promise<unknown> => {
+    const stream = client.request({ ':method': 'POST', ':path': path }, { endStream: false });
+    stream.on('error', () => undefined);
+    stream.resume();
+    stream.end(Buffer.alloc(250_000));
+    return new Promise((resolve) => {
+      stream.on('response', (headers) => resolve(headers[':status']));
+      stream.on('close', () => resolve(`reset ${stream.rstCode}`));
+    });
+  };
+  const many = (path: string): Promise<unknown>[] => Array.from({ length: 40 }, () => upload(path));
+  const waiting = new Set<Socket>();
+  backend.use(async (request, connection) => {
+    waiting.add(connection.socket.pause());
+    await request.body;
+    connection.respond(200, 'taken');
+  });
+  const slow = many('/slow');
+  await eventually('all of them wait', () => waiting.size === 40);
+  await new Promise((resolve) => void client.ping(resolve));
+  await sleep(300);
+  for (const socket of waiting) socket.resume();
+  t.same(new Set(await Promise.all(slow)), new Set([200]));
+  backend.use((_, connection) => {
+    connection.respond(403, 'not here');
+    connection.end();
+  });
+  for (let i = 0; i < 3; i++) t.same(new Set(await Promise.all(many('/refused'))), new Set([403]));
   t.equal(await counted(), before);
 });

@@ -46,6 +46,13 @@ t.test('padding, priorities, continuations, other frames and empty ones are no f
   t.strictSame(gauged(frames), { fine: true, decoded: 3 * sizeOf(get()) });
 });
 
+t.test('what heads and bodies take on the wire', async (t) => {
+  const gauge = new HeadGauge(LIMITS);
+  const block = hpack(get());
+  gauge.read(Buffer.concat([BEGIN, head(block), frame(FRAME.data, 0, 1, 'x'.repeat(300)), frame(FRAME.ping, 0, 0, '12345678'), frame(FRAME.data, 0, 1)]));
+  t.match(gauge, { encoded: block.length, data: 300 });
+});
+
 t.test('an entry of the table counts in full each time it is named', async (t) => {
   const bytes = 32 + 1 + 1000;
   t.strictSame(gauged([head(kept(1000)), head(Buffer.alloc(15, NEWEST), WHOLE, 3)]), { fine: true, decoded: 16 * bytes });
