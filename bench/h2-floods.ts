@@ -1,6 +1,6 @@
 /**
  * `npm run bench:floods [-- options]`: normal load over TLS beside hostile HTTP/2 clients, for each kind of flood: what it does to the
- * others' latencies, in rounds without and with it by turns. Subject on core 0; load, backend and floods on core 1. `--help`
+ * others' latencies, in rounds without and with it by turns; and what it costs by itself. Subject on core 0; load, backend and floods on core 1. `--help`
  * lists the options.
  */
 import { once } from 'node:events';
@@ -13,6 +13,7 @@ import type { Load } from './load.ts';
 import { machine } from './machine.ts';
 import { sample, start } from './measure.ts';
 import type { Running, Sample } from './measure.ts';
+import { usage } from './processes.ts';
 import type { Processes } from './processes.ts';
 import { aligned, median } from './report.ts';
 import { SCENARIOS } from './scenarios.ts';
@@ -89,6 +90,8 @@ interface Figures {
   readonly failed: number;
   readonly flooders: number;
   readonly megabytes: number;
+  /** Time of the subject for each hostile client when there is no other load, in µs. */
+  readonly cpu: number;
 }
 
 const NORMAL = { ...SCENARIOS.find(({ name }) => name === 'tls')!, connections: CONNECTIONS };
@@ -127,8 +130,17 @@ class Trial {
       flooders += flood.connections;
       sent += flood.bytes;
     }
+    const cpu = await this.costOf(running, kind);
     const failed = [...without, ...beside].reduce((sum, one) => sum + one.failed, 0);
-    return { subject: running.subject.name, kind, without: latenciesOf(without), with: latenciesOf(beside), failed, flooders, megabytes: sent / 2 ** 20 };
+    return { subject: running.subject.name, kind, without: latenciesOf(without), with: latenciesOf(beside), failed, flooders, megabytes: sent / 2 ** 20, cpu };
+  }
+
+  /** The flood by itself: latencies on a busy machine are noise, and this is not. */
+  private async costOf(running: Running, kind: string): Promise<number> {
+    const pid = running.child.pid ?? 0;
+    const before = usage(pid).cpu;
+    const { connections } = await this.flooded(running, kind, () => new Promise((resolve) => setTimeout(resolve, this.plan.seconds * 1000)));
+    return (usage(pid).cpu - before) / Math.max(1, connections);
   }
 
   /** Does something while there is a flood. */
@@ -158,7 +170,7 @@ class Trial {
 function table(all: readonly Figures[]): string {
   const ms = (micros: number): string => (micros / 1000).toFixed(2);
   return aligned([
-    ['', 'flood', 'p50 ms', 'p99 ms', 'with: p50', 'p99', '× p99', 'failed', 'flooders', 'MB sent'],
+    ['', 'flood', 'p50 ms', 'p99 ms', 'with: p50', 'p99', '× p99', 'failed', 'flooders', 'MB sent', 'CPU ms each'],
     ...all.map((one) => [
       one.subject,
       one.kind,
@@ -167,6 +179,7 @@ function table(all: readonly Figures[]): string {
       String(one.failed),
       String(one.flooders),
       one.megabytes.toFixed(0),
+      ms(one.cpu),
     ]),
   ]);
 }

@@ -1,9 +1,10 @@
 const PREFACE_BYTES = 24;
 const FRAME_HEAD = 9;
-const TYPE = { data: 0, headers: 1, continuation: 9 } as const;
+const TYPE = { data: 0, headers: 1, priority: 2, reset: 3, windowUpdate: 8, continuation: 9 } as const;
 const FLAG = { endHeaders: 4, padded: 8, priority: 32 } as const;
 /** Of a HEADERS frame, in front of its fields. */
 const PRIORITY_BYTES = 5;
+const INCREMENT_BYTES = 4;
 
 /** RFC 7541, appendix A. Its fields are small: what they come to, about. */
 const STATIC_ENTRIES = 61;
@@ -29,8 +30,9 @@ export interface HeadLimits {
 }
 
 /**
- * Follows the bytes of an HTTP/2 client and tells how large its heads will be, before anything decodes them: a byte may stand for a
- * field of 4 KB (RFC 7541 §7.3, "HPACK bomb"). Lengths are upper bounds, since Huffman codes are not decoded; nothing else is judged.
+ * Follows the bytes of an HTTP/2 client and tells what they will cost, before anything else looks at them. How large its heads will
+ * be: a byte may stand for a field of 4 KB (RFC 7541 §7.3, "HPACK bomb"); lengths are upper bounds, since Huffman codes are not
+ * decoded. How many streams it takes back, and what it sends beside requests. Nothing else is judged.
  */
 export class HeadGauge {
   /** Bytes of all heads so far, as they came and decoded. */
@@ -38,6 +40,10 @@ export class HeadGauge {
   decoded = 0;
   /** Bytes of bodies so far, those included whose frame has just begun. */
   data = 0;
+  /** Frames so far that reset a stream, or for which it must be reset whatever it does (RFC 9113 §6.3, §6.9). */
+  resets = 0;
+  /** Bytes so far of frames that carry nothing of a request, empty DATA among them. */
+  beside = 0;
   private readonly limits: HeadLimits;
   private skip = PREFACE_BYTES;
   /** The head of the frame, as far as it has come, in these two. */
@@ -45,6 +51,9 @@ export class HeadGauge {
   private length = 0;
   private type = 0;
   private flags = 0;
+  private stream = 0;
+  /** The bytes of a window's increment, one over the other: 0 = there is none. */
+  private increment = 0;
   /** Bytes of the payload to come: in front of the fields, of them, and behind them. */
   private before = 0;
   private block = 0;
@@ -77,6 +86,7 @@ export class HeadGauge {
     while (at < bytes.length && !this.broken) {
       if (this.skip > 0) {
         const part = Math.min(this.skip, bytes.length - at);
+        if (this.type === TYPE.windowUpdate) this.openWindow(bytes, at, at + part);
         this.skip -= part;
         at += part;
       } else if (this.got < FRAME_HEAD) at = this.frameHead(bytes, at);
@@ -105,9 +115,11 @@ export class HeadGauge {
       if (this.got < 3) this.length = (this.length << 8) | byte;
       else if (this.got === 3) this.type = byte;
       else if (this.got === 4) this.flags = byte;
+      else this.stream = (this.stream << 8) | byte;
       this.got++;
     }
     if (this.got < FRAME_HEAD) return at;
+    this.count();
     this.broken = this.length > LONGEST_FRAME;
     const isHeaders = this.type === TYPE.headers;
     if (isHeaders || this.type === TYPE.continuation) {
@@ -123,7 +135,21 @@ export class HeadGauge {
     return at;
   }
 
+  private count(): void {
+    const { type, length } = this;
+    if (type === TYPE.headers || type === TYPE.continuation || (type === TYPE.data && length > 0)) return;
+    this.beside += FRAME_HEAD + length;
+    this.increment = 0;
+    if (type === TYPE.reset || (type === TYPE.priority && length !== PRIORITY_BYTES)) this.resets++;
+  }
+
+  /** Bytes [from, to) of a WINDOW_UPDATE. */
+  private openWindow(bytes: Uint8Array, from: number, to: number): void {
+    for (let at = from; at < to; at++) this.increment |= this.skip - (at - from) === INCREMENT_BYTES ? bytes[at] & 127 : bytes[at];
+  }
+
   private endFrame(): void {
+    if (this.type === TYPE.windowUpdate && this.increment === 0 && this.stream !== 0) this.resets++;
     const isHead = this.type === TYPE.headers || this.type === TYPE.continuation;
     // Padding, which comes behind the fields.
     this.skip = isHead ? this.before : 0;
@@ -135,6 +161,7 @@ export class HeadGauge {
     this.block = 0;
     this.got = 0;
     this.length = 0;
+    this.stream = 0;
   }
 
   /** Bytes [from, to) of a field block. */

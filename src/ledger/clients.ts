@@ -143,6 +143,15 @@ export class ClientTable {
     return UNCOUNTED;
   }
 
+  /** Looks at a client's bucket. @returns in how many nanoseconds it is full; 0 when it is, or nothing is known of the client. */
+  untilFull(address: string, scope: number, now: number): number {
+    const tag = this.identify(address, scope);
+    const at = this.search(this.table + (this.hash.first & this.mask) * WAYS * ROW_WORDS, tag);
+    if (at === UNCOUNTED) return 0;
+    const known = Number(Atomics.load(this.i64, at / 2 + 1));
+    return Atomics.load(this.i32, at + ROW.tag) === tag ? Math.max(0, known - now) : 0;
+  }
+
   /** The tag of a client; its set is in `hash.first`. */
   private identify(address: string, scope: number): number {
     const { key, hash } = this;

@@ -21,4 +21,9 @@ export class Allowance {
     this.left -= amount;
     return true;
   }
+
+  /** Gives back some of what was taken, or earned. */
+  give(amount: number): void {
+    this.left = Math.min(this.atOnce, this.left + amount);
+  }
 }

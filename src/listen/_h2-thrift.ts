@@ -11,6 +11,12 @@ const MOST_WINDOWS = 128 * STREAM_WINDOW;
 /** What a client may send beside requests: so many bytes at once, and a second. */
 const BURST = 131_072;
 const A_SECOND = 32_768;
+/** Of that, frames that carry nothing of a request: so many bytes at once, and a second; and for each stream. Each costs some µs. */
+const BESIDE_BURST = 16_384;
+const BESIDE_A_SECOND = 8_192;
+const BESIDE_A_STREAM = 128;
+/** What of them comes to less is looked at later. */
+const BESIDE_UNSEEN = 1_024;
 /** Of each stream, beside its head, for the frames that go with it. */
 const FOR_A_STREAM = 4_096;
 /** Of each piece of a body, beside itself: the head of its frame, and what a tunnel's messages need. */
@@ -40,10 +46,18 @@ export class Thrift implements Expiring {
   private debt = 0;
   private unseen = 0;
   private at: number;
+  /** The same of frames beside requests. */
+  private readonly besideBurst: number;
+  private besideDebt = 0;
+  private besideGranted = 0;
+  private besideWritten = 0;
+  private besideAt: number;
 
-  /** @param wasted called when there was too much. */
-  constructor(socket: Socket, timers: Timers, wasted: () => void) {
+  /** @param share of what is forgiven, for this client. @param wasted called when there was too much. */
+  constructor(socket: Socket, timers: Timers, share: number, wasted: () => void) {
     this.socket = socket;
+    this.besideBurst = BESIDE_BURST * share;
+    this.besideAt = timers.now;
     this.timers = timers;
     this.wasted = wasted;
     this.at = timers.now;
@@ -53,6 +67,7 @@ export class Thrift implements Expiring {
 
   stream(): void {
     this.useful += FOR_A_STREAM;
+    this.besideGranted += BESIDE_A_STREAM;
     this.widen(STREAM_WINDOW);
   }
 
@@ -82,6 +97,20 @@ export class Thrift implements Expiring {
   came(bytes: number): void {
     this.unseen += bytes;
     if (this.unseen > UNSEEN) this.expired();
+  }
+
+  /** Frames that carry nothing of a request have come. */
+  cameBeside(bytes: number): void {
+    this.besideDebt += bytes;
+    if (this.besideDebt < BESIDE_UNSEEN) return;
+    const { bytesWritten } = this.socket;
+    const { now } = this.timers;
+    const granted = this.besideGranted + (bytesWritten - this.besideWritten) / ANSWERED + ((now - this.besideAt) * BESIDE_A_SECOND) / 1000;
+    this.besideDebt = Math.max(0, this.besideDebt - granted);
+    this.besideGranted = 0;
+    this.besideWritten = bytesWritten;
+    this.besideAt = now;
+    if (this.besideDebt > this.besideBurst) this.wasted();
   }
 
   expired(): void {

@@ -3,7 +3,7 @@ import { REJECT } from '../errors/catalogue.ts';
 import { forwarderOf } from '../http/forward-request.ts';
 import type { Endpoints } from '../http/proxy-protocol.ts';
 import type { TlsPolicy } from '../pool/tls.ts';
-import { NO_ROW } from '../proxy/callers.ts';
+import { MANY_CLIENTS, NO_ROW } from '../proxy/callers.ts';
 import { ClientConnection } from '../proxy/client.ts';
 import type { Context } from '../proxy/context.ts';
 import { AddressList, endpointsOf } from '../proxy/trust.ts';
@@ -79,7 +79,7 @@ export class Entrance {
    */
   clientKnown(socket: Socket, ends: Endpoints, trusted: boolean, rest: Buffer, shared = false): void {
     const { ctx, contexts } = this;
-    const row = shared ? NO_ROW : this.rowOf(ends.address);
+    const row = shared ? MANY_CLIENTS : this.rowOf(ends.address);
     if (contexts === null) {
       const owner = row === null ? new TurnedAway(ctx, socket, ends.address, REJECT.clientConnections) : this.plain(socket, ends, trusted, row);
       if (rest.length > 0) owner.onData(rest);
@@ -116,7 +116,8 @@ export class Entrance {
   private rowOf(address: string): number | null {
     const { connectionsPerClient } = this.ctx.table.edge.limits;
     // Connections of a proxy are those of many clients.
-    return connectionsPerClient === null || this.ctx.trusted.has(address) ? NO_ROW : this.ctx.callers.connect(address, connectionsPerClient);
+    if (this.ctx.trusted.has(address)) return MANY_CLIENTS;
+    return connectionsPerClient === null ? NO_ROW : this.ctx.callers.connect(address, connectionsPerClient);
   }
 
   /** The handshake is over, and the client may come in. */

@@ -9,6 +9,7 @@ import type { Endpoints } from '../http/proxy-protocol.ts';
 import { EDGE } from '../ledger/layout.ts';
 import { ClientConnection } from '../proxy/client.ts';
 import type { Arriving, Context } from '../proxy/context.ts';
+import { MANY_CLIENTS } from '../proxy/callers.ts';
 import { Deadline } from '../proxy/deadline.ts';
 import type { Expiring } from '../proxy/deadline.ts';
 import { own, type SocketOwner } from '../proxy/sockets.ts';
@@ -25,6 +26,8 @@ const FLOODS: ReadonlySet<number> = new Set([-902, -904, -905]);
 /** Streams that a client may have reset, itself or by what it sends: so many at once, and a second. */
 const RESETS = 100;
 const RESETS_A_SECOND = 30;
+/** nghttp2 counts them too, but only when streams have been made of them, and without those that we forgive. */
+const RESETS_LATER = 10_000;
 /** Bytes that heads may grow by when they are decoded: so many at once (or four of the largest heads), and a second. */
 const DECODED = 1_048_576;
 const DECODED_HEADS = 4;
@@ -73,6 +76,8 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   private unsent = 0;
   /** Resets that are forgiven. */
   private readonly resets: Allowance;
+  /** Those that have been counted as they came, before their streams were known to have ended by them. */
+  private counted = 0;
 
   constructor(ctx: Context, socket: Socket, client: H2Client) {
     const { limits, timeouts } = ctx.table.edge;
@@ -80,7 +85,8 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     this.client = client;
     this.forwarder = forwarderOf(client.ends, client.trusted, ctx.reserved);
     this.socket = socket;
-    this.resets = new Allowance(RESETS, RESETS_A_SECOND, ctx.timers.now);
+    const share = client.row === MANY_CLIENTS ? 1 : 0.5 ** ctx.callers.floodsOf(client.ends.address);
+    this.resets = new Allowance(RESETS * share, RESETS_A_SECOND * share, ctx.timers.now);
     this.decodable = new Allowance(Math.max(DECODED, limits.head * DECODED_HEADS), DECODED_A_SECOND, ctx.timers.now);
     this.deadline = new Deadline(this);
     own(socket, this);
@@ -102,8 +108,8 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
       maxSessionInvalidFrames: INVALID_FRAMES,
       maxSessionRejectedStreams: REJECTED_STREAMS,
       maxOutstandingPings: 2,
-      streamResetBurst: RESETS,
-      streamResetRate: RESETS_A_SECOND,
+      streamResetBurst: RESETS_LATER,
+      streamResetRate: RESETS_LATER,
       // A backend may send any field twice; that is for its client to judge, and no reason to throw here.
       strictSingleValueFields: false,
     });
@@ -111,7 +117,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     this.session.on('stream', (stream: ServerHttp2Stream, _headers, flags, raw) => this.begin(stream, flags, raw));
     this.session.on('error', (error: NodeJS.ErrnoException) => this.failed(error));
     this.session.on('close', () => this.leave());
-    this.thrift = new Thrift(socket, ctx.timers, () => this.flooded());
+    this.thrift = new Thrift(socket, ctx.timers, share, () => this.flooded());
     ctx.arriving.add(this);
     ctx.ledger.count(EDGE.connections, 1);
     ctx.ledger.count(EDGE.accepted, 1);
@@ -121,10 +127,12 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   private begin(stream: ServerHttp2Stream, flags: number, fields: readonly string[]): void {
     const { ctx, client } = this;
     this.thrift.stream();
-    // It was reset in the bytes behind its head.
-    if (stream.destroyed) {
+    // It was reset in the bytes behind its head, or the connection is about to end: nobody is asked.
+    if (stream.destroyed || stream.closed || this.state >= STATE.dying) {
+      const isReset = stream.destroyed || stream.closed;
       stream.on('error', () => undefined);
-      return this.pay();
+      stream.destroy();
+      return isReset ? this.pay() : undefined;
     }
     // While there are streams, each has its own deadlines; that anything is read at all is looked at here.
     if (this.open++ === 0 && this.state === STATE.open) ctx.timers.arm(this.deadline, ctx.table.edge.timeouts.body);
@@ -142,12 +150,15 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     this.open--;
     // A reset that we were made to send costs as much as one that came (RFC 9113 §10.5; CVE-2023-44487, CVE-2025-8671).
     if (!socket.isCut && (stream.rstCode !== constants.NGHTTP2_NO_ERROR || stream.aborted)) this.pay();
+    // Who lets as many requests end as it takes back is no flood.
+    else this.resets.give(1);
     if (this.open === 0 && this.state === STATE.open) ctx.timers.arm(this.deadline, ctx.table.edge.timeouts.keepAlive);
   }
 
-  /** For a reset. Who cannot is a flood. */
+  /** For a stream that was reset, unless that was counted when it came. Who cannot is a flood. */
   private pay(): void {
-    if (!this.resets.spend(1, this.ctx.timers.now)) this.flooded();
+    if (this.counted > 0) this.counted--;
+    else if (!this.resets.spend(1, this.ctx.timers.now)) this.flooded();
   }
 
   private flooded(): void {
@@ -166,6 +177,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   private blame(fault: Fault): void {
     if (this.blamed) return;
     this.blamed = true;
+    if (fault === REJECT.h2Flood && this.client.row !== MANY_CLIENTS) this.ctx.callers.flooded(this.client.ends.address);
     this.ctx.countRejected(fault);
     this.ctx.log.refused(this.client.ends.address, fault.code);
   }
@@ -220,15 +232,26 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   onData(bytes: Buffer): void {
     if (this.state < STATE.dying) this.thrift.came(bytes.length);
     if (this.state >= STATE.dying) return;
-    const { gauge } = this;
-    const { decoded, encoded, data } = gauge;
+    if (!this.measured(bytes)) this.flooded();
+    // It may have ended by what was measured.
+    if (this.state < STATE.dying) this.wire.feed(bytes);
+  }
+
+  /** What all of it will cost, before any of it is looked at. @returns false when that is too much. */
+  private measured(bytes: Buffer): boolean {
+    const { gauge, thrift } = this;
+    const { now } = this.ctx.timers;
+    const { decoded, encoded, data, resets, beside } = gauge;
     const isRead = gauge.read(bytes);
     const heads = gauge.encoded - encoded;
-    const isFine = isRead && this.decodable.spend(Math.max(0, gauge.decoded - decoded - heads * PLAIN), this.ctx.timers.now);
-    this.thrift.head(heads);
-    this.thrift.data(gauge.data - data);
-    if (isFine) this.wire.feed(bytes);
-    else this.flooded();
+    if (!isRead || !this.decodable.spend(Math.max(0, gauge.decoded - decoded - heads * PLAIN), now)) return false;
+    thrift.head(heads);
+    thrift.data(gauge.data - data);
+    const reset = gauge.resets - resets;
+    if (reset > 0 && !this.resets.spend(reset, now)) return false;
+    this.counted += reset;
+    if (gauge.beside > beside) thrift.cameBeside(gauge.beside - beside);
+    return true;
   }
 
   /** Who hears nothing more has no use for streams. */

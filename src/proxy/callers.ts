@@ -6,8 +6,14 @@ import type { RatePolicy } from '../pool/policy.ts';
 
 /** Scope of the rate that counts the requests of all upstreams together. */
 export const ANY_UPSTREAM = 0;
+/** Scope of the floods of HTTP/2 that a client has been ended for. */
+const FLOODS = -1;
+/** Each is forgotten after so long, one after the other; and no more of them are remembered. */
+const FLOOD = { requests: 1, per: 30_000, burst: 4 } as const;
 /** In place of a row: the connection is not counted. */
 export const NO_ROW = -1;
+/** The same: it is a proxy's, and what comes on it is of many clients. */
+export const MANY_CLIENTS = -2;
 
 /**
  * What clients may do by their address, over all data threads: connections at a time, and requests in a time. Who
@@ -36,7 +42,7 @@ export class Callers {
   }
 
   disconnect(row: number): void {
-    if (row !== NO_ROW) this.table.disconnect(row);
+    if (row >= 0) this.table.disconnect(row);
   }
 
   /** Takes a token of the client's bucket; each scope has buckets of its own. @returns whether there was one. */
@@ -46,6 +52,16 @@ export class Callers {
     if (wait <= 0) return true;
     this.retryAfter = Math.ceil(wait / 1e9);
     return false;
+  }
+
+  /** A connection of the client was ended as a flood. */
+  flooded(address: string): void {
+    this.table.take(address, FLOODS, FLOOD, this.now());
+  }
+
+  /** How many of its connections were, not long ago: 0 to 4. */
+  floodsOf(address: string): number {
+    return Math.ceil(this.table.untilFull(address, FLOODS, this.now()) / (FLOOD.per * 1e6));
   }
 
   private now(): number {
