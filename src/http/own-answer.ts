@@ -4,6 +4,7 @@ import type { AnswerRules, AnswerTurn } from './answer-rules.ts';
 import { bytes } from './chars.ts';
 import { FIELD } from './fields.ts';
 import type { FieldBlock } from './fields.ts';
+import { grpcFields, speaksGrpc } from './grpc.ts';
 import { MEDIA_TYPE, type CompiledPage } from './pages.ts';
 import type { Words } from './template.ts';
 
@@ -50,8 +51,11 @@ const STATUS_ERRORS = new Map<Fault, string>([
   [FAILURE.truncated, 'http_response_incomplete'],
 ]);
 
+/** What the client reads: words, JSON, or the trailers of a gRPC call. */
+export type AnswerForm = 'text' | 'json' | 'grpc';
+
 export interface AnswerStyle {
-  readonly json: boolean;
+  readonly form: AnswerForm;
   readonly close: boolean;
   /** The request was HEAD: no body. */
   readonly head: boolean;
@@ -81,17 +85,23 @@ export interface AnswerDetails {
 
 const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
 
-/** An answer of the proxy itself: small, plain text, JSON or the operator's page, with Proxy-Status (RFC 9209) and the reason. */
+/**
+ * An answer of the proxy itself: small, plain text, JSON or the operator's page, with Proxy-Status (RFC 9209) and the reason. A gRPC
+ * call fails by a head that is all there is (Trailers-Only).
+ */
 export function ownAnswer(fault: Fault, style: AnswerStyle): Buffer {
   const { details = null, turn = null } = style;
   const status = details?.status ?? fault.status;
-  const reason = REASONS[status] ?? 'Error';
-  const { body, type } = content(fault, status, reason, style);
+  const isCall = style.form === 'grpc' && status >= 400;
+  const said = isCall ? 200 : status;
+  const reason = REASONS[said] ?? 'Error';
+  const { body, type } = isCall ? TRAILERS_ONLY : content(fault, status, reason, style);
   const fields: [string, string][] = [
     ['Content-Type', type],
     ['Content-Length', `${body.length}`],
     ['Proxy-Status', `switchyard; ${errorType(fault)}details="${fault.code}"`],
   ];
+  if (isCall) fields.push(...grpcFields(status, fault.text));
   if (details?.location !== undefined) fields.push(['Location', details.location]);
   else fields.push(['Cache-Control', 'no-store']);
   const retryAfter = details?.retryAfter ?? (status === 503 || status === 429 ? 1 : undefined);
@@ -99,7 +109,7 @@ export function ownAnswer(fault: Fault, style: AnswerStyle): Buffer {
   if (status === 405 || fault === REJECT.maxForwards) fields.push(['Allow', details?.allow ?? METHODS]);
   if (style.close) fields.push(['Connection', 'close']);
   const lines = turn?.answer == null ? fields.map(lineOf).join('') : ruled(fields, turn.answer, turn.words);
-  const head = Buffer.from(`HTTP/1.1 ${status} ${reason}\r\n${lines}${style.date.toString('latin1')}\r\n`, 'latin1');
+  const head = Buffer.from(`HTTP/1.1 ${said} ${reason}\r\n${lines}${style.date.toString('latin1')}\r\n`, 'latin1');
   return style.head ? head : Buffer.concat([head, body]);
 }
 
@@ -114,6 +124,7 @@ function ruled(fields: readonly (readonly [string, string])[], answer: AnswerRul
 }
 
 const NOTHING = new Uint8Array();
+const TRAILERS_ONLY = { body: Buffer.alloc(0), type: 'application/grpc' } as const;
 
 /** Error type of RFC 9209; none for what is no error. */
 function errorType(fault: Fault): string {
@@ -121,7 +132,8 @@ function errorType(fault: Fault): string {
   return `error=${STATUS_ERRORS.get(fault) ?? (fault.blame === 'client' ? 'http_request_error' : 'proxy_internal_response')}; `;
 }
 
-function content(fault: Fault, status: number, reason: string, { json, details, page, requestId = '' }: AnswerStyle): { body: Buffer; type: string } {
+function content(fault: Fault, status: number, reason: string, { form, details, page, requestId = '' }: AnswerStyle): { body: Buffer; type: string } {
+  const json = form === 'json';
   if (details?.text !== undefined) return { body: Buffer.from(details.text, 'latin1'), type: 'application/octet-stream' };
   const own = details?.page ?? page ?? null;
   if (own !== null && (!json || own.type === 'json')) {
@@ -139,8 +151,9 @@ export function endsConnection(fault: Fault): boolean {
   return fault.status < 500 && !UNDERSTOOD.has(fault);
 }
 
-/** Whether the client asks for JSON. */
-export function wantsJson(fields: FieldBlock, buf: Buffer): boolean {
+/** What the client asks for. @param http2 over which alone there are gRPC calls */
+export function formFor(fields: FieldBlock, buf: Buffer, http2: boolean): AnswerForm {
+  if (http2 && speaksGrpc(fields, buf)) return 'grpc';
   const at = fields.find(FIELD.accept);
-  return at !== -1 && fields.value(buf, at).includes('application/json');
+  return at !== -1 && fields.value(buf, at).includes('application/json') ? 'json' : 'text';
 }

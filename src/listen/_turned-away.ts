@@ -35,7 +35,7 @@ export class TurnedAway implements SocketOwner, Expiring {
       return;
     }
     ctx.timers.arm(this.deadline, LINGER_MS);
-    socket.end(ownAnswer(fault, { json: false, close: true, head: false, date: ctx.date() }));
+    socket.end(ownAnswer(fault, { form: 'text', close: true, head: false, date: ctx.date() }));
   }
 
   onData(chunk: Buffer): void {

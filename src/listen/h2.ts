@@ -85,6 +85,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     this.client = client;
     this.forwarder = forwarderOf(client.ends, client.trusted, ctx.reserved);
     this.socket = socket;
+    // Who shares an address with a flooder is to go on all the same, with room for what browsers do.
     const share = client.row === MANY_CLIENTS ? 1 : 0.5 ** ctx.callers.floodsOf(client.ends.address);
     this.resets = new Allowance(RESETS * share, RESETS_A_SECOND * share, ctx.timers.now);
     this.decodable = new Allowance(Math.max(DECODED, limits.head * DECODED_HEADS), DECODED_A_SECOND, ctx.timers.now);

@@ -1,6 +1,8 @@
+import type { Fault } from '../errors/catalogue.ts';
 import type { AnswerTurn } from '../http/answer-rules.ts';
 import type { FieldBlock } from '../http/fields.ts';
 import { writeResponse } from '../http/forward-response.ts';
+import { grpcFields } from '../http/grpc.ts';
 import { BODY } from '../http/request-head.ts';
 import type { Body } from '../http/request-head.ts';
 import type { ResponseHead } from '../http/response-head.ts';
@@ -83,6 +85,19 @@ export class Delivery {
     this.gather();
     if (trailers === null || src === null) this.ctx.responseWriter.bytes(LAST_CHUNK);
     else writeTrailers(this.ctx.responseWriter, trailers, src, turn?.answer);
+  }
+
+  /** Ends an answer that cannot be completed: to a gRPC `call` by trailers that say why, to any other with its connection. @returns whether by trailers. */
+  cut({ status, text }: Fault, call: boolean): boolean {
+    const told = call && this.framing === BODY.chunked;
+    if (told) {
+      this.gather();
+      const lines = grpcFields(status, text).map(([name, value]) => `${name}: ${value}\r\n`);
+      this.ctx.responseWriter.text(`0\r\n${lines.join('')}\r\n`);
+    }
+    this.flush();
+    if (!told) this.hangUp(true);
+    return told;
   }
 
   /** Bytes of a tunnel. */

@@ -2,7 +2,7 @@ import { CHALLENGE, REDIRECT, REJECT } from '../errors/catalogue.ts';
 import type { Fault } from '../errors/catalogue.ts';
 import { CLAIM, believed } from '../http/claims.ts';
 import { FIELD } from '../http/fields.ts';
-import type { AnswerDetails, AnswerStyle } from '../http/own-answer.ts';
+import type { AnswerDetails, AnswerForm, AnswerStyle } from '../http/own-answer.ts';
 import type { RequestHead } from '../http/request-head.ts';
 import { EDGE } from '../ledger/layout.ts';
 import { KIND, OUTCOME } from '../ledger/thread.ts';
@@ -138,11 +138,11 @@ export abstract class ExchangeRecord {
   }
 
   /** How the proxy's own answer to it looks: the rules and pages of its route. */
-  answerStyle(fault: Fault, json: boolean, close: boolean): AnswerStyle {
+  answerStyle(fault: Fault, form: AnswerForm, close: boolean): AnswerStyle {
     const { ctx, turn, details, requestId } = this;
     const status = details?.status ?? fault.status;
     const page = this.upstream?.pages?.find(status) ?? ctx.table.pages?.find(status);
-    return { json, close, head: this.isHead, date: ctx.date(), turn, details, requestId, page };
+    return { form, close, head: this.isHead, date: ctx.date(), turn, details, requestId, page };
   }
 
   protected enter(upstream: UpstreamTarget): void {

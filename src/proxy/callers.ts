@@ -9,7 +9,7 @@ export const ANY_UPSTREAM = 0;
 /** Scope of the floods of HTTP/2 that a client has been ended for. */
 const FLOODS = -1;
 /** Each is forgotten after so long, one after the other; and no more of them are remembered. */
-const FLOOD = { requests: 1, per: 30_000, burst: 4 } as const;
+const FLOOD = { requests: 1, per: 60_000, burst: 2 } as const;
 /** In place of a row: the connection is not counted. */
 export const NO_ROW = -1;
 /** The same: it is a proxy's, and what comes on it is of many clients. */
@@ -59,7 +59,7 @@ export class Callers {
     this.table.take(address, FLOODS, FLOOD, this.now());
   }
 
-  /** How many of its connections were, not long ago: 0 to 4. */
+  /** How many of its connections were, not long ago: 0 to 2. */
   floodsOf(address: string): number {
     return Math.ceil(this.table.untilFull(address, FLOODS, this.now()) / (FLOOD.per * 1e6));
   }

@@ -3,7 +3,7 @@ import { CHUNK, ChunkedReader } from '../http/chunked.ts';
 import type { AnswerTurn } from '../http/answer-rules.ts';
 import type { FieldBlock } from '../http/fields.ts';
 import type { Forwarder } from '../http/forward-request.ts';
-import { endsConnection, ownAnswer, wantsJson } from '../http/own-answer.ts';
+import { endsConnection, formFor, ownAnswer, type AnswerForm } from '../http/own-answer.ts';
 import { BODY, RequestHead, type Body } from '../http/request-head.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import { Accumulator } from './_accumulator.ts';
@@ -50,7 +50,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   private chunks: ChunkedReader | null = null;
   private minor = 1;
   private keepAlive = true;
-  private json = false;
+  private form: AnswerForm = 'text';
   private closeAfter = false;
   private last = false;
   private lingered = 0;
@@ -151,7 +151,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     this.minor = head.minor;
     this.last = !head.keepAlive;
     this.keepAlive = head.keepAlive && !ctx.closing;
-    this.json = wantsJson(head.fields, buf);
+    this.form = formFor(head.fields, buf, !this.alone);
     this.incoming = head.body;
     this.bodySince = ctx.timers.now;
     this.remaining = head.length;
@@ -274,7 +274,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   private refuseHead(fault: Fault): void {
     this.state = STATE.busy;
     this.minor = 1;
-    this.keepAlive = this.json = false;
+    this.keepAlive = false;
+    this.form = 'text';
     this.exchange.refusedUnread(fault);
     this.answer(fault, true);
   }
@@ -284,7 +285,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     this.flush();
     this.last = false;
     this.closeAfter = !this.keepAlive || this.minor === 0 || this.ctx.closing || bodyLeft || endsConnection(fault);
-    this.socket.write(ownAnswer(fault, this.exchange.answerStyle(fault, this.json, this.closeAfter)));
+    this.socket.write(ownAnswer(fault, this.exchange.answerStyle(fault, this.form, this.closeAfter)));
     this.finished(true);
   }
 
@@ -292,9 +293,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     return this.delivery.retract();
   }
 
-  cut(): void {
-    this.flush();
-    this.delivery.hangUp(true);
+  cut(fault: Fault): boolean {
+    return this.delivery.cut(fault, this.form === 'grpc');
   }
 
   pause(): void {

@@ -28,8 +28,8 @@ export interface Downstream extends Prefaced {
   refuse(fault: Fault): void;
   /** Takes back the answer under way. @returns false when some of it was sent, and nothing can be taken back. */
   retract(): boolean;
-  /** The answer cannot be completed, and must not look as if it were. */
-  cut(): void;
+  /** The answer cannot be completed, and must not look as if it were. @returns whether the client is told why, as gRPC can: then what was sent arrives. */
+  cut(fault: Fault): boolean;
   /** Bytes of a tunnel; the client's end of it was closed by `endTunnel`. */
   tunnel(chunk: Buffer, from: number, to: number): void;
   endTunnel(): void;

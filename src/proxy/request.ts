@@ -316,8 +316,7 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
   private cutShort(outcome: Outcome, fault: Fault): void {
     this.fault = fault;
     this.release(outcome);
-    this.down.cut();
-    this.down.finished(false);
+    this.down.finished(this.down.cut(fault));
   }
 
   /** The client is gone: so is its request, at once. */

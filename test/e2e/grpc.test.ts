@@ -1,4 +1,6 @@
 import { once } from 'node:events';
+import { createServer, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import {
   Metadata,
   status,
@@ -52,6 +54,34 @@ function echo(seen: Seen = { cancelled: 0, metadata: [] }) {
       call.on('end', () => call.end());
     },
   };
+}
+
+/** A backend that sends one message and then, when it is told to, is gone. */
+class Leaver {
+  readonly address: string;
+  private readonly sessions: readonly ServerHttp2Session[];
+
+  private constructor(address: string, sessions: readonly ServerHttp2Session[]) {
+    this.address = address;
+    this.sessions = sessions;
+  }
+
+  static async start(t: Teardown): Promise<Leaver> {
+    const sessions: ServerHttp2Session[] = [];
+    const server = createServer().on('session', (session) => void sessions.push(session));
+    server.on('stream', (stream: ServerHttp2Stream) => {
+      stream.on('error', () => undefined);
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
+      stream.write(Buffer.from('\0\0\0\0\x04half'));
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    t.teardown(() => server.close());
+    return new Leaver(`127.0.0.1:${(server.address() as AddressInfo).port}`, sessions);
+  }
+
+  leave(): void {
+    for (const session of this.sessions) session.destroy();
+  }
 }
 
 const H2 = { protocol: 'h2', health: { kind: 'none' } };
@@ -234,7 +264,7 @@ t.test('a call may be silent for long in both directions, and is cut at the drai
   const short = { timeouts: { idle: '300ms', head: '300ms' }, drain: { requests: '100ms', tunnels: '600ms' } };
   const { proxy, echo: client } = await proxied(t, one, short, { timeouts: { body: '300ms' }, limits: { bodyRate: 1_000_000 } });
   const call = client.client.makeBidiStreamRequest('/test.Echo/Chat', same, same);
-  const ended = new Promise<number>((resolve) => call.on('status', ({ code }) => resolve(code)));
+  const ended = new Promise((resolve) => call.on('status', resolve));
   call.on('error', () => undefined);
   call.write(Buffer.from('a'));
   await once(call, 'data');
@@ -243,10 +273,53 @@ t.test('a call may be silent for long in both directions, and is cut at the drai
   t.equal(((await once(call, 'data')) as [Buffer])[0].toString(), 'you said b');
   call.resume();
   t.equal((await proxy.admin('/v1/upstreams/web/swap', { body: { to: 'v2', backends: [two] } })).status, 202);
-  t.not(await ended, status.OK, 'it does not look complete');
+  t.match(await ended, { code: status.UNAVAILABLE, details: 'The drain deadline of this version has passed.' }, 'it may be asked for again');
   const receipt = await eventually('released', async () => {
     const answer = await proxy.admin('/v1/upstreams/web/versions/v1/receipt');
     return answer.status === 200 ? answer.json : null;
   });
   t.match(receipt, { killedByKind: { http: 0, stream: 1, tunnel: 0 } });
+});
+
+t.test('what the proxy itself has to say ends a call as gRPC does', async (t) => {
+  const seen: Seen = { cancelled: 0, metadata: [] };
+  const [one, two] = [await grpcServer(t, [[ECHO, echo(seen)]]), await grpcServer(t, [[ECHO, echo()]])];
+  const routes = [{ path: '/test.Echo/' }];
+  const limits = { routes, limits: { body: 1_000 }, timeouts: { head: '300ms' }, drain: { requests: '100ms' } };
+  const { proxy, echo: client } = await proxied(t, one, limits);
+  const ended = (path: string, message: string): Promise<unknown> =>
+    new Promise((resolve) => client.client.makeUnaryRequest(path, same, same, Buffer.from(message), (error) => resolve(error)));
+
+  await t.test('a service that is not routed is not implemented', async (t) => {
+    t.match(await ended('/other.Service/Do', ''), { code: status.UNIMPLEMENTED, details: 'No route matches this host and path.' });
+  });
+  await t.test('a message that is too large', async (t) => {
+    t.match(await ended('/test.Echo/Unary', 'x'.repeat(2_000)), { code: status.RESOURCE_EXHAUSTED });
+  });
+  await t.test('a server that does not answer in time', async (t) => {
+    t.match(await client.unary('never'), { code: status.UNAVAILABLE, details: 'The backend did not answer in time.' });
+  });
+  await t.test('a server that goes in the middle of its answer', async (t) => {
+    const gone = await Leaver.start(t);
+    t.equal((await proxy.admin('/v1/upstreams/web/swap', { body: { to: 'v2', backends: [gone.address] } })).status, 202);
+    await eventually('v2 is live', async () => /"split":\{"v2":100\}/.test(JSON.stringify((await proxy.admin('/v1/upstreams/web')).json)));
+    const call = client.client.makeServerStreamRequest('/test.Echo/Spread', same, same, Buffer.alloc(0));
+    const over = new Promise((resolve) => call.on('status', resolve));
+    call.on('error', () => undefined);
+    const [message] = (await once(call, 'data')) as [Buffer];
+    t.equal(message.toString(), 'half');
+    gone.leave();
+    t.match(await over, { code: status.UNAVAILABLE, details: 'The backend ended its answer before it was complete.' });
+    t.equal((await proxy.admin('/v1/upstreams/web/swap', { body: { to: 'v3', backends: [two] } })).status, 202);
+    await eventually('v3 is live', async () => /"split":\{"v3":100\}/.test(JSON.stringify((await proxy.admin('/v1/upstreams/web')).json)));
+    t.match(await client.unary('x'), { code: status.OK }, 'the connection of the client goes on');
+  });
+  await t.test('nobody is there', async (t) => {
+    const address = `127.0.0.1:${await freePort()}`;
+    t.equal((await proxy.admin('/v1/upstreams/web/swap', { body: { to: 'v4', backends: [address] } })).status, 202);
+    await eventually('v4 is live', async () => /"split":\{"v4":100\}/.test(JSON.stringify((await proxy.admin('/v1/upstreams/web')).json)));
+    t.match(await client.unary('x'), { code: status.UNAVAILABLE, details: 'The connection to the backend could not be made.' });
+    const { metadata } = await client.unary('x');
+    t.match(metadata.get('proxy-status'), ['switchyard; error=connection_refused; details="dial-failed"']);
+  });
 });

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:http2';
 import type { Socket } from 'node:net';
 import { FLOODS } from '../helpers/h2_floods.ts';
-import { FRAME, frame, get, H2Raw, uint32 } from '../helpers/h2_raw.ts';
+import { FLAG, FRAME, frame, get, H2Raw, hpack, uint32 } from '../helpers/h2_raw.ts';
 import { freePort } from '../helpers/ports.ts';
 import { catchAll, Proxy } from '../helpers/proxy.ts';
 import { RawClient } from '../helpers/raw_client.ts';
@@ -12,8 +12,10 @@ import { eventually, sleep } from '../helpers/wait.ts';
 
 const backend = await RawUpstream.start(t, answer('fine'));
 const port = await freePort();
+const TRUSTED = '127.0.0.9';
 const proxy = await Proxy.start(t, {
   dataThreads: 1,
+  trustedProxies: [TRUSTED],
   listeners: [{ host: '127.0.0.1', port, http2: true }],
   upstreams: { web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' } }) },
 });
@@ -35,30 +37,6 @@ async function counted(): Promise<number> {
 function resident(): number {
   return Number(readFileSync(`/proc/${proxy.process.pid}/statm`, 'latin1').split(' ')[1]) * 4096;
 }
-
-t.test('each kind of flood ends its connection, is counted, and costs the others nothing but their turn', { timeout: 120_000 }, async (t) => {
-  using other = await RawClient.connect(port);
-  await other.request();
-  for (const [kind, make] of Object.entries(FLOODS)) {
-    const memory = resident();
-    const before = await counted();
-    using client = await H2Raw.open(port);
-    client.bytes.discard = true;
-    const { socket } = client.bytes;
-    let sent = 0;
-    for (let n = 0; client.bytes.ending === 'open' && sent < MOST_SENT; n++) {
-      const piece = make(n);
-      sent += piece.length;
-      socket.write(piece);
-      if (n % 4 === 0) t.equal((await other.request({}, 20_000)).status, 200, kind);
-      await eventually('room to write, or an end', () => socket.writableLength < 1_000_000 || client.bytes.ending !== 'open' || socket.destroyed, 20_000, 1);
-    }
-    t.not(client.bytes.ending, 'open', `${kind}: ended after ${sent} bytes were written`);
-    await eventually(`${kind}: it is counted`, async () => (await counted()) > before);
-    t.ok(resident() - memory < GROWTH, `${kind}: ${resident() - memory} bytes of memory`);
-  }
-  t.notMatch(proxy.output, /died/, 'the data thread is still the first');
-});
 
 t.test('who takes back a request now and then, or asks for much, is none', async (t) => {
   const before = await counted();
@@ -114,4 +92,77 @@ t.test('who uploads much at once is none, however slow the backend and however e
   });
   for (let i = 0; i < 3; i++) t.same(new Set(await Promise.all(many('/refused'))), new Set([403]));
   t.equal(await counted(), before);
+  backend.use(answer('fine'));
+});
+
+/** Streams that are taken back in the bytes behind their heads. */
+const takenBack = (count: number, first: number, code: number): Buffer =>
+  Buffer.concat(
+    Array.from({ length: count }, (_, i) => first + 2 * i).flatMap((id) => [
+      frame(FRAME.headers, FLAG.endHeaders | FLAG.endStream, id, hpack(get('/taken-back'))),
+      frame(FRAME.reset, 0, id, uint32(code)),
+    ]),
+  );
+
+t.test('requests that are taken back in the bytes behind their heads reach no backend', async (t) => {
+  const before = backend.requests.length;
+  using client = await H2Raw.open(port);
+  client.send(takenBack(40, 1, 8));
+  client.send(takenBack(40, 101, 0));
+  client.headers(201, get('/wanted'));
+  t.equal(await client.ending(201), 'end');
+  t.strictSame(
+    backend.requests.slice(before).map(({ target }) => target),
+    ['/wanted'],
+  );
+});
+
+t.test('who lets as many requests end as it takes back may go on for long', async (t) => {
+  using client = await H2Raw.open(port);
+  for (let id = 1; id < 1_200; id += 4) {
+    client.headers(id, get());
+    t.equal(await client.ending(id), 'end');
+    client.send(takenBack(1, id + 2, 8));
+  }
+});
+
+t.test('an address that floods again and again is forgiven less; a proxy that many clients are behind is not judged by one', async (t) => {
+  /** Whether so many requests may be taken back at once. */
+  const mayTakeBack = async (count: number, localAddress: string): Promise<boolean> => {
+    using client = await H2Raw.open(port, { localAddress });
+    client.send(takenBack(count, 1, 8));
+    client.headers(2_001, get());
+    return (await client.until(({ type, stream }) => type === FRAME.goaway || stream === 2_001)).type !== FRAME.goaway;
+  };
+  t.ok(await mayTakeBack(100, '127.0.0.2'), 'what a browser may do');
+  for (let n = 0; n < 2; n++) t.notOk(await mayTakeBack(101, '127.0.0.2'));
+  t.notOk(await mayTakeBack(40, '127.0.0.2'), 'less than at first');
+  t.ok(await mayTakeBack(25, '127.0.0.2'), 'but never nothing');
+  t.ok(await mayTakeBack(100, '127.0.0.3'), 'others are not touched');
+  for (let n = 0; n < 2; n++) t.notOk(await mayTakeBack(101, TRUSTED));
+  t.ok(await mayTakeBack(100, TRUSTED));
+});
+
+t.test('each kind of flood ends its connection, is counted, and costs the others nothing but their turn', { timeout: 120_000 }, async (t) => {
+  using other = await RawClient.connect(port);
+  await other.request();
+  for (const [kind, make] of Object.entries(FLOODS)) {
+    const memory = resident();
+    const before = await counted();
+    using client = await H2Raw.open(port);
+    client.bytes.discard = true;
+    const { socket } = client.bytes;
+    let sent = 0;
+    for (let n = 0; client.bytes.ending === 'open' && sent < MOST_SENT; n++) {
+      const piece = make(n);
+      sent += piece.length;
+      socket.write(piece);
+      if (n % 4 === 0) t.equal((await other.request({}, 20_000)).status, 200, kind);
+      await eventually('room to write, or an end', () => socket.writableLength < 1_000_000 || client.bytes.ending !== 'open' || socket.destroyed, 20_000, 1);
+    }
+    t.not(client.bytes.ending, 'open', `${kind}: ended after ${sent} bytes were written`);
+    await eventually(`${kind}: it is counted`, async () => (await counted()) > before);
+    t.ok(resident() - memory < GROWTH, `${kind}: ${resident() - memory} bytes of memory`);
+  }
+  t.notMatch(proxy.output, /died/, 'the data thread is still the first');
 });

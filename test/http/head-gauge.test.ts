@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { array, assert, integer, property } from 'fast-check';
 import t from 'tap';
 import { HeadGauge } from '../../src/http/head-gauge.ts';
-import { FLAG, FRAME, frame, get, hpack, PREFACE, settings } from '../helpers/h2_raw.ts';
+import { FLAG, FRAME, frame, get, hpack, PREFACE, settings, uint32 } from '../helpers/h2_raw.ts';
 import type { Field } from '../helpers/h2_raw.ts';
 
 const LIMITS = { fields: 100, bytes: 20_000 };
@@ -76,6 +76,31 @@ t.test('a head has so many fields and bytes, wherever they come from', async (t)
   t.match(gauged([head(Buffer.alloc(60, 0x82), 0), frame(FRAME.continuation, 0, 1, Buffer.alloc(41, 0x82))]), { fine: false }, 'in two frames');
   t.match(gauged([head(Buffer.alloc(60, 0x82)), head(Buffer.alloc(60, 0x82), WHOLE, 3)]), { fine: true }, 'each head for itself');
   t.match(gauged([head(Buffer.from([0, 1, 0x78, 127, 0xff, 0xff, 0x7f]), 0)]), { fine: false }, 'a length is enough');
+});
+
+t.test('resets, what leads to one, and frames beside requests are counted', async (t) => {
+  const counts = (...frames: readonly Buffer[]): { resets: number; beside: number } => {
+    const gauge = new HeadGauge(LIMITS);
+    // Byte by byte: nothing is at hand as a whole.
+    for (const byte of Buffer.concat([Buffer.from(PREFACE), ...frames])) gauge.read(Buffer.from([byte]));
+    return { resets: gauge.resets, beside: gauge.beside };
+  };
+  t.strictSame(counts(head(hpack(get())), frame(FRAME.data, 0, 1, 'x')), { resets: 0, beside: 0 }, 'a request');
+  t.strictSame(counts(frame(FRAME.data, 0, 1), frame(FRAME.data, 1, 1)), { resets: 0, beside: 18 }, 'empty DATA');
+  t.strictSame(counts(frame(FRAME.reset, 0, 1, uint32(0)), frame(FRAME.reset, 0, 3, uint32(8))), { resets: 2, beside: 26 }, 'whatever their code');
+  t.strictSame(counts(frame(FRAME.ping, 0, 0, '12345678'), settings([3, 1]), frame(0x42, 0, 0, 'abc')), { resets: 0, beside: 17 + 15 + 12 });
+  const [zero, reserved] = [uint32(0), Buffer.from([0x80, 0, 0, 0])];
+  for (const increment of [zero, reserved]) {
+    t.equal(counts(frame(FRAME.windowUpdate, 0, 1, increment)).resets, 1, 'a window that is opened by nothing');
+    t.equal(counts(frame(FRAME.windowUpdate, 0, 0, increment)).resets, 0, 'that of the connection ends it');
+  }
+  for (const byte of [0, 1, 2, 3]) {
+    const increment = Buffer.alloc(4);
+    increment[byte] = 1;
+    t.equal(counts(frame(FRAME.windowUpdate, 0, 1, increment), frame(FRAME.windowUpdate, 0, 3, increment)).resets, 0);
+  }
+  t.equal(counts(frame(FRAME.priority, 0, 1, Buffer.alloc(4))).resets, 1, 'a priority of another length');
+  t.equal(counts(frame(FRAME.priority, 0, 1, Buffer.alloc(5))).resets, 0);
 });
 
 t.test('what is an error to the reader of the frames is left to it', async (t) => {

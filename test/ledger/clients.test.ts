@@ -134,6 +134,19 @@ class Model {
   }
 }
 
+t.test('how long a bucket takes to be full can be looked at, and nothing changes by it', async (t) => {
+  const { table } = tableOf(8);
+  const rate = { requests: 1, per: 1000, burst: 2 };
+  t.equal(table.untilFull('192.0.2.1', -1, 1), 0, 'of nobody');
+  t.equal(table.take('192.0.2.1', -1, rate, 1), 0);
+  t.equal(table.untilFull('192.0.2.1', -1, 1), 1000 * MILLI);
+  t.equal(table.take('192.0.2.1', -1, rate, 1), 0);
+  t.equal(table.untilFull('192.0.2.1', -1, 1 + 500 * MILLI), 1500 * MILLI);
+  t.equal(table.untilFull('192.0.2.1', 0, 1), 0, 'of another scope');
+  t.equal(table.untilFull('192.0.2.2', -1, 1), 0, 'of another client');
+  t.equal(table.untilFull('192.0.2.1', -1, 1 + 3000 * MILLI), 0);
+});
+
 t.test('any sequence of requests is judged as by a plain token bucket', async (t) => {
   const rate = fc.record({ requests: fc.integer({ min: 1, max: 1000 }), per: fc.constantFrom(100, 1000, 60_000), burst: fc.integer({ min: 1, max: 20 }) });
   // Steps in parts of a token's interval that are never a hair beside a whole one.

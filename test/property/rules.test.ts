@@ -149,7 +149,7 @@ t.test('nor an answer of the proxy itself', async () => {
       const { rules, response } = compiled(operator);
       const turn = { answer: rules.answer, words: said };
       const details = fault === REDIRECT ? { location: 'http://a.test/', status: 301 } : null;
-      checkHead(ownAnswer(fault, { json: false, close, head: true, date: latin1('Date: d\r\n'), turn, details }), response);
+      checkHead(ownAnswer(fault, { form: 'text', close, head: true, date: latin1('Date: d\r\n'), turn, details }), response);
     }),
     { ...OPTIONS, numRuns: 2_000 },
   );
