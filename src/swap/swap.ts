@@ -19,6 +19,7 @@ import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
 import type { Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
+import { Listeners } from './_listeners.ts';
 import { Timers } from './_timers.ts';
 import { Askers, asksOf } from './_askers.ts';
 import { stepVerdict } from './_judgement.ts';
@@ -53,7 +54,7 @@ export class UpstreamDriver {
   private readonly startedAt: number;
   private readonly timers: Timers;
   private readonly askers: Askers;
-  private readonly listeners = new Set<(state: UpstreamState) => void>();
+  private readonly listeners = new Listeners<UpstreamState>((error) => this.report(error));
   private queue: Promise<unknown> = Promise.resolve();
   private closed = false;
   /** The deadline that the timer is set for. */
@@ -75,8 +76,7 @@ export class UpstreamDriver {
 
   /** Calls `listener` after each change, once it is recorded; the answer ends that. */
   changed(listener: (state: UpstreamState) => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    return this.listeners.add(listener);
   }
 
   // ── What an operator can ask. Each resolves when what follows at once has been done, and rejects with a Refusal when it cannot be. ──
@@ -234,7 +234,7 @@ export class UpstreamDriver {
       throw new Refusal(REFUSAL.internal, `The journal cannot be written, so nothing was done: ${messageOf(error)}.`);
     }
     this.current = state;
-    for (const listener of this.listeners) listener(state);
+    this.listeners.tell(state);
   }
 
   /** What the world has reported is not lost when it could not be recorded: it is decided anew a little later. */

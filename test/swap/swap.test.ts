@@ -275,6 +275,13 @@ t.test('listeners hear of each change until they leave', async (t) => {
   leave();
   await world.driver.hold(false, OPERATOR);
   t.equal(heard.length, 1);
+  // What a full disk does to a history.
+  world.driver.changed(() => {
+    throw new Error('no space left');
+  });
+  await world.driver.hold(true, OPERATOR);
+  t.equal(world.committed?.held, true, 'one that throws keeps nothing back');
+  t.ok(world.events.some(({ type, data }) => type === 'error' && data.error === 'no space left'));
   await world.driver.close();
   await refused(t, 'internal', world.driver.hold(true, OPERATOR));
 });
