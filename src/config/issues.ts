@@ -9,7 +9,7 @@ export function isSecretPlace(path: string): boolean {
 }
 
 const SECRET =
-  /(?:^|\.)token(?:$|\.)|\.headers\.request\.(?:set|add)\.[^.]*(?:auth|cookie|key|secret|token)[^.]*$|(?:^|\.)tls\.key$|(?:^|\.)secret$|(?:^|\.)launch\.env\.|^webhooks[.[].*\.url$/i;
+  /(?:^|\.)token(?:$|\.)|\.headers\.request\.(?:set|add)\.[^.]*(?:auth|cookie|key|secret|token)[^.]*$|(?:^|\.)tls\.key$|(?:^|\.)secret$|(?:^|\.)launch\.env\.|(?:^|\.)launch\.options\.(?:.*\.)?[^.]*(?:auth|key|password|secret|token)[^.]*$|^webhooks[.[].*\.url$|(?:^|\.)gates\[\d+\]\.url$|(?:^|\.)prometheus\.url$/i;
 const KEY = /(?:^|\.)tls\.certificates[.[].*\.key$|(?:^|\.)hmacKey$/;
 
 /** A path as the operator writes it: `upstreams.web.versions.v1.backends[1].weight`; '' for the whole. */

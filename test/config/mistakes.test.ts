@@ -61,7 +61,7 @@ const BAD: readonly (readonly [string, unknown, string, string])[] = [
     'gate url',
     web({ gates: [{ name: 'a', at: 'step', url: 'g', secret: 'longenough' }] }),
     'upstreams.web.gates[0].url',
-    "expected a URL such as 'https://checks.example/gate', got 'g'",
+    "expected a URL such as 'https://checks.example/gate', got a value that is not shown",
   ],
   [
     'gate twice',
