@@ -297,10 +297,12 @@ export class Control {
     this.certificates.close();
     await this.acme.close();
     const cut = await this.threads.finish(drainMs);
-    await this.launches.close(this.config.launch.onShutdown);
+    await this.launches.settle();
+    // Nothing is decided by it that processes end with the proxy.
     await this.fleet.close();
-    await this.webhooks.close();
     this.vitals.close();
+    await this.launches.close(this.config.launch.onShutdown);
+    await this.webhooks.close();
     this.journal.close();
     this.history.close();
     return cut;

@@ -11,6 +11,7 @@ import type { Version } from '../pool/version.ts';
 import type { Journal } from '../swap/journal.ts';
 import type { SwapPorts, SwitchyardEvent } from '../swap/ports.ts';
 import { UpstreamDriver } from '../swap/swap.ts';
+import type { Launch } from '../launch/launch.ts';
 import type { Launches } from '../launch/launches.ts';
 import { launchSeed } from './launching.ts';
 import type { Origin } from '../webhooks/outbox.ts';
@@ -51,6 +52,17 @@ export interface Served {
   readonly workers: Workers | null;
   /** Aborts when it is served no longer. */
   readonly gone: AbortController;
+}
+
+/** What is left of an upstream that is served no longer. */
+interface Removed {
+  readonly name: string;
+  readonly versions: readonly Version[];
+  readonly slot: number;
+  readonly policy: UpstreamPolicy;
+  /** Of the table without it. */
+  readonly generation: number;
+  readonly launched: readonly Launch[];
 }
 
 /** All upstreams. */
@@ -153,20 +165,22 @@ export class Fleet {
     this.served.delete(name);
     this.latest.delete(name);
     await driver.close();
+    const launched = this.parts.launches.disown(name);
     if (workers !== null) {
       await workers.remove();
+      for (const launch of launched) void this.parts.launches.end(launch);
       this.parts.journal.remove(name);
       this.parts.ledger.freeSlot(slot);
       return;
     }
     const generation = await this.parts.publisher.publish(name, null);
     this.parts.journal.remove(name);
-    this.letGo(name, versions, slot, config.policy, generation).catch((error: unknown) => {
+    this.letGo({ name, versions, slot, policy: config.policy, generation, launched }).catch((error: unknown) => {
       this.parts.emit({ type: 'error', upstream: name, version: null, data: { error: String(error) } }, null);
     });
   }
 
-  private async letGo(name: string, versions: readonly Version[], slot: number, policy: UpstreamPolicy, generation: number): Promise<void> {
+  private async letGo({ name, versions, slot, policy, generation, launched }: Removed): Promise<void> {
     const { threads, ledger, vitals, launches } = this.parts;
     await threads.acked(generation);
     const since = Date.now();
@@ -183,8 +197,8 @@ export class Fleet {
         pending.delete(version);
         vitals.forget(name, version);
         for (const slot of slotsOf(version)) ledger.freeSlot(slot);
-        const launch = launches.get(name, version.id);
-        if (launch !== null) void launches.end(launch);
+        const launch = launched.find((one) => one.version === version.id);
+        if (launch !== undefined) void launches.end(launch);
       }
       await new Promise((resolve) => setTimeout(resolve, IDLE_POLL_MS));
     }
@@ -255,9 +269,9 @@ export class Fleet {
     // A seed is no swap; and what ended in an earlier life of the proxy was counted then.
     if (swap.kind === 'seed' || before === undefined || isFinished(before) || !isFinished(swap)) return;
     const outcomes = this.outcomes.get(name) ?? {};
-    this.parts.ended(name, swap);
     outcomes[swap.state] = (outcomes[swap.state] ?? 0) + 1;
     this.outcomes.set(name, outcomes);
+    this.parts.ended(name, swap);
   }
 
   /** What the life of a swap gets of the world. */

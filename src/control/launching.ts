@@ -49,6 +49,10 @@ export function backendsOf(addresses: readonly string[]): VersionInput['backends
   return addresses.map((address) => ({ address, weight: 1 }));
 }
 
+function hasBegun({ driver }: Served): boolean {
+  return driver.state.swap !== null || driver.state.split.length > 0;
+}
+
 /**
  * Starts the processes of a seed version, again and again until they listen, and has it registered then. Ends when the upstream has gone,
  * or the proxy ends.
@@ -57,7 +61,8 @@ export async function launchSeed(launches: Launches, served: Served, seed: SeedV
   const { name, live } = served.config;
   const { launch: spec } = seed;
   const by = 'config';
-  while (spec !== null && !stop.aborted) {
+  // What a deploy has made live meanwhile goes before what was to be live first.
+  while (spec !== null && !stop.aborted && !(seed.id === live && hasBegun(served))) {
     const launch = await launches.prepare({ upstream: name, version: seed.id, spec, by, portless: isPortless(served.config.policy) });
     try {
       await launch.start(performance.now() + spec.startTimeout);

@@ -319,9 +319,9 @@ export class Structure {
     const { fleet, publisher, webhooks, seq } = this.parts;
     const before = this.whole();
     const removed = [...before.upstreams.keys()].filter((name) => !target.upstreams.has(name));
-    const differs = ({ name, policy }: UpstreamConfig): boolean =>
-      why.anew?.has(name) === true || !isDeepStrictEqual(before.upstreams.get(name)?.policy, policy);
-    const changed = [...target.upstreams.values()].filter((upstream) => before.upstreams.has(upstream.name) && differs(upstream));
+    const changed = [...target.upstreams.values()].filter(
+      (upstream) => before.upstreams.has(upstream.name) && (why.anew?.has(upstream.name) === true || isOther(before, upstream)),
+    );
     const added = [...target.upstreams.values()].filter(({ name }) => !before.upstreams.has(name));
     // In one table, so that a route that moves is never missing.
     await publisher.together(() =>

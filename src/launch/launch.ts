@@ -102,6 +102,7 @@ export class Launch {
         const { order, address } = this.replicas[i];
         const lost = order.port !== null && error.again;
         await this.parts.driver.stop(order, this.replicas[i].handle);
+        await this.replicas[i].leave();
         // Gone to somebody else between the choice and the start: that is not the program's fault.
         if (lost && order.port !== null && !(await isFree(order.port)) && ++ports < MOST_PORTS) {
           await this.move(i, order.port);

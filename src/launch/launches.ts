@@ -68,6 +68,8 @@ export class Launches {
   private readonly records: LaunchRecords;
   private readonly ports: Ports;
   private readonly launches = new Map<string, Launch>();
+  /** Of an earlier life of the proxy, and not taken up yet. */
+  private readonly inherited = new Set<Launch>();
   private readonly rotating: NodeJS.Timeout;
   private closed = false;
 
@@ -76,9 +78,15 @@ export class Launches {
     this.records = new LaunchRecords(parts.stateDir);
     this.ports = new Ports(parts.ports, parts.random ?? Math.random);
     for (const port of parts.reserved) this.ports.hold(port);
-    for (const record of this.records.all(parts.warn)) this.launches.set(keyOf(record.upstream, record.version), new Launch(record, this.partsOf(record)));
+    for (const record of this.records.all(parts.warn)) this.inherited.add(this.add(record));
     this.rotating = setInterval(() => this.rotate(), ROTATE_MS);
     this.rotating.unref();
+  }
+
+  private add(record: LaunchRecord): Launch {
+    const launch = new Launch(record, this.partsOf(record));
+    this.launches.set(keyOf(record.upstream, record.version), launch);
+    return launch;
   }
 
   private partsOf({ upstream, version, spec }: Pick<LaunchRecord, 'upstream' | 'version' | 'spec'>): LaunchParts {
@@ -107,30 +115,58 @@ export class Launches {
   async prepare({ upstream, version, spec, by, portless = false }: LaunchRequest): Promise<Launch> {
     const earlier = this.get(upstream, version);
     if (earlier?.stopping != null) await earlier.stopping;
+    this.refuseLaunched(upstream, version);
+    const ports = portless || !needsPort(spec) ? Array.from({ length: spec.replicas }, () => null) : await this.takePorts(spec.replicas);
+    try {
+      // Somebody else may have launched it while ports were looked for.
+      this.refuseLaunched(upstream, version);
+      const replicas = ports.map((port): ReplicaRecord => ({ state: 'ended', port, address: null, handle: null }));
+      const record: LaunchRecord = { upstream, version, id: randomUUID(), by, at: Date.now(), spec, replicas };
+      this.records.forgetOutput(upstream, version);
+      this.records.write(record);
+      return this.add(record);
+    } catch (error) {
+      this.giveBack(ports);
+      throw error;
+    }
+  }
+
+  private refuseLaunched(upstream: string, version: string): void {
     if (this.get(upstream, version) !== null) throw new Refusal(REFUSAL.notNow, `Version ${version} of ${upstream} is launched already.`);
-    const replicas: ReplicaRecord[] = [];
-    while (replicas.length < spec.replicas) {
-      const port = portless || !needsPort(spec) ? null : await this.ports.take();
-      if (port === null && needsPort(spec) && !portless) {
-        for (const taken of replicas) if (taken.port !== null) this.ports.giveBack(taken.port);
+  }
+
+  private async takePorts(count: number): Promise<number[]> {
+    const ports: number[] = [];
+    while (ports.length < count) {
+      const port = await this.ports.take();
+      if (port === null) {
+        this.giveBack(ports);
         throw new Refusal(REFUSAL.notNow, `No port from ${this.parts.ports.from} to ${this.parts.ports.to} is free; see launch.ports.`);
       }
-      replicas.push({ state: 'ended', port, address: null, handle: null });
+      ports.push(port);
     }
-    const record: LaunchRecord = { upstream, version, id: randomUUID(), by, at: Date.now(), spec, replicas };
-    this.records.forgetOutput(upstream, version);
-    this.records.write(record);
-    const launch = new Launch(record, this.partsOf(record));
-    this.launches.set(keyOf(upstream, version), launch);
-    return launch;
+    return ports;
+  }
+
+  private giveBack(ports: readonly (number | null)[]): void {
+    for (const port of ports) if (port !== null) this.ports.giveBack(port);
   }
 
   /** Takes up what was launched for an upstream in an earlier life of the proxy: `wanted` are the versions that it still has. */
   adopt(upstream: string, wanted: readonly string[]): void {
     for (const launch of this.of(upstream)) {
+      // What an upstream of that name has left in this life is ended by who has removed it.
+      if (!this.inherited.delete(launch)) continue;
       if (wanted.includes(launch.version)) launch.adopt();
       else void this.end(launch);
     }
+  }
+
+  /** An upstream is removed: what was launched for its versions is ended by the caller, when they have nothing in hand any more. */
+  disown(upstream: string): Launch[] {
+    const launches = this.of(upstream).filter(({ claimed }) => claimed);
+    for (const launch of launches) launch.claimed = false;
+    return launches;
   }
 
   /**
@@ -224,7 +260,13 @@ export class Launches {
     for (const version of this.records.versionsWithOutput(upstream)) if (!remembered.includes(version)) this.records.forgetOutput(upstream, version);
   }
 
-  /** Ends, with all that runs (`stop`) or without touching it (`keep`). */
+  /** Resolves when what is being stopped has ended, or could not be stopped at the first attempt. */
+  async settle(): Promise<void> {
+    this.closed = true;
+    await Promise.all([...this.launches.values()].map(async ({ stopping }) => stopping));
+  }
+
+  /** Ends, with all that runs (`stop`) or without touching it (`keep`). Who has had it launched decides nothing any more. */
   async close(then: 'keep' | 'stop'): Promise<void> {
     this.closed = true;
     clearInterval(this.rotating);

@@ -20,6 +20,7 @@ if (FLOOD) for (let i = 0; i < 60000; i++) process.stdout.write(String(i).padSta
 createServer((request, response) => {
   if (request.url === '/healthz') return response.writeHead(SICK ? 500 : 200).end();
   if (request.url === '/die') process.exit(9);
+  if (request.url === '/slow') return setTimeout(() => response.end('late'), 4000);
   response.writeHead(200, { 'x-version': version, 'x-pid': String(process.pid) }).end(version);
 }).listen(Number(PORT), '127.0.0.1');
 `;

@@ -1,0 +1,71 @@
+import t from 'tap';
+import type { ConfigPlan } from '../../src/control/config-views.ts';
+import type { UpstreamView } from '../../src/control/operations.ts';
+import { Journal } from '../../src/swap/journal.ts';
+import { COMMAND, launchedBy, restart, startLaunching } from '../helpers/launched.ts';
+import { field } from '../helpers/message.ts';
+import { eventually } from '../helpers/wait.ts';
+import { verb } from './verb.ts';
+
+const REPORTER = `
+import { joinWorkers } from '${new URL('../../src/worker/client.ts', import.meta.url).href}';
+console.log('token', process.env.SWITCHYARD_TOKEN);
+await joinWorkers();
+`;
+
+t.test('a worker upstream that is removed takes its processes with it', async (t) => {
+  const command = [process.execPath, '--input-type=module', '-e', REPORTER];
+  const proxy = await startLaunching(t);
+  const jobs = { kind: 'worker', versions: {}, launch: { command, env: { SWITCHYARD_TOKEN: 'for-reports' } } };
+  t.equal((await proxy.admin('/v1/upstreams/jobs', { method: 'PUT', body: jobs })).status, 201);
+  const deployed = await verb(proxy, 'deploy', 'jobs', '--version', 'j1');
+  t.equal(deployed.code, 0, deployed.stdout + deployed.stderr);
+  t.match((await verb(proxy, 'logs', 'jobs', 'j1')).stdout, /token for-reports/);
+  t.equal(launchedBy(proxy).length, 1);
+  t.equal((await proxy.admin('/v1/upstreams/jobs', { method: 'DELETE' })).status, 204);
+  await eventually('the end of its process', () => launchedBy(proxy).length === 0);
+});
+
+t.test('an upstream that is declared anew lets the processes of its former self finish what they have in hand', async (t) => {
+  const spec = { routes: [{}], health: { interval: '100ms', admitInterval: '30ms' }, launch: { command: COMMAND }, drain: { requests: '20s' } };
+  const proxy = await startLaunching(t, {}, { upstreams: {} });
+  t.equal((await proxy.admin('/v1/upstreams/web', { method: 'PUT', body: spec })).status, 201);
+  t.equal((await verb(proxy, 'deploy', 'web', '--version', 'v1')).code, 0);
+  const slow = proxy.send({ target: '/slow' });
+  await eventually('a request in flight', async () => (await proxy.admin('/v1/upstreams/web/versions/v1')).text.includes('"inFlight":1'));
+  t.equal((await proxy.admin('/v1/upstreams/web', { method: 'DELETE' })).status, 204);
+  t.equal((await proxy.admin('/v1/upstreams/web', { method: 'PUT', body: spec })).status, 201);
+  t.equal((await verb(proxy, 'deploy', 'web', '--version', 'v2')).code, 0);
+  t.equal(field(await proxy.send(), 'x-version'), 'v2');
+  t.match(await slow, { status: 200 });
+  await eventually('the end of v1', () => launchedBy(proxy).every(({ version }) => version === 'v2'));
+});
+
+t.test('how processes are launched is in force once it is applied, and a plan after that is empty', async (t) => {
+  const proxy = await startLaunching(t, {}, { upstreams: {} });
+  const document = (replicas: number) => ({ upstreams: { web: { routes: [{}], launch: { command: COMMAND, replicas } } } });
+  for (const replicas of [1, 2]) t.equal((await proxy.admin('/v1/config', { method: 'PUT', body: document(replicas) })).status, 200);
+  const plan = (await proxy.admin('/v1/config/plan', { method: 'POST', body: document(2) })).json as ConfigPlan;
+  t.strictSame(plan.changes, []);
+  t.match((await verb(proxy, 'deploy', 'web', '--version', 'v1', '--dry-run')).stdout, /start 2 processes/);
+});
+
+t.test('a proxy that ends its processes as it ends decides nothing by their end', async (t) => {
+  const launch = { command: COMMAND, env: { STUBBORN: '1' }, stopTimeout: '3s' };
+  const health = { interval: '50ms', admitInterval: '30ms' };
+  const proxy = await startLaunching(t, { launch, health, canary: { analysis: false } });
+  t.equal((await verb(proxy, 'deploy', 'web', '--version', 'v1')).code, 0);
+  const body = { version: 'v2', launch: { env: { STUBBORN: '' } }, strategy: { canary: [{ weight: 10 }] } };
+  t.equal((await proxy.admin('/v1/upstreams/web/deploy', { body })).status, 202);
+  const web = async (): Promise<UpstreamView> => (await proxy.admin('/v1/upstreams/web')).json as UpstreamView;
+  await eventually('the first step', async () => (await web()).split.v2 === 10);
+  await proxy.editConfig((config) => ({ ...config, launch: { ...(config.launch as object), onShutdown: 'stop' } }));
+  t.equal((await proxy.stop()).code, 0);
+  await restart(proxy);
+  await eventually('that it is probed', async () => (await web()).versions.every(({ backends }) => backends[0].health === 'healthy'));
+  t.equal((await proxy.stop()).code, 0);
+  t.strictSame(launchedBy(proxy), []);
+  const { journal, states } = Journal.open(proxy.stateDir, { now: Date.now });
+  journal.close();
+  t.match(states.get('web')?.swap, { state: 'cutting-over', outcome: null }, 'the canary is where it was');
+});
