@@ -1,4 +1,5 @@
 import { request } from 'undici';
+import { credentialsOf } from '../http/credentials.ts';
 import { signedFields } from '../http/signature.ts';
 import type { PrometheusCheck } from '../pool/analysis.ts';
 import type { GatePolicy } from '../pool/gates.ts';
@@ -16,7 +17,8 @@ interface Answered {
 }
 
 async function call(url: string, options: { method: 'GET' | 'POST'; headers?: Record<string, string>; body?: string }, signal: AbortSignal): Promise<Answered> {
-  const { statusCode, body } = await request(url, { ...options, signal });
+  const headers = { ...credentialsOf(new URL(url)), ...options.headers };
+  const { statusCode, body } = await request(url, { ...options, headers, signal });
   let text = '';
   for await (const chunk of body) {
     text += (chunk as Buffer).toString('utf8');

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { Agent, request } from 'undici';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
+import { credentialsOf } from '../http/credentials.ts';
 import type { EventType } from '../pool/events.ts';
 import type { WebhookPolicy } from '../pool/webhook.ts';
 import { Courier } from './courier.ts';
@@ -186,7 +187,7 @@ function iso(at: number): string {
 }
 
 async function post(agent: Agent, url: string, fields: Readonly<Record<string, string>>, body: string, signal: AbortSignal): Promise<Answered> {
-  const headers = { 'content-type': 'application/json', 'user-agent': 'switchyard', ...fields };
+  const headers = { 'content-type': 'application/json', 'user-agent': 'switchyard', ...credentialsOf(new URL(url)), ...fields };
   const answer = await request(url, { method: 'POST', headers, body, dispatcher: agent, signal });
   // What the receiver says beside its status is of no use; it is read so that the connection can be used again.
   await answer.body.dump({ limit: MOST_ANSWER, signal }).catch(() => undefined);

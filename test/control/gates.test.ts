@@ -21,8 +21,10 @@ const NAMES = { upstream: 'web', version: 'v2', stable: 'v1' };
 const going = (): AbortSignal => new AbortController().signal;
 
 let answer: { status: number; body: string; location?: string } = { status: 200, body: '' };
+let authorization: string | undefined;
 const server = createServer((request, response) => {
   request.resume();
+  ({ authorization } = request.headers);
   response.writeHead(answer.status, answer.location === undefined ? {} : { location: answer.location }).end(answer.body);
 });
 t.before(() => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve)));
@@ -72,4 +74,15 @@ t.test('a Prometheus answer: the first value of a vector, or a scalar; no number
     t.equal(found.value, value, body);
     t.equal(found.problem === null, value !== null, String(found.problem));
   }
+});
+
+t.test('the name and password of an address are sent as such, and said nowhere', async (t) => {
+  const named = url().replace('://', '://ann:p%40ss@');
+  answer = { status: 401, body: '{}' };
+  const found = await measure({ url: named, query: 'up', min: null, max: 1, interval: 1_000, timeout: 1_000 }, NAMES, going());
+  t.equal(authorization, `Basic ${Buffer.from('ann:p@ss').toString('base64')}`);
+  t.notMatch(found.problem, /ann|p%40ss|p@ss/);
+  const { reason } = await askGate(gatePolicy('g', 'step', { url: named }), QUESTION, going(), 1_000);
+  t.equal(authorization, `Basic ${Buffer.from('ann:p@ss').toString('base64')}`);
+  t.notMatch(reason, /ann|p%40ss|p@ss/);
 });

@@ -1,0 +1,6 @@
+/** The field for the name and password in a URL (`https://name:password@…`), which clients do not send by themselves; none when it has none. */
+export function credentialsOf({ username, password }: URL): Record<string, string> {
+  if (username === '' && password === '') return {};
+  const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  return { authorization: `Basic ${Buffer.from(pair, 'utf8').toString('base64')}` };
+}
