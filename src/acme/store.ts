@@ -1,8 +1,9 @@
 import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { writeWhole } from '../disk/whole.ts';
 import { newKey, type Pair } from './x509.ts';
 
 const storedCertificate = z.object({ directory: z.string(), domains: z.array(z.string()), cert: z.string(), key: z.string() });
@@ -69,23 +70,7 @@ export class AcmeStore {
   private write(file: string, content: object): void {
     mkdirSync(this.dir, { recursive: true, mode: 0o700 });
     chmodSync(this.dir, 0o700);
-    const path = join(this.dir, file);
-    const draft = `${path}.tmp`;
-    const handle = openSync(draft, 'w', 0o600);
-    try {
-      const bytes = Buffer.from(`${JSON.stringify(content, null, 2)}\n`);
-      for (let done = 0; done < bytes.length;) done += writeSync(handle, bytes, done);
-      fsyncSync(handle);
-    } finally {
-      closeSync(handle);
-    }
-    renameSync(draft, path);
-    const folder = openSync(this.dir, 'r');
-    try {
-      fsyncSync(folder);
-    } finally {
-      closeSync(folder);
-    }
+    writeWhole(join(this.dir, file), `${JSON.stringify(content, null, 2)}\n`);
   }
 }
 

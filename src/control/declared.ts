@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { writeWhole } from '../disk/log.ts';
+import { writeWhole } from '../disk/whole.ts';
 import { join } from 'node:path';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 

@@ -1,6 +1,7 @@
-import { closeSync, constants, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { syncFolder, writeAll, writeWhole } from './whole.ts';
 
 const HEAD = '{"crc":"';
 const BODY = HEAD.length + 8 + '","line":'.length;
@@ -22,34 +23,6 @@ function readLine(line: string): unknown {
     return JSON.parse(body) as unknown;
   } catch {
     return undefined;
-  }
-}
-
-/** Puts a file in place as a whole, for the proxy's own eyes: at any instant there is the old one or the new one. The folder is made when it is missing. */
-export function writeWhole(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const draft = `${path}.tmp`;
-  const file = openSync(draft, 'w', 0o600);
-  try {
-    writeAll(file, Buffer.from(text), 0);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(draft, path);
-  syncFolder(dirname(path));
-}
-
-function writeAll(file: number, bytes: Buffer, at: number): void {
-  for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done, bytes.length - done, at + done);
-}
-
-function syncFolder(path: string): void {
-  const folder = openSync(path, 'r');
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
   }
 }
 

@@ -2,7 +2,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { LineLog, writeWhole } from '../disk/log.ts';
+import { LineLog } from '../disk/log.ts';
+import { writeWhole } from '../disk/whole.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 
 /** Who has decided: a call of the admin API, the file of the proxy, what it pulls, or the proxy itself at its start. */

@@ -1,7 +1,8 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { LaunchSpec } from '../config/launch.ts';
+import { removeWhole, writeWhole } from '../disk/whole.ts';
 import type { Handle } from './driver.ts';
 import { tail } from './_output.ts';
 
@@ -92,24 +93,13 @@ export class LaunchRecords {
     return records;
   }
 
-  /** On disk when this returns: written beside its name and renamed, so that at any instant the old or the new one is there. */
+  /** On disk when this returns. */
   write(record: LaunchRecord): void {
-    mkdirSync(this.dir, { recursive: true, mode: 0o700 });
-    const path = this.pathOf(record);
-    const file = openSync(`${path}.new`, 'w', 0o600);
-    try {
-      writeSync(file, JSON.stringify(record));
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(`${path}.new`, path);
-    this.sync();
+    writeWhole(this.pathOf(record), JSON.stringify(record));
   }
 
   remove(record: LaunchRecord): void {
-    rmSync(this.pathOf(record), { force: true });
-    this.sync();
+    removeWhole(this.pathOf(record));
   }
 
   /** Where the output of a version's replica goes. */
@@ -146,15 +136,6 @@ export class LaunchRecords {
 
   private pathOf({ upstream, version }: LaunchRecord): string {
     return join(this.dir, `${encodeURIComponent(upstream)}@${encodeURIComponent(version)}.json`);
-  }
-
-  private sync(): void {
-    const folder = openSync(this.dir, 'r');
-    try {
-      fsyncSync(folder);
-    } finally {
-      closeSync(folder);
-    }
   }
 }
 

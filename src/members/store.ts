@@ -1,17 +1,16 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeWhole } from '../disk/whole.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import { SavedSchema } from './_saved.ts';
 import type { Saved } from './_saved.ts';
 
 /** Where it is kept who the members of an upstream are: one file each, `stateDir/members/<upstream>.json`. */
 export class MemberStore {
-  private readonly folder: string;
   private readonly file: string;
 
   constructor(stateDir: string, upstream: string) {
-    this.folder = join(stateDir, 'members');
-    this.file = join(this.folder, `${encodeURIComponent(upstream)}.json`);
+    this.file = join(stateDir, 'members', `${encodeURIComponent(upstream)}.json`);
   }
 
   /** @throws Refusal when the file is damaged; it names it. */
@@ -32,30 +31,10 @@ export class MemberStore {
 
   /** On disk when this returns; at any instant the old file or the new one is there, whole. */
   save(saved: Saved): void {
-    mkdirSync(this.folder, { recursive: true });
-    const draft = `${this.file}.new`;
-    const file = openSync(draft, 'w', 0o600);
-    try {
-      const bytes = Buffer.from(JSON.stringify(saved));
-      for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(draft, this.file);
-    this.syncFolder();
+    writeWhole(this.file, JSON.stringify(saved));
   }
 
   remove(): void {
     rmSync(this.file, { force: true });
-  }
-
-  private syncFolder(): void {
-    const folder = openSync(this.folder, 'r');
-    try {
-      fsyncSync(folder);
-    } finally {
-      closeSync(folder);
-    }
   }
 }

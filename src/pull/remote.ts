@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Agent, request } from 'undici';
 import type { Config, PullPolicy } from '../config/config.ts';
 import { parseConfig } from '../config/parse.ts';
-import { writeWhole } from '../disk/log.ts';
+import { writeWhole } from '../disk/whole.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 
 export interface RemoteOptions {

@@ -20,7 +20,7 @@ t.test('what is declared is on disk when the call returns', async (t) => {
 t.test('what was half written beside it does no harm; a damaged file is refused by name', async (t) => {
   const dir = await tempDir(t);
   new Declared(dir).put('api', 1);
-  await writeFile(join(dir, 'declared.json.new'), '{"ap');
+  await writeFile(join(dir, 'declared.json.tmp'), '{"ap');
   t.strictSame(new Declared(dir).entries(), [['api', 1]]);
   await writeFile(join(dir, 'declared.json'), '{"ap');
   t.throws(() => new Declared(dir), { message: `${join(dir, 'declared.json')} is damaged: it is not valid JSON.` });

@@ -1,7 +1,8 @@
 import t from 'tap';
 import { readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { LineLog, writeWhole } from '../../src/disk/log.ts';
+import { LineLog } from '../../src/disk/log.ts';
+import { writeWhole } from '../../src/disk/whole.ts';
 import { tempDir } from '../helpers/temp.ts';
 
 t.test('what was appended is read again; a line that was cut short at any byte is as if it had not been begun', async (t) => {
