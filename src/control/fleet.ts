@@ -95,7 +95,7 @@ export class Fleet {
     return found;
   }
 
-  /** Takes an upstream up: from its journaled state, or, when there is none, with its seed versions. Resolves once it is served. */
+  /** Takes an upstream up: from its journaled state, or, when nothing in it has ever served, with its seed versions. Resolves once it is served. */
   async add(config: UpstreamConfig): Promise<void> {
     const { name, policy } = config;
     const state = this.recorded.get(name) ?? null;
@@ -110,7 +110,7 @@ export class Fleet {
     driver.changed((now) => this.remember(now));
     this.followLaunches(served, state);
     if (state !== null) await driver.recover();
-    else await this.seed(served);
+    if (state === null || hasNeverServed(state)) await this.seed(served);
   }
 
   private hire(name: string, policy: WorkerPolicy): Workers {
@@ -126,7 +126,10 @@ export class Fleet {
     const { live, versions } = config;
     // Its routes are its own from the start: until something is live, they are answered 503, and not by another upstream.
     if (workers === null) await this.parts.publisher.publish(config.name, tableOf(driver.state, config.policy, slot));
+    const { state } = driver;
+    const known = new Set([...state.versions.map(({ id }) => id), ...state.history.map(({ version }) => version.id)]);
     for (const version of versions) {
+      if (known.has(version.id)) continue;
       if (version.launch !== null) this.launch(served, version);
       else if (version.id === live) await driver.seed(version, randomUUID(), asker);
       else await driver.register(version, asker);
@@ -315,6 +318,11 @@ export class Fleet {
       },
     };
   }
+}
+
+/** A proxy that died while the processes of its seeds were started has a state, and nothing in it that serves or will. */
+function hasNeverServed({ swap, split }: UpstreamState): boolean {
+  return swap === null && split.length === 0;
 }
 
 function supersededBy(swap: Swap, { to, requestedBy, requestedAt }: Swap): Swap {

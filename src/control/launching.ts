@@ -49,8 +49,8 @@ export function backendsOf(addresses: readonly string[]): VersionInput['backends
   return addresses.map((address) => ({ address, weight: 1 }));
 }
 
-function hasBegun({ driver }: Served): boolean {
-  return driver.state.swap !== null || driver.state.split.length > 0;
+function hasBegun({ driver: { state } }: Served): boolean {
+  return state.swap !== null || state.split.length > 0;
 }
 
 /**

@@ -13,7 +13,7 @@ import type { SwitchyardEvent } from '../swap/ports.ts';
 import type { Webhooks } from '../webhooks/webhooks.ts';
 import { documentOf } from './_document.ts';
 import type { ConfigPlan, ConfigView, DriftView, PlannedChange } from './config-views.ts';
-import { refuseChangedKind } from './crews.ts';
+import { refuseChangedKind, refuseOtherKind } from './crews.ts';
 import type { Declared } from './declared.ts';
 import type { Fleet } from './fleet.ts';
 import type { Caller } from './operations.ts';
@@ -150,7 +150,7 @@ export class Structure {
     const document = documentOf(raw);
     const now = this.whole();
     const target = this.targetOf(document.config, prune);
-    refuseImpossible(now, target);
+    this.refuseImpossible(now, target);
     const changes = changesBetween(this.plain(now), this.plain(target));
     const kept = prune ? [] : [...now.upstreams.keys()].filter((name) => !document.config.upstreams.has(name));
     return {
@@ -286,10 +286,21 @@ export class Structure {
 
   // ── How a change is made. ──
 
+  /** What could not be done is found before anything is: an upstream that was removed cannot be brought back with its versions. */
+  private refuseImpossible(before: Whole, target: Whole): void {
+    refuseRouteConflicts(target.upstreams);
+    for (const [name, { policy }] of target.upstreams) {
+      const known = before.upstreams.get(name);
+      const recorded = this.parts.fleet.recorded.get(name);
+      if (known !== undefined) refuseChangedKind(name, known.policy, policy);
+      else if (recorded !== undefined) refuseOtherKind(name, policy, recorded);
+    }
+  }
+
   private async put(target: Whole, why: Why): Promise<HistoryEntry | null> {
     const { history, emit } = this.parts;
     const before = this.whole();
-    refuseImpossible(before, target);
+    this.refuseImpossible(before, target);
     if (why.via === 'api')
       for (const upstream of target.upstreams.values()) if (why.anew?.has(upstream.name) === true || isOther(before, upstream)) this.parts.admit(upstream);
     const changes = changesBetween(this.plain(before), this.plain(target));
@@ -359,14 +370,6 @@ export function startingTop(config: Config, declared: Declared): RunningTop {
 function isOther({ upstreams }: Whole, { name, policy, launch }: UpstreamConfig): boolean {
   const known = upstreams.get(name);
   return known === undefined || !isDeepStrictEqual(known.policy, policy) || !isDeepStrictEqual(known.launch, launch);
-}
-
-function refuseImpossible(before: Whole, target: Whole): void {
-  refuseRouteConflicts(target.upstreams);
-  for (const [name, { policy }] of target.upstreams) {
-    const known = before.upstreams.get(name);
-    if (known !== undefined) refuseChangedKind(name, known.policy, policy);
-  }
 }
 
 function documentsOf({ upstreams, top }: Whole): Documents {

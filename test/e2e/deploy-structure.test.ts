@@ -69,3 +69,28 @@ t.test('a proxy that ends its processes as it ends decides nothing by their end'
   journal.close();
   t.match(states.get('web')?.swap, { state: 'cutting-over', outcome: null }, 'the canary is where it was');
 });
+
+t.test('a seed that could not be launched yet is launched by the next life, whatever was decided meanwhile', async (t) => {
+  const proxy = await startLaunching(t, { versions: { v1: { launch: { env: { BOOM: '1' } } } } });
+  t.equal((await proxy.admin('/v1/upstreams/web/hold', { method: 'POST' })).status, 200);
+  t.equal((await proxy.stop()).code, 0);
+  await proxy.editConfig((config) => ({ ...config, upstreams: { web: { ...(config.upstreams as { web: object }).web, versions: { v1: { launch: {} } } } } }));
+  await restart(proxy);
+  t.equal((await proxy.admin('/v1/upstreams/web/unhold', { method: 'POST' })).status, 200);
+  await eventually('v1', async () => field(await proxy.send(), 'x-version') === 'v1');
+});
+
+t.test('what cannot be declared is found before anything is removed for it', async (t) => {
+  const routes = [{ path: '/a' }];
+  const proxy = await startLaunching(t, {}, { upstreams: { jobs: { routes, versions: { j1: { backends: ['127.0.0.1:1'] } } } } });
+  await eventually('its state', async () => ((await proxy.admin('/v1/upstreams/jobs')).json as UpstreamView).versions.length === 1);
+  t.equal((await proxy.stop()).code, 0);
+  await proxy.editConfig((config) => ({ ...config, upstreams: {} }));
+  await restart(proxy);
+  const web = { routes: [{}], health: { admitInterval: '30ms' }, launch: { command: COMMAND } };
+  t.equal((await proxy.admin('/v1/upstreams/web', { method: 'PUT', body: web })).status, 201);
+  t.equal((await verb(proxy, 'deploy', 'web', '--version', 'v1')).code, 0);
+  const refused = await proxy.admin('/v1/config?prune=true', { method: 'PUT', body: { upstreams: { jobs: { kind: 'worker' } } } });
+  t.match(refused, { status: 400, text: /version j1 has addresses/ });
+  t.equal(field(await proxy.send(), 'x-version'), 'v1', 'and what was to go for it serves as before');
+});
