@@ -40,6 +40,6 @@ export const pauseVerb = steering(
 export const resumeVerb = steering('resume', 'lets a paused swap go on', 'The hold of the present step begins anew.');
 export const abortVerb = steering(
   'abort',
-  'ends the running swap and gives the traffic back',
-  'The split is as it was before the swap, and the new version is drained and rejected. After the last step a swap cannot be aborted: use rollback.',
+  'ends the running swap, or the deploy that is starting, and gives the traffic back',
+  'The split is as it was before the swap, and the new version is drained and rejected. Of a deploy that is still starting processes, those are stopped. After the last step a swap cannot be aborted: use rollback.',
 );

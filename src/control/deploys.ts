@@ -32,6 +32,10 @@ interface Deploy {
   reason: string | null;
   code: string | null;
   processes: DeployView['failed'];
+  /** By whose word it is taken back; null = it is not. */
+  aborted: string | null;
+  /** Its processes are up, and its swap is about to be recorded: from here on that is what is aborted. */
+  isUp: boolean;
   /** Resolves when it is a swap, or has failed. */
   settled: Promise<void>;
 }
@@ -82,6 +86,8 @@ export class Deploys {
       reason: null,
       code: null,
       processes: [],
+      aborted: null,
+      isUp: false,
       settled: Promise.resolve(),
     };
     driver.plan({ to: request.version, backends: placeholders(spec, request.version, fleet.get(name).config.policy), ...request.swap });
@@ -102,7 +108,9 @@ export class Deploys {
     const { fleet, launches } = this.parts;
     const began = performance.now();
     try {
-      await launch.start(began + launch.spec.startTimeout);
+      if (deploy.aborted === null) await launch.start(began + launch.spec.startTimeout);
+      if (deploy.aborted !== null) throw new Error(deploy.aborted);
+      deploy.isUp = true;
       const started = { version: deploy.version, processes: launch.replicas.length, addresses: launch.addresses, ms: Math.round(performance.now() - began) };
       const { driver } = fleet.get(deploy.upstream);
       await driver.swap({ to: deploy.version, backends: backendsOf(launch.addresses), ...request.swap, started }, deploy.id, caller);
@@ -122,12 +130,32 @@ export class Deploys {
         return;
       }
       await launches.end(launch);
-      deploy.reason = error instanceof Error ? error.message : String(error);
+      deploy.reason = deploy.aborted ?? (error instanceof Error ? error.message : String(error));
       deploy.code = error instanceof Refusal ? error.fault.code : null;
-      deploy.processes = error instanceof LaunchError ? error.processes.map(({ replica, problem, output }) => ({ replica, problem, output: [...output] })) : [];
+      deploy.processes =
+        error instanceof LaunchError && deploy.aborted === null
+          ? error.processes.map(({ replica, problem, output }) => ({ replica, problem, output: [...output] }))
+          : [];
       deploy.state = 'failed';
       this.parts.emit({ type: 'deploy-failed', upstream: deploy.upstream, version: deploy.version, data: { deploy: deploy.id, reason: deploy.reason } });
     }
+  }
+
+  /**
+   * Takes back a deploy whose processes are not up yet. Resolves when nothing of it runs.
+   * @returns null when there is none, or its swap is what has to be aborted
+   */
+  async abort(name: string, caller: Caller): Promise<DeployView | null> {
+    const deploy = this.starting(name);
+    if (deploy === null) return null;
+    this.refuseStale(name, caller);
+    if (!deploy.isUp) {
+      deploy.aborted = `aborted by ${caller.by}`;
+      const launch = this.parts.launches.get(name, deploy.version);
+      if (launch !== null) await this.parts.launches.end(launch);
+    }
+    await deploy.settled;
+    return deploy.aborted === null ? null : this.viewOf(deploy);
   }
 
   /** What a deploy would do. Refused like the deploy itself; changes nothing. */

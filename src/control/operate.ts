@@ -116,7 +116,7 @@ export class Operator extends Desk implements Operations {
     return { started, view: swap === null ? this.noSwapNeeded(name, request.to) : swapView(this.state(name), swap, this.observed(name)) };
   }
 
-  /** The answer to a swap to what is live already, when no swap has made it so. */
+  /** The answer where there is no swap: the version is live already, and no swap has made it so. */
   private noSwapNeeded(name: string, to: string): SwapView {
     return {
       id: '',
@@ -201,7 +201,13 @@ export class Operator extends Desk implements Operations {
   }
 
   async steer(name: string, verb: 'promote' | 'pause' | 'resume' | 'abort', caller: Caller): Promise<SwapView> {
-    const swap = await this.parts.fleet.get(name).driver.steer(verb, caller);
+    const { driver } = this.parts.fleet.get(name);
+    const deploy = verb === 'abort' ? await this.parts.deploys.abort(name, caller) : null;
+    if (deploy !== null) {
+      const { id, version, requestedBy, reason } = deploy;
+      return { ...this.noSwapNeeded(name, version), id, state: 'aborted', weight: 0, requestedBy, reason };
+    }
+    const swap = await driver.steer(verb, caller);
     return swapView(this.state(name), swap, this.observed(name));
   }
 

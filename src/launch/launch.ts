@@ -95,6 +95,8 @@ export class Launch {
     let tries = 0;
     let ports = 0;
     for (;;) {
+      // It may have been told to stop while this one was between two starts.
+      if (this.cancelled) throw new StartError('it is being stopped', false);
       try {
         return await this.replicas[i].launch(deadline);
       } catch (error) {
@@ -112,7 +114,6 @@ export class Launch {
         if (++tries >= this.spec.attempts) throw tries === 1 ? error : new StartError(`${error.message} (${tries} times)`, false);
         if (performance.now() >= deadline) throw error;
         await new Promise((resolve) => setTimeout(resolve, AGAIN_MS * 2 ** tries));
-        if (this.cancelled) throw error;
         this.replicas[i] = this.replicaOf(i, { state: 'ended', port: order.port, address, handle: null });
       }
     }

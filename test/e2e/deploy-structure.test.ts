@@ -5,7 +5,7 @@ import { Journal } from '../../src/swap/journal.ts';
 import { COMMAND, launchedBy, restart, startLaunching } from '../helpers/launched.ts';
 import { field } from '../helpers/message.ts';
 import { eventually } from '../helpers/wait.ts';
-import { verb } from './verb.ts';
+import { Verb, verb } from './verb.ts';
 
 const REPORTER = `
 import { joinWorkers } from '${new URL('../../src/worker/client.ts', import.meta.url).href}';
@@ -93,4 +93,20 @@ t.test('what cannot be declared is found before anything is removed for it', asy
   const refused = await proxy.admin('/v1/config?prune=true', { method: 'PUT', body: { upstreams: { jobs: { kind: 'worker' } } } });
   t.match(refused, { status: 400, text: /version j1 has addresses/ });
   t.equal(field(await proxy.send(), 'x-version'), 'v1', 'and what was to go for it serves as before');
+});
+
+t.test('a deploy that is still starting its processes is taken back by abort', async (t) => {
+  const proxy = await startLaunching(t);
+  t.equal((await verb(proxy, 'deploy', 'web', '--version', 'v1')).code, 0);
+  const waits = [process.execPath, '-e', 'setInterval(() => {}, 1000)'];
+  const deploy = new Verb(proxy, ['deploy', 'web', '--version', 'v2', '--start-timeout', '10m', '--', ...waits]);
+  await eventually('a process of v2', () => launchedBy(proxy).some(({ version }) => version === 'v2'), 10_000);
+  const aborted = await verb(proxy, 'abort', 'web');
+  t.match(aborted, { code: 0, stdout: /aborted/ });
+  t.strictSame(
+    launchedBy(proxy).map(({ version }) => version),
+    ['v1'],
+  );
+  t.match(await deploy.wait(), { code: 1, stderr: /aborted by .*nothing moved, and nothing of v2 runs/ });
+  t.equal((await verb(proxy, 'deploy', 'web', '--version', 'v2')).code, 0, 'and the way is free');
 });
