@@ -12,7 +12,7 @@ import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseAddress } from '../pool/address.ts';
 import { endText, StartError } from './driver.ts';
-import type { Driver, End, Handle, Order } from './driver.ts';
+import type { Driver, End, Handle, Order, Started } from './driver.ts';
 import type { ReplicaRecord } from './records.ts';
 
 /** Waits between two starts of what has ended: doubled each time, up to the longest, and 20 % more or less. */
@@ -24,8 +24,11 @@ const STABLE_MS = 10_000;
 /** Ends in a row after which it is said that it will hardly get better by itself. */
 const LOOP = 5;
 const LISTEN_POLL_MS = 25;
-const SAID = 8;
+/** A failed import in Node takes 17 lines, with the reason in the first of them. */
+const SAID = 20;
 const MOST_WORDS = 200;
+/** `TypeError: …`, `java.io.IOException: …`, `panic: …`: what runtimes print above a stack trace. */
+const ERROR = /^\s*(?:Uncaught |Caused by: )?(?:[\w.]*(?:Error|Exception)(?: \[\w+\])?|panic|fatal(?: error)?): \S/i;
 
 export type Standing = 'starting' | 'running' | 'waiting' | 'looping' | 'stopping';
 
@@ -79,7 +82,7 @@ export class Replica {
   }
 
   private async comeUp(deadline: number): Promise<void> {
-    await this.start();
+    await this.start(Math.max(0, deadline - performance.now()));
     await this.listening(deadline);
   }
 
@@ -128,12 +131,13 @@ export class Replica {
     return this.parts.driver.output(this.order, this.handle, lines);
   }
 
-  private async start(): Promise<void> {
+  /** @param within milliseconds; a driver that takes longer is told to give up. */
+  private async start(within: number): Promise<void> {
     const { order, parts } = this;
     this.standing = 'starting';
     this.handle = null;
     parts.record({ state: 'intended', port: order.port, address: this.address, handle: null });
-    const { handle, address } = await parts.driver.start(order, this.over.signal);
+    const { handle, address } = await this.drive(within);
     const found = address ?? (order.port === null ? null : `127.0.0.1:${order.port}`);
     // A backend that moves is another version: it is started over rather than believed.
     if (this.address !== null && found !== this.address) throw new StartError(`it came up at ${found ?? 'no address'} and not at ${this.address}`, true);
@@ -142,6 +146,19 @@ export class Replica {
     this.since = Date.now();
     parts.record({ state: 'running', port: order.port, address: found, handle });
     parts.emit('process-started', { replica: order.replica, address: found, ...handle, restarts: this.restarts });
+  }
+
+  private async drive(within: number): Promise<Started> {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), within);
+    try {
+      return await this.parts.driver.start(this.order, AbortSignal.any([this.over.signal, late.signal]));
+    } catch (error) {
+      if (late.signal.aborted && !this.over.signal.aborted) throw new StartError(`it was not started within ${Math.round(within / 100) / 10} s`, false);
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Resolves when its address takes connections, or at once when it has none. */
@@ -193,7 +210,7 @@ export class Replica {
         // What the process has left behind may sit on its port; and nobody knows what became of an intent.
         await this.parts.driver.stop(this.order, this.handle);
         this.restarts++;
-        await this.start();
+        await this.start(this.order.spec.startTimeout);
         this.runs();
         running = true;
       } catch (error) {
@@ -231,9 +248,9 @@ export class Replica {
   }
 }
 
-/** The last thing that says something, short enough for one line. */
+/** The last error, else the last thing that says something, short enough for one line. */
 function wordsOf(lines: readonly string[]): string | null {
-  const last = lines.findLast((line) => /[\p{L}\p{N}]/u.test(line));
+  const last = lines.findLast((line) => ERROR.test(line)) ?? lines.findLast((line) => /[\p{L}\p{N}]/u.test(line));
   return last === undefined ? null : last.trim().slice(0, MOST_WORDS);
 }
 

@@ -53,3 +53,38 @@ t.test('what ends again and again is started less and less often, and that is sa
   await replica.stop();
   t.match(records.at(-1), { state: 'ended', handle: null });
 });
+
+function orderOf(fields: Parameters<typeof resolveLaunch>[0]): Order {
+  const spec = resolveLaunch({ command: ['x'], ...fields }, null, []) as LaunchSpec;
+  return { upstream: 'web', version: 'v1', replica: 1, mark: 'm.1', spec, port: null, told: {}, output: '/nowhere' };
+}
+
+const quiet = { record: () => undefined, emit: () => undefined, random: () => 0.5 };
+
+t.test('a driver that does not come to an end with its start is told to give up at the deadline', async (t) => {
+  const driver: Driver = {
+    start: (_, signal) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true })),
+    ended: () => new Promise(() => undefined),
+    stop: async () => undefined,
+    output: async () => [],
+  };
+  const replica = new Replica(orderOf({}), null, { driver, ...quiet });
+  await t.rejects(replica.launch(performance.now() + 200), { name: 'StartError', message: 'it was not started within 0.2 s', again: false });
+  await replica.stop();
+});
+
+t.test('of what a program has printed before it ended, the error is told and not what stands below it', async (t) => {
+  let ended = false;
+  const output = ["Error: Cannot find module './x'", '    at Function.executeUserEntryPoint (node:internal/x:1:2)', '', 'Node.js v26.10.0'];
+  const driver: Driver = {
+    start: async () => ({ handle: { id: '1' }, address: null }),
+    ended: () => (ended ? new Promise(() => undefined) : ((ended = true), Promise.resolve({ code: 1, signal: null }))),
+    stop: async () => undefined,
+    output: async (_order, _handle, lines) => output.slice(-lines),
+  };
+  const replica = new Replica(orderOf({}), null, { driver, ...quiet });
+  replica.adopt({ state: 'running', port: null, address: null, handle: { id: '0' } });
+  await eventually('its end is known', () => replica.complaint() !== null, 5_000);
+  t.equal(replica.complaint(), "its process exited with code 1 and said: Error: Cannot find module './x'");
+  await replica.stop();
+});
