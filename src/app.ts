@@ -184,7 +184,7 @@ function banner(config: Config, control: Control, listeners: readonly { host: st
       .filter(({ phase }) => phase === 'live')
       .map(({ id, weight, backends }) => {
         const healthy = backends.filter(({ health }) => health === 'healthy').length;
-        return `${id} live${weight === 100 ? '' : ` with ${weight} %`}, ${healthy} of ${backends.length} backends healthy`;
+        return `${id} live${weight === 100 ? '' : ` with ${weight} %`}, ${healthy} of ${backends.length} ${backends.length === 1 ? 'backend' : 'backends'} healthy`;
       });
     lines.push(row(name, live.join('; ') || 'nothing live yet'));
   }

@@ -106,6 +106,7 @@ export const DeployView = z.object({
   swap: z.string().nullable(),
   processes: z.array(Process),
   failed: z.array(z.object({ replica: Whole, problem: z.string(), output: z.array(z.string()) })),
+  stopping: z.boolean(),
 });
 
 export const OutputView = z.object({
@@ -269,6 +270,7 @@ export const UpstreamView = z.object({
   maintenance: z.boolean(),
   versions: z.array(VersionView),
   swap: SwapView.nullable(),
+  deploy: DeployView.nullable(),
 });
 
 export const ExplanationView = z.object({

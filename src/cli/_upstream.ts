@@ -1,4 +1,4 @@
-import type { SwapView, UpstreamView, VersionView } from '../control/operations.ts';
+import type { DeployView, SwapView, UpstreamView, VersionView } from '../control/operations.ts';
 import type { Phase } from '../pool/phase.ts';
 import { stageLine, stageOf, watchedVersion } from './_progress.ts';
 import type { Rates } from './_rates.ts';
@@ -109,8 +109,14 @@ function swapLine({ from, to, state, paused, weight, verdict, gate }: SwapView):
   return `  swap ${from ?? 'nothing'} → ${to}: ${state}${paused ? ', paused' : ''} at ${weight} %${judged}${waits}`;
 }
 
+function deployLine({ version, requestedBy, processes }: DeployView): string {
+  const up = processes.filter(({ state }) => state === 'running').length;
+  return `  deploy of ${version} by ${requestedBy}: starting, ${up} of ${plural(processes.length, 'process', 'processes')} up`;
+}
+
 /** What the running swap is doing, with its bar. @param sign one that moves. */
-function runningLines({ swap, versions }: UpstreamView, paint: Paint, now: number, sign: string): string[] {
+function runningLines({ swap, deploy, versions }: UpstreamView, paint: Paint, now: number, sign: string): string[] {
+  if (deploy !== null) return [`  ${paint('yellow', sign)}${deployLine(deploy).slice(1)}`];
   if (swap === null || swap.finished) return [];
   const version = versions.find(({ id }) => id === watchedVersion(swap)) ?? null;
   const stage = stageOf(swap, version, now, 0);
@@ -119,8 +125,13 @@ function runningLines({ swap, versions }: UpstreamView, paint: Paint, now: numbe
 
 /** An upstream in short: its split, its versions, and a line for a swap that is running. */
 export function upstreamLines(upstream: UpstreamView, paint: Paint, now: number): string[] {
-  const { swap } = upstream;
-  return [title(upstream, paint), ...(swap === null || swap.finished ? [] : [swapLine(swap)]), ...versionLines(upstream.versions, paint, now)];
+  const { swap, deploy } = upstream;
+  return [
+    title(upstream, paint),
+    ...(deploy === null ? [] : [deployLine(deploy)]),
+    ...(swap === null || swap.finished ? [] : [swapLine(swap)]),
+    ...versionLines(upstream.versions, paint, now),
+  ];
 }
 
 /** The same while it is watched: with rates, bars and what the swap is doing. */
@@ -146,5 +157,6 @@ export function upstreamDetails(upstream: UpstreamView, paint: Paint, now: numbe
 }
 
 function upstreamHead(upstream: UpstreamView, paint: Paint, now: number): string[] {
-  return [title(upstream, paint), ...versionLines(upstream.versions, paint, now)];
+  const { deploy } = upstream;
+  return [title(upstream, paint), ...(deploy === null ? [] : [deployLine(deploy)]), ...versionLines(upstream.versions, paint, now)];
 }

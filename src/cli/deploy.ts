@@ -99,10 +99,16 @@ async function watchStart(call: Call, first: DeployView, deadline: number): Prom
 function fail(call: Call, deploy: DeployView): CliError {
   const lines = deploy.failed.flatMap(({ replica, problem, output }) => [`    process ${replica}: ${problem}`, ...output.map((text) => `      ${text}`)]);
   if (call.json) call.io.stdout.write(`${JSON.stringify(deploy, null, 2)}\n`);
-  else call.io.stdout.write([`${deploy.upstream}  ${deploy.version}`, '  ✗ not started', ...lines].map((text) => `${text}\n`).join(''));
+  else
+    call.io.stdout.write(
+      [`${deploy.upstream}  ${deploy.version}`, `  ✗ not started${lines.length === 0 && deploy.reason !== null ? `   ${deploy.reason}` : ''}`, ...lines]
+        .map((text) => `${text}\n`)
+        .join(''),
+    );
   const exit = CONFLICTS.includes(deploy.code) ? EXIT.conflict : EXIT.failed;
   const why = deploy.failed.length > 0 ? 'its processes could not be started' : (deploy.reason ?? 'it is not known why');
-  return new CliError(exit, `the deploy of ${deploy.upstream} to ${deploy.version} has failed: ${why}; nothing moved, and nothing of ${deploy.version} runs`);
+  const left = deploy.stopping ? 'what was started could not be stopped yet, which is tried again' : `nothing of ${deploy.version} runs`;
+  return new CliError(exit, `the deploy of ${deploy.upstream} to ${deploy.version} has failed: ${why}; nothing moved, and ${left}`);
 }
 
 async function run(call: Call): Promise<number> {

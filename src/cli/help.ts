@@ -136,6 +136,8 @@ export function helpVerb(verbs: () => readonly Verb[]): Verb {
     args: [{ name: 'VERB', required: false }],
     flags: {},
     summary: 'explains a verb',
+    details: 'Without VERB: all of them, the exit codes and the environment.',
+    examples: ['switchyard help', 'switchyard help deploy'],
     local: true,
     run: async ({ args, io }) => {
       io.stdout.write(args.length === 0 ? overview(verbs()) : helpOf(findVerb(args[0], verbs())));

@@ -43,6 +43,8 @@ export const historyVerb: Verb = {
     show: { type: 'string', value: 'ID', help: 'one change, field by field' },
   },
   summary: 'shows who changed what, and when',
+  details:
+    'Newest first: configurations, swaps that have ended, splits and holds by hand, drains, reloads of certificates. With --show each field with its old and new value; secrets are masked. The last 1000 changes are kept.',
   examples: ['switchyard history web', 'switchyard history --show 12'],
   run: async (call) => {
     const { api, io, json } = call;

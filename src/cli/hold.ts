@@ -9,6 +9,7 @@ function holding(name: 'hold' | 'unhold', summary: string, details: string, told
     name,
     summary,
     details,
+    examples: [`switchyard ${name} web`],
     see: [name === 'hold' ? 'unhold' : 'hold', 'status'],
     args: [{ name: 'UPSTREAM', required: true }],
     flags: {},

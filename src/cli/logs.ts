@@ -16,6 +16,7 @@ export const logsVerb: Verb = {
   },
   summary: 'shows what the processes of a version have printed last',
   details: 'Also of a version that is gone, as long as it is in the history. With several processes each line begins with the number of its own.',
+  examples: ['switchyard logs web v42', 'switchyard logs web v42 --replica 2 --lines 500'],
   see: ['deploy', 'explain'],
   run: async (call) => {
     const { api, io, json } = call;

@@ -12,6 +12,7 @@ export const versionsVerb: Verb = {
   flags: {},
   summary: 'lists the versions of an upstream, with its history',
   details: 'Newest first: those that exist, then the last 10 that were released or rejected, with what they had served.',
+  examples: ['switchyard versions web', "switchyard versions web --json | jq -r '.[].id'"],
   see: ['receipt', 'status'],
   run: async ({ args, api, io, json }) => {
     const { body } = await api.call<VersionView[]>('GET', upstreamPath(args[0], 'versions'));

@@ -37,6 +37,8 @@ export const webhooksVerb: Verb = {
   args: [],
   flags: { redeliver: { type: 'string', value: 'NAME', help: 'tries at once what waits for it, and once more what was given up' } },
   summary: 'shows who is told of events, what waits for them and what was given up',
+  details:
+    'PENDING is what waits, in order, FAILED counts attempts, DEAD what was given up. Below them: the last error of each that is in trouble. With --redeliver what was given up is sent once more, behind what waits.',
   examples: ['switchyard webhooks', 'switchyard webhooks --redeliver ci'],
   run: async (call) => {
     const { api, io, json } = call;

@@ -21,6 +21,8 @@ import type { Caller, DeployRequest, DeployView, Plan, ProcessView } from './ope
 import { processView } from './launch-views.ts';
 
 const REMEMBERED = 1_000;
+/** What is stopped may take so much longer than its stop timeout before a deploy ends without its end. */
+const END_GRACE_MS = 10_000;
 
 interface Deploy {
   readonly id: string;
@@ -129,7 +131,8 @@ export class Deploys {
         deploy.state = 'swapping';
         return;
       }
-      await launches.end(launch);
+      // A driver that cannot stop anything holds up nobody: it is tried again for as long as it takes.
+      await withinMs(launch.spec.stopTimeout + END_GRACE_MS, launches.end(launch));
       deploy.reason = deploy.aborted ?? (error instanceof Error ? error.message : String(error));
       deploy.code = error instanceof Refusal ? error.fault.code : null;
       deploy.processes =
@@ -152,7 +155,8 @@ export class Deploys {
     if (!deploy.isUp) {
       deploy.aborted = `aborted by ${caller.by}`;
       const launch = this.parts.launches.get(name, deploy.version);
-      if (launch !== null) await this.parts.launches.end(launch);
+      // What waits for the start hears of it by that, and waits for the end, within limits.
+      if (launch !== null) void this.parts.launches.end(launch);
     }
     await deploy.settled;
     return deploy.aborted === null ? null : this.viewOf(deploy);
@@ -190,6 +194,12 @@ export class Deploys {
     };
   }
 
+  /** The one that starts its processes now; null = none does. */
+  going(name: string): DeployView | null {
+    const deploy = this.starting(name);
+    return deploy === null ? null : this.viewOf(deploy);
+  }
+
   byId(id: string): DeployView {
     const deploy = this.deploys.get(id);
     if (deploy !== undefined) return this.viewOf(deploy);
@@ -201,14 +211,7 @@ export class Deploys {
   /** Resolves when it is no longer starting, or after `ms`. */
   async settled(id: string, ms: number): Promise<DeployView> {
     const deploy = this.deploys.get(id);
-    if (deploy?.state === 'starting') {
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, ms);
-      });
-      await Promise.race([deploy.settled, late]);
-      clearTimeout(timer);
-    }
+    if (deploy?.state === 'starting') await withinMs(ms, deploy.settled);
     return this.byId(id);
   }
 
@@ -244,6 +247,7 @@ export class Deploys {
       swap: state === 'swapping' ? id : null,
       processes: this.processes(upstream, version),
       failed: processes,
+      stopping: state === 'failed' && this.parts.launches.stopping(upstream).includes(version),
     };
   }
 
@@ -251,7 +255,20 @@ export class Deploys {
     const processes = this.processes(upstream, version);
     const at = this.parts.fleet.swaps.get(swap ?? '')?.swap.requestedAt ?? Date.now();
     const requestedAt = new Date(at).toISOString();
-    return { id: swap ?? '', upstream, version, state: 'swapping', requestedBy: by, requestedAt, reason: null, code: null, swap, processes, failed: [] };
+    return {
+      id: swap ?? '',
+      upstream,
+      version,
+      state: 'swapping',
+      requestedBy: by,
+      requestedAt,
+      reason: null,
+      code: null,
+      swap,
+      processes,
+      failed: [],
+      stopping: false,
+    };
   }
 
   private processes(upstream: string, version: string): ProcessView[] {
@@ -281,6 +298,16 @@ export class Deploys {
 /** Addresses that nobody has: only whether the swap would be refused is asked with them. */
 function placeholders({ replicas }: LaunchSpec, version: string, policy: UpstreamPolicy): SwapRequest['backends'] {
   return backendsOf(Array.from({ length: replicas }, (_, i) => (isPortless(policy) ? `${version}-${i + 1}` : `127.0.0.1:${i + 1}`)));
+}
+
+/** Resolves when `promise` does, or after `ms`. */
+async function withinMs(ms: number, promise: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
 }
 
 function busy({ id, upstream, version, by, at }: Deploy): Refusal {

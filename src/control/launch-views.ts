@@ -2,7 +2,7 @@ import type { LaunchSpec } from '../config/launch.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import { endText } from '../launch/driver.ts';
 import type { Launches, ProcessFacts } from '../launch/launches.ts';
-import type { Explanation, LaunchView, OutputView, ProcessView } from './operations.ts';
+import type { DeployView, Explanation, LaunchView, OutputView, ProcessView } from './operations.ts';
 
 const MASKED = '***';
 
@@ -13,6 +13,14 @@ export function processView({ since, ...facts }: ProcessFacts): ProcessView {
 /** How a version is launched, without the values of its environment. */
 export function launchView({ driver, replicas, command, cwd, env, image }: LaunchSpec): LaunchView {
   return { driver, replicas, command: [...command], cwd, image, env: Object.fromEntries(Object.keys(env).map((name) => [name, MASKED])) };
+}
+
+/** That a deploy has not come to its swap yet. @param id the version that is asked about; null = all */
+export function startFacts(deploy: DeployView | null, id: string | null): Explanation['facts'] {
+  if (deploy === null || (id !== null && id !== deploy.version)) return [];
+  const { version, requestedBy, processes } = deploy;
+  const up = processes.filter(({ state }) => state === 'running').length;
+  return [{ fact: `a deploy of ${version}, asked for by ${requestedBy}, is starting its processes: ${up} of ${processes.length} up`, blocks: 'admitted' }];
 }
 
 /** What is not well with processes that were launched, one sentence each. */

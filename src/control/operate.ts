@@ -15,7 +15,7 @@ import { Desk } from './_desk.ts';
 import type { DeskParts } from './_desk.ts';
 import type { EventLog } from './events.ts';
 import type { Fleet } from './fleet.ts';
-import { launchFacts, launchView, outputView, processView } from './launch-views.ts';
+import { launchFacts, launchView, outputView, processView, startFacts } from './launch-views.ts';
 import type {
   Caller,
   DeployRequest,
@@ -67,7 +67,7 @@ export class Operator extends Desk implements Operations {
   }
 
   upstream(name: string): UpstreamView {
-    return upstreamView(this.state(name), this.observed(name));
+    return { ...upstreamView(this.state(name), this.observed(name)), deploy: this.parts.deploys.going(name) };
   }
 
   async putUpstream(name: string, spec: unknown, caller: Caller): Promise<{ created: boolean; view: UpstreamView }> {
@@ -280,7 +280,10 @@ export class Operator extends Desk implements Operations {
     const { workers } = this.parts.fleet.get(name);
     const members = workers === null ? [] : memberFacts(workers.crew.register, this.state(name), id);
     const versions = id === null ? this.state(name).versions.map((version) => version.id) : [id];
-    return { ...found, facts: [...found.facts, ...members, ...launchFacts(this.parts.launches, name, versions), ...facts] };
+    return {
+      ...found,
+      facts: [...found.facts, ...members, ...startFacts(this.parts.deploys.going(name), id), ...launchFacts(this.parts.launches, name, versions), ...facts],
+    };
   }
 
   waitFor(name: string, id: string, goal: Goal, timeoutMs: number, signal: AbortSignal): Promise<{ reached: boolean; view: VersionView }> {

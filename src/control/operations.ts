@@ -148,6 +148,8 @@ export interface DeployView {
   processes: ProcessView[];
   /** Processes that could not be started, with what they have printed last. */
   failed: { replica: number; problem: string; output: string[] }[];
+  /** It has failed, and what was started for it could not be stopped in time: that is tried again. */
+  stopping: boolean;
 }
 
 export interface OutputView {
@@ -276,6 +278,8 @@ export interface UpstreamView {
   maintenance: boolean;
   versions: VersionView[];
   swap: SwapView | null;
+  /** A deploy that starts its processes, and has not come to its swap; null = none. */
+  deploy: DeployView | null;
 }
 
 export type { Explanation };

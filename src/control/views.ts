@@ -31,7 +31,7 @@ export interface Observed {
   readonly policy: UpstreamPolicy;
 }
 
-export function upstreamView(state: UpstreamState, observed: Observed): UpstreamView {
+export function upstreamView(state: UpstreamState, observed: Observed): Omit<UpstreamView, 'deploy'> {
   return {
     name: state.name,
     kind: kindOf(observed.policy),

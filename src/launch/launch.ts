@@ -103,7 +103,12 @@ export class Launch {
         if (this.cancelled || !(error instanceof StartError)) throw error;
         const { order, address } = this.replicas[i];
         const lost = order.port !== null && error.again;
-        await this.parts.driver.stop(order, this.replicas[i].handle);
+        try {
+          await this.parts.driver.stop(order, this.replicas[i].handle);
+        } catch {
+          // Why it did not start says more; the end of the launch tries the stop again, and tells.
+          throw error;
+        }
         await this.replicas[i].leave();
         // Gone to somebody else between the choice and the start: that is not the program's fault.
         if (lost && order.port !== null && !(await isFree(order.port)) && ++ports < MOST_PORTS) {

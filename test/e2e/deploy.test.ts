@@ -57,6 +57,29 @@ t.test('the same again changes nothing; another under that name, and one meanwhi
   t.strictSame(running(proxy), ['v1'], 'an abort stops what was started for it');
 });
 
+t.test('a deploy whose processes do not listen yet is shown, and can be aborted', async (t) => {
+  const proxy = await startLaunching(t);
+  t.equal((await verb(proxy, 'deploy', 'web', '--version', 'v1')).code, 0);
+  const slow = new Verb(proxy, ['deploy', 'web', '--version', 'v2', '--', process.execPath, '-e', 'setInterval(() => {}, 1000)']);
+  await eventually('the second', () => running(proxy).includes('v2'), 10_000);
+  t.match(await verb(proxy, 'status', 'web'), { code: 0, stdout: /deploy of v2 by .*: starting, 0 of 1 process up/ });
+  t.match(await verb(proxy, 'explain', 'web'), { code: 0, stdout: /a deploy of v2, asked for by .*, is starting its processes: 0 of 1 up/ });
+  t.match(await verb(proxy, 'abort', 'web'), { code: 0, stdout: /v2  aborted at 0 %/ });
+  t.strictSame(running(proxy), ['v1'], 'nothing of it runs when the command returns');
+  t.match(await slow.wait(), { code: 1, stdout: /not started +aborted by/, stderr: /nothing moved, and nothing of v2 runs/ });
+  t.equal(((await proxy.admin('/v1/upstreams/web')).json as UpstreamView).deploy, null);
+  t.match(await verb(proxy, 'abort', 'web'), { code: 5, stderr: /No swap of web is running/ });
+  t.equal((await verb(proxy, 'deploy', 'web', '--version', 'v2')).code, 0, 'and the next may begin under that name');
+});
+
+t.test('a driver that fails at everything ends its deploy with the reason of the start', async (t) => {
+  const proxy = await startLaunching(t);
+  const args = ['--driver', 'exec', '--stop-timeout', '0ms', '--', '/bin/sh', '-c', 'echo "no quota for $0" >&2; exit 4'];
+  const answer = await verb(proxy, 'deploy', 'web', '--version', 'v1', ...args);
+  t.match(answer, { code: 1, stdout: /process 1: .*no quota for start/, stderr: /what was started could not be stopped yet, which is tried again/ });
+  t.match(await verb(proxy, 'deploy', 'web', '--version', 'v2'), { code: 0 }, 'and is in the way of no other');
+});
+
 t.test('a kept version goes on running, a rollback needs no start, and its release is its end', async (t) => {
   const proxy = await startLaunching(t);
   t.equal((await verb(proxy, 'deploy', 'web', '--version', 'v1')).code, 0);

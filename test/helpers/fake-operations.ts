@@ -97,6 +97,7 @@ export class FakeOperations extends FakeDesk implements Operations {
     maintenance: false,
     versions: [versionView('v1')],
     swap: null,
+    deploy: null,
   };
   shown: CertificateView[] = [];
   isReady = true;
@@ -240,7 +241,7 @@ export class FakeOperations extends FakeDesk implements Operations {
     if (id !== 'deploy-1') throw new Refusal(REFUSAL.noDeploy);
     const swap = this.web.swap?.id ?? null;
     const base = { id, upstream: 'web', version: this.web.swap?.to ?? 'v1', requestedBy: 'test', requestedAt: AT, reason: null, code: null };
-    return { ...base, state: 'swapping', swap, processes: [], failed: [] };
+    return { ...base, state: 'swapping', swap, processes: [], failed: [], stopping: false };
   }
 
   async output(name: string, id: string, replica: number | null, lines: number): Promise<OutputView> {
