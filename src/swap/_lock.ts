@@ -67,8 +67,16 @@ function isAlive(holder: string): boolean {
   } catch (error) {
     if (codeOf(error) === 'ESRCH') return false;
   }
+  if (hasEnded(pid)) return false;
   const now = identityOf(pid);
   return now === null || identity === '-' || identity === now;
+}
+
+/** Killed, and nobody has asked yet how it ended, as the first process of many containers never does: it holds nothing any more. */
+function hasEnded(pid: number): boolean {
+  const fields = fieldsOf(read(`/proc/${pid}/stat`) ?? '');
+  // With threads left it is still on its way out.
+  return fields[0] === 'Z' && Number(fields[17]) <= 1;
 }
 
 /** Tells a process from a later one with the same id: the boot and its start time; null where /proc is missing. */
@@ -76,9 +84,14 @@ function identityOf(pid: number): string | null {
   const stat = read(`/proc/${pid}/stat`);
   const boot = read('/proc/sys/kernel/random/boot_id');
   if (stat === null || boot === null) return null;
-  // The name of the process may hold spaces and brackets; start time is the 20th field after it.
-  const started = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  // Start time is the 22nd field.
+  const started = fieldsOf(stat)[19];
   return `${boot.trim()}/${started}`;
+}
+
+/** From the third on: the name of the process, the second, may hold spaces and brackets. */
+function fieldsOf(stat: string): string[] {
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
 function read(path: string): string | null {
