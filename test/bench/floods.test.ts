@@ -21,7 +21,7 @@ t.test('floods beside load are measured', { timeout: 90_000 }, async (t) => {
     ],
   );
   for (const [, kind, ...cells] of rows) {
-    t.equal(cells.length, 8);
+    t.equal(cells.length, 9);
     t.ok(
       cells.every((cell) => Number.isFinite(Number(cell))),
       `${kind}: ${cells.join(' ')}`,
