@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../errors/message.ts';
 import { StartError } from './driver.ts';
 import type { Driver, End, Handle, Order, Started } from './driver.ts';
 import { Engine, EngineError } from './_docker-api.ts';
@@ -181,8 +182,4 @@ function keep({ output }: Order, lines: readonly string[]): void {
   if (lines.length === 0) return;
   mkdirSync(dirname(output), { recursive: true, mode: 0o700 });
   writeFileSync(output, `${lines.join('\n')}\n`, { mode: 0o600 });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

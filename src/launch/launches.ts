@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
+import { messageOf } from '../errors/message.ts';
 import type { LaunchDriver, LaunchSpec } from '../config/launch.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import type { EventType } from '../swap/ports.ts';
@@ -303,8 +304,4 @@ function needsPort({ driver, network }: LaunchSpec): boolean {
 
 function keyOf(upstream: string, version: string): string {
   return `${upstream}\n${version}`;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

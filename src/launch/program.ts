@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { messageOf } from '../errors/message.ts';
 import { parseAddress } from '../pool/address.ts';
 import { callProgram } from './_call.ts';
 import { StartError } from './driver.ts';
@@ -81,8 +82,4 @@ export class ProgramDriver implements Driver {
     };
     return callProgram({ command: [...spec.command, verb], cwd: spec.cwd, env, input, timeout }, signal);
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

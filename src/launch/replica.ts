@@ -10,6 +10,7 @@
  */
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../errors/message.ts';
 import { parseAddress } from '../pool/address.ts';
 import { endText, StartError } from './driver.ts';
 import type { Driver, End, Handle, Order, Started } from './driver.ts';
@@ -265,8 +266,4 @@ function accepts(host: string, port: number): Promise<boolean> {
     socket.once('connect', () => end(true));
     socket.once('error', () => end(false));
   });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -32,7 +32,3 @@ export function describeBackend(address: string, seen: BackendHealth | undefined
 export function listed(names: readonly string[]): string {
   return names.length < 2 ? (names[0] ?? 'nothing') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
 }
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}

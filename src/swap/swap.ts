@@ -16,6 +16,7 @@
  *     wait                        for the next event: `published`, `acked`, `idle`, a deadline
  */
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
+import { messageOf } from '../errors/message.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
 import type { Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
@@ -24,7 +25,6 @@ import { Timers } from './_timers.ts';
 import { Askers, asksOf } from './_askers.ts';
 import { stepVerdict } from './_judgement.ts';
 import { findVersion } from './_turn.ts';
-import { messageOf } from './_words.ts';
 import type { Effect, SwapEvent, World } from './events.ts';
 import { explain } from './explain.ts';
 import type { Explanation } from './explain.ts';
