@@ -16,6 +16,7 @@ import type { Launches } from '../launch/launches.ts';
 import { launchSeed } from './launching.ts';
 import type { Origin } from '../webhooks/outbox.ts';
 import { refuseChangedKind, refuseOtherKind, Workers } from './crews.ts';
+import { GateCounts } from './gate-counts.ts';
 import { askGate, measure } from './gates.ts';
 import { tableOf } from './publisher.ts';
 import type { Publisher } from './publisher.ts';
@@ -50,6 +51,7 @@ export interface Served {
   readonly slot: number;
   /** null = it serves requests. */
   readonly workers: Workers | null;
+  readonly gates: GateCounts;
   /** Aborts when it is served no longer. */
   readonly gone: AbortController;
 }
@@ -104,8 +106,9 @@ export class Fleet {
     const workers = policy.worker === null ? null : this.hire(name, policy.worker);
     const slot = this.parts.ledger.takeSlots(1)?.at(0);
     if (slot === undefined) throw new Refusal(REFUSAL.slotsExhausted);
-    const driver = new UpstreamDriver(state ?? { ...emptyUpstream(name, Date.now()), changedBy: 'config' }, policy, this.ports(name, slot, workers));
-    const served: Served = { config, driver, slot, workers, gone: new AbortController() };
+    const gates = new GateCounts();
+    const driver = new UpstreamDriver(state ?? { ...emptyUpstream(name, Date.now()), changedBy: 'config' }, policy, this.ports(name, slot, workers, gates));
+    const served: Served = { config, driver, slot, workers, gates, gone: new AbortController() };
     this.served.set(name, served);
     driver.changed((now) => this.remember(now));
     this.followLaunches(served, state);
@@ -278,7 +281,7 @@ export class Fleet {
   }
 
   /** What the life of a swap gets of the world. */
-  private ports(name: string, slot: number, workers: Workers | null): SwapPorts {
+  private ports(name: string, slot: number, workers: Workers | null, gates: GateCounts): SwapPorts {
     const { ledger, journal, publisher, threads, vitals, emit } = this.parts;
     const origins = new WeakMap<SwitchyardEvent, Origin>();
     const own: Pick<SwapPorts, 'now' | 'after' | 'record' | 'emit' | 'askGate' | 'measure'> = {
@@ -291,8 +294,11 @@ export class Fleet {
         const { seq, at } = journal.record(state, why, events);
         for (const [n, event] of events.entries()) origins.set(event, { seq, n, at });
       },
-      emit: (event) => emit(event, origins.get(event) ?? null),
-      askGate: (gate, question, signal) => askGate(gate, question, signal, Date.now()),
+      emit: (event) => {
+        gates.told(event);
+        emit(event, origins.get(event) ?? null);
+      },
+      askGate: (gate, question, signal) => askGate(gate, question, signal, Date.now(), gates),
       measure,
     };
     if (workers !== null) return { ...own, ...workers.ports() };

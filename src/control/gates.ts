@@ -4,6 +4,7 @@ import { signedFields } from '../http/signature.ts';
 import type { PrometheusCheck } from '../pool/analysis.ts';
 import type { GatePolicy } from '../pool/gates.ts';
 import type { Checked } from '../pool/upstream.ts';
+import type { GateCounts } from './gate-counts.ts';
 import type { GateAnswer, GateQuestion, MeasuredNames } from '../swap/ports.ts';
 
 /** One question to a gate may take so long. */
@@ -41,8 +42,22 @@ function problemOf(error: unknown, ms: number): string {
   return code !== undefined && error.message === '' ? code : error.message;
 }
 
-/** Asks a gate by a signed POST. Anything but a 200 with a decision is a wait: it is asked again until its time is over. */
-export async function askGate({ name, url, secret }: GatePolicy, question: GateQuestion, stop: AbortSignal, now: number): Promise<GateAnswer> {
+/**
+ * Asks a gate by a signed POST. Anything but a 200 with a decision is a wait: it is asked again until its time is over.
+ * @param count counts the question and what comes of it; one that is broken off, since nobody waits for it any more, has no answer
+ */
+export async function askGate(
+  { name, url, secret, at }: GatePolicy,
+  question: GateQuestion,
+  stop: AbortSignal,
+  now: number,
+  count: GateCounts,
+): Promise<GateAnswer> {
+  const failed = (why: string): GateAnswer => {
+    if (!stop.aborted) count.answered(at, 'failed');
+    return { decision: 'wait', reason: `${name} ${why}` };
+  };
+  count.asked(at);
   const body = JSON.stringify({ type: 'gate', ...question });
   const timestamp = Math.floor(now / 1_000);
   const headers = {
@@ -53,10 +68,13 @@ export async function askGate({ name, url, secret }: GatePolicy, question: GateQ
   };
   try {
     const { status, json } = await call(url, { method: 'POST', headers, body }, AbortSignal.any([stop, AbortSignal.timeout(ASK_MS)]));
-    if (status !== 200) return { decision: 'wait', reason: `${name} answered ${status}` };
-    return answerOf(json) ?? { decision: 'wait', reason: `${name} answered without a decision: expected {"decision": "pass" | "wait" | "stop", "reason": …}` };
+    if (status !== 200) return failed(`answered ${status}`);
+    const answer = answerOf(json);
+    if (answer === null) return failed('answered without a decision: expected {"decision": "pass" | "wait" | "stop", "reason": …}');
+    count.answered(at, answer.decision);
+    return answer;
   } catch (error) {
-    return { decision: 'wait', reason: `${name} cannot be asked: ${problemOf(error, ASK_MS)}` };
+    return failed(`cannot be asked: ${problemOf(error, ASK_MS)}`);
   }
 }
 

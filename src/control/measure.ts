@@ -4,7 +4,7 @@ import { EDGE } from '../ledger/layout.ts';
 import type { Register } from '../members/register.ts';
 import { weightOf } from '../pool/split.ts';
 import { isFinished } from '../pool/upstream.ts';
-import type { Swap, UpstreamState } from '../pool/upstream.ts';
+import type { Swap } from '../pool/upstream.ts';
 import type { AcmeKeeper } from '../acme/keeper.ts';
 import type { Certificates } from './certificates.ts';
 import type { Fleet, Served } from './fleet.ts';
@@ -43,14 +43,14 @@ export function measure(
       challenges: ledger.challenges(),
     },
     upstreams: [...fleet.served].map(([name, served]) =>
-      served.workers === null
-        ? measureUpstream(name, served, fleet, ledger, vitals)
-        : measureWorkers(name, served.driver.state, served.workers.crew.register, fleet),
+      served.workers === null ? measureUpstream(name, served, fleet, ledger, vitals) : measureWorkers(name, served, served.workers.crew.register, fleet),
     ),
   };
 }
 
-function measureUpstream(name: string, { driver: { state }, slot }: Served, fleet: Fleet, ledger: ControlLedger, vitals: Vitals) {
+function measureUpstream(name: string, served: Served, fleet: Fleet, ledger: ControlLedger, vitals: Vitals) {
+  const { driver, slot } = served;
+  const { state } = driver;
   return {
     name,
     waiting: ledger.waiting(slot),
@@ -70,11 +70,12 @@ function measureUpstream(name: string, { driver: { state }, slot }: Served, flee
         }),
       };
     }),
-    ...swapsOf(name, state, fleet),
+    ...swapsOf(name, served, fleet),
   };
 }
 
-function measureWorkers(name: string, state: UpstreamState, register: Register, fleet: Fleet) {
+function measureWorkers(name: string, served: Served, register: Register, fleet: Fleet) {
+  const { state } = served.driver;
   return {
     name,
     waiting: 0,
@@ -92,12 +93,16 @@ function measureWorkers(name: string, state: UpstreamState, register: Register, 
         backends: [],
       };
     }),
-    ...swapsOf(name, state, fleet),
+    ...swapsOf(name, served, fleet),
   };
 }
 
-function swapsOf(name: string, { swap }: UpstreamState, fleet: Fleet) {
-  return { swaps: { ...fleet.outcomes.get(name) }, swapSeconds: swap === null ? {} : swapSeconds(swap, Date.now()) };
+function swapsOf(name: string, { driver: { state }, gates, config }: Served, fleet: Fleet) {
+  return {
+    swaps: { ...fleet.outcomes.get(name) },
+    swapSeconds: state.swap === null ? {} : swapSeconds(state.swap, Date.now()),
+    gates: gates.measure(config.policy.gates, state),
+  };
 }
 
 const STATE_OF_STEP: Readonly<Record<string, string>> = {

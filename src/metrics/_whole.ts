@@ -42,4 +42,11 @@ export const WHOLE: readonly Described[] = [
     labels: ['webhook'],
     read: ({ webhooks }) => webhooks.map(({ name, pending }): Point => [[name], pending]),
   },
+  {
+    type: 'gauge',
+    name: 'switchyard_webhook_oldest_pending_seconds',
+    help: 'Age of the event that waits the longest to be taken by a webhook; 0 when none waits.',
+    labels: ['webhook'],
+    read: ({ webhooks }) => webhooks.map(({ name, oldest }): Point => [[name], oldest]),
+  },
 ];

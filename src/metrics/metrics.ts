@@ -3,7 +3,9 @@ import { FAILURE_LIST, REJECT_LIST } from '../errors/catalogue.ts';
 import { HANDSHAKE_FAILURES } from '../errors/handshake.ts';
 import { NOT_MIRRORED, STEERED } from '../ledger/layout.ts';
 import type { Phase } from '../pool/phase.ts';
-import { BUCKET_BOUNDS, LedgerHistogram } from './_latency.ts';
+import { GATES, gateWaits } from './_gates.ts';
+import { ReadHistogram } from './_histogram.ts';
+import { BUCKET_BOUNDS, latencyOf } from './_latency.ts';
 import { WHOLE } from './_whole.ts';
 import type { BackendMetrics, MetricsSnapshot, MetricsSource, UpstreamMetrics, VersionMetrics } from './source.ts';
 
@@ -289,6 +291,7 @@ const METRICS: readonly Described[] = [
       [['tls-alpn-01'], challenges.tls],
     ],
   },
+  ...GATES,
   ...WHOLE,
   {
     type: 'gauge',
@@ -314,7 +317,7 @@ export function createMetrics(source: MetricsSource): Metrics {
   const registry = new Registry();
   let now: MetricsSnapshot;
   for (const metric of METRICS) register(registry, metric, () => now);
-  const latency = new LedgerHistogram(
+  new ReadHistogram(
     {
       name: 'switchyard_request_duration_seconds',
       help: 'From the request head to the end of the answer, of requests that a version answered.',
@@ -324,10 +327,10 @@ export function createMetrics(source: MetricsSource): Metrics {
     },
     () =>
       [...eachVersion(now)].flatMap(({ version: { traffic }, at: [upstream, id] }) =>
-        traffic === null ? [] : [{ labels: { upstream, version: id }, traffic }],
+        traffic === null ? [] : [{ labels: { upstream, version: id }, ...latencyOf(traffic) }],
       ),
   );
-  void latency;
+  gateWaits(registry, () => now);
   collectDefaultMetrics({ register: registry });
   let scrape: Promise<string> | null = null;
   const take = async (): Promise<string> => {

@@ -38,8 +38,18 @@ export interface MetricsSnapshot {
   /** Revision of the configuration; fields in which it is not what its source says; looks at that by how they ended. */
   readonly config: { readonly revision: number; readonly drift: number; readonly pulls: Readonly<Record<string, number>> };
   /** Attempts since the start by how they ended, and what waits. */
-  readonly webhooks: readonly { readonly name: string; readonly delivered: number; readonly failed: number; readonly dead: number; readonly pending: number }[];
+  readonly webhooks: readonly WebhookMetrics[];
   readonly upstreams: readonly UpstreamMetrics[];
+}
+
+export interface WebhookMetrics {
+  readonly name: string;
+  readonly delivered: number;
+  readonly failed: number;
+  readonly dead: number;
+  readonly pending: number;
+  /** Seconds that the event has waited which has waited the longest. */
+  readonly oldest: number;
 }
 
 export interface HandshakeMetrics {
@@ -66,6 +76,23 @@ export interface UpstreamMetrics {
   readonly swaps: Readonly<Record<string, number>>;
   /** Seconds that the running or last swap has spent in each of its states. */
   readonly swapSeconds: Readonly<Record<string, number>>;
+  /** Of the points at which gates stand. */
+  readonly gates: readonly GateMetrics[];
+}
+
+export interface GateMetrics {
+  /** `admission`, `step` or `release`. */
+  readonly before: string;
+  /** Questions, and what came of them: `pass`, `wait`, `stop`, `failed`. */
+  readonly asked: number;
+  readonly answers: Readonly<Record<string, number>>;
+  /** Waits that were ended by their time. */
+  readonly timeouts: number;
+  /** Waits that have ended: how many were up to so long, by GATE_WAIT_BOUNDS, and the longer ones; and how long all were together. */
+  readonly bins: readonly number[];
+  readonly seconds: number;
+  /** Gates that are waited for now. */
+  readonly waiting: number;
 }
 
 export interface VersionMetrics {

@@ -1,5 +1,9 @@
 /** Where in the life of a swap a gate stands: before the new version is probed, before each step of the cutover, before the old one is released. */
-export type GatePoint = 'admission' | 'step' | 'release';
+export const GATE_POINTS = ['admission', 'step', 'release'] as const;
+export type GatePoint = (typeof GATE_POINTS)[number];
+
+/** Bounds of the figures of how long gates are waited for, in seconds: from a service that answers at once to a person who is asleep. */
+export const GATE_WAIT_BOUNDS = [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400] as const;
 
 /** Somebody who is asked before a swap goes on. */
 export interface GatePolicy {

@@ -59,6 +59,8 @@ interface Word {
   readonly gates: Gates;
   readonly decision: 'pass' | 'wait' | 'stop';
   readonly reason: string;
+  /** It has said nothing that counts: its time is over. */
+  readonly timedOut: boolean;
 }
 
 /** Every wait of a state, with the version that it is about; null = the swap. */
@@ -74,7 +76,7 @@ export function waits(state: UpstreamState): { id: string | null; gates: Gates }
 /** Takes the answer to a question. @returns why the running swap has to go back; null = it has not to. */
 export function gateAnswered(turn: Turn, key: string, decision: Word['decision'], reason: string): string | null {
   const wait = waits(turn.state).find(({ gates }) => gates.waiting?.key === key);
-  return wait === undefined ? null : take(turn, { ...wait, decision, reason });
+  return wait === undefined ? null : take(turn, { ...wait, decision, reason, timedOut: false });
 }
 
 /** Decides the waits whose time is over. @returns why the running swap has to go back; null = it has not to. */
@@ -84,15 +86,15 @@ export function gateDeadlines(turn: Turn): string | null {
     const { waiting } = gates;
     if (waiting === null || waiting.until > turn.world.now) continue;
     const reason = `no pass in ${(waiting.until - waiting.since) / 1_000} s${waiting.said === null ? '' : `: ${waiting.said}`}`;
-    back = take(turn, { id, gates, decision: waiting.onTimeout, reason }) ?? back;
+    back = take(turn, { id, gates, decision: waiting.onTimeout, reason, timedOut: true }) ?? back;
   }
   return back;
 }
 
-function take(turn: Turn, { id, gates, decision, reason }: Word): string | null {
+function take(turn: Turn, { id, gates, decision, reason, timedOut }: Word): string | null {
   const { waiting } = gates;
   if (waiting === null) return null;
-  const { name, at, said } = waiting;
+  const { name, at, said, since } = waiting;
   if (decision === 'wait' && said === reason) return null;
   const why = `gate ${name}: ${reason}`;
   const after: Gates =
@@ -105,7 +107,7 @@ function take(turn: Turn, { id, gates, decision, reason }: Word): string | null 
     const swap = turn.state.swap;
     const version = id ?? swap?.to ?? null;
     if (swap !== null && (id === null || swap.from.includes(id))) addStep(turn, 'gate', { gate: name, before: at, version, decision, reason });
-    emit(turn, 'gate', version, { gate: name, before: at, decision, reason });
+    emit(turn, 'gate', version, { gate: name, before: at, decision, reason, timedOut, waitedMs: turn.world.now - since });
   }
   return id === null && decision === 'stop' ? why : null;
 }

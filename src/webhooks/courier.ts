@@ -33,7 +33,6 @@ export interface CourierState {
 /** Events of one upstream, in their order: one is under way, the others wait behind it. */
 interface Lane {
   readonly ids: string[];
-  attempts: number;
   busy: boolean;
   retryAt: number | null;
   cancel: () => void;
@@ -58,6 +57,7 @@ export class Courier {
     this.outbox = outbox;
     this.ports = ports;
     for (const item of outbox.waiting.values()) this.line(item);
+    for (const lane of this.lanes.values()) this.goOn(lane);
     this.go();
   }
 
@@ -68,13 +68,14 @@ export class Courier {
     this.go();
   }
 
-  /** Tries at once what waits for its next attempt. */
+  /** Tries at once what waits for its next attempt, as if it had not been tried before. */
   hurry(): void {
     for (const lane of this.lanes.values()) {
       lane.cancel();
       lane.retryAt = null;
-      lane.attempts = 0;
     }
+    this.attempt(() => this.outbox.beginAnew());
+    this.setNextAttempt();
     this.go();
   }
 
@@ -85,7 +86,7 @@ export class Courier {
 
   private line({ id, upstream }: Delivery): void {
     const name = upstream ?? '';
-    const lane = this.lanes.get(name) ?? { ids: [], attempts: 0, busy: false, retryAt: null, cancel: () => undefined };
+    const lane = this.lanes.get(name) ?? { ids: [], busy: false, retryAt: null, cancel: () => undefined };
     this.lanes.set(name, lane);
     lane.ids.push(id);
   }
@@ -157,7 +158,6 @@ export class Courier {
 
   private arrived(lane: Lane, item: Delivery | undefined): void {
     lane.ids.shift();
-    lane.attempts = 0;
     if (item === undefined) return;
     this.state.delivered++;
     this.state.lastSuccess = this.ports.now();
@@ -169,17 +169,29 @@ export class Courier {
     const now = this.ports.now();
     this.state.failed++;
     this.state.lastFailure = { at: now, why };
-    lane.attempts++;
-    if (lane.attempts >= attempts || now - item.at >= maxAge) {
-      const tried = lane.attempts;
+    const tried = (this.outbox.triesOf(item.id)?.attempts ?? 0) + 1;
+    if (tried >= attempts || now - item.at >= maxAge) {
       lane.ids.shift();
-      lane.attempts = 0;
       this.bury(item, `${why}, after ${tried} ${tried === 1 ? 'attempt' : 'attempts'}`);
       return;
     }
-    const pause = Math.min(backoff.max, backoff.base * 2 ** Math.min(lane.attempts - 1, 30)) * (0.8 + 0.4 * this.ports.random());
+    const pause = Math.min(backoff.max, backoff.base * 2 ** Math.min(tried - 1, 30)) * (0.8 + 0.4 * this.ports.random());
     const wait = Math.max(pause, Math.min(retryAfter ?? 0, MOST_RETRY_AFTER));
-    lane.retryAt = now + wait;
+    this.attempt(() => this.outbox.failed(item.id, { attempts: tried, next: now + wait }));
+    this.rest(lane, wait);
+  }
+
+  /** After a start of the proxy: what was to be tried later is not tried at once. */
+  private goOn(lane: Lane): void {
+    const next = this.outbox.triesOf(lane.ids[0])?.next ?? 0;
+    // A clock that was set back in between must not make it wait for ever.
+    const wait = Math.min(next - this.ports.now(), Math.max(MOST_RETRY_AFTER, this.policy.backoff.max));
+    if (wait > 0) this.rest(lane, wait);
+    this.setNextAttempt();
+  }
+
+  private rest(lane: Lane, wait: number): void {
+    lane.retryAt = this.ports.now() + wait;
     lane.cancel = this.ports.after(wait, () => {
       lane.retryAt = null;
       this.setNextAttempt();

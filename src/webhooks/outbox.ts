@@ -25,6 +25,12 @@ export interface Delivery {
   readonly origin: Omit<Origin, 'at'> | null;
 }
 
+/** How often it has been tried in vain, and when the next attempt is due; epoch milliseconds. */
+export interface Tries {
+  readonly attempts: number;
+  readonly next: number;
+}
+
 export interface DeadDelivery {
   readonly delivery: Delivery;
   readonly why: string;
@@ -42,6 +48,7 @@ const line = z.union([
   z.object({ since: z.number(), taken: z.record(z.string(), place) }),
   z.object({ put: delivery }),
   z.object({ done: z.string() }),
+  z.object({ tried: z.object({ id: z.string(), attempts: z.number(), next: z.number() }) }),
   z.object({ dead: z.object({ delivery, why: z.string(), at: z.number() }) }),
   z.object({ again: z.array(z.string()) }),
 ]);
@@ -54,6 +61,7 @@ export class Outbox {
   readonly waiting = new Map<string, Delivery>();
   /** Given up, the oldest first; bounded. */
   readonly dead = new Map<string, DeadDelivery>();
+  private readonly tries = new Map<string, Tries>();
   private readonly log: LineLog;
   /** Decisions up to this one were made before the receiver was there. */
   private since: number;
@@ -79,7 +87,8 @@ export class Outbox {
       this.since = read.since;
       for (const [upstream, origin] of Object.entries(read.taken)) this.taken.set(upstream, origin);
     } else if ('put' in read) this.remember(read.put);
-    else if ('done' in read) this.waiting.delete(read.done);
+    else if ('done' in read) this.forget(read.done);
+    else if ('tried' in read) this.count(read.tried);
     else if ('dead' in read) this.bury(read.dead);
     else for (const id of read.again) this.raise(id);
   }
@@ -109,9 +118,38 @@ export class Outbox {
 
   /** The receiver has it. Should that not get to the disk, it is sent once more. */
   done(id: string): void {
-    this.waiting.delete(id);
+    this.forget(id);
     this.log.note({ done: id });
     this.compactIfLarge();
+  }
+
+  private forget(id: string): void {
+    this.waiting.delete(id);
+    this.tries.delete(id);
+  }
+
+  /** null = it has not been tried in vain, or is to be tried as if it had not. */
+  triesOf(id: string): Tries | null {
+    return this.tries.get(id) ?? null;
+  }
+
+  /** An attempt has failed. After a crash of the proxy it counts all the same. */
+  failed(id: string, tries: Tries): void {
+    this.tries.set(id, tries);
+    this.log.note({ tried: { id, ...tries } });
+    this.compactIfLarge();
+  }
+
+  /** From now on everything is tried as if it had not been before. */
+  beginAnew(): void {
+    const ids = [...this.tries.keys()];
+    this.tries.clear();
+    for (const id of ids) this.log.note({ tried: { id, attempts: 0, next: 0 } });
+  }
+
+  private count({ id, attempts, next }: Tries & { readonly id: string }): void {
+    if (attempts === 0) this.tries.delete(id);
+    else if (this.waiting.has(id)) this.tries.set(id, { attempts, next });
   }
 
   /** Nobody tries any more. */
@@ -123,7 +161,7 @@ export class Outbox {
   }
 
   private bury(dead: DeadDelivery): void {
-    this.waiting.delete(dead.delivery.id);
+    this.forget(dead.delivery.id);
     this.dead.set(dead.delivery.id, dead);
     if (this.dead.size > MOST_DEAD) this.dead.delete(this.dead.keys().next().value!);
   }
@@ -150,6 +188,7 @@ export class Outbox {
       { since: this.since, taken: Object.fromEntries(this.taken) },
       ...[...this.dead.values()].map((dead) => ({ dead })),
       ...[...this.waiting.values()].map((put) => ({ put })),
+      ...[...this.tries].map(([id, tries]) => ({ tried: { id, ...tries } })),
     ]);
     this.compactAt = Math.max(COMPACT_AT, 2 * this.log.size);
   }

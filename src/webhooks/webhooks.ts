@@ -46,6 +46,8 @@ export interface WebhookMetrics {
   readonly failed: number;
   readonly dead: number;
   readonly pending: number;
+  /** Seconds since the event that has waited the longest; 0 = none waits. */
+  readonly oldest: number;
 }
 
 interface Receiver {
@@ -98,7 +100,11 @@ export class Webhooks {
       known?.courier.close();
       const outbox = known?.outbox ?? new Outbox(join(this.dir, `${policy.name}.jsonl`), seq, this.warn);
       const courier = new Courier(policy, outbox, this.ports);
-      if (known !== undefined) Object.assign(courier.state, known.courier.state);
+      if (known !== undefined) {
+        Object.assign(courier.state, known.courier.state);
+        // Its settings are others: what has failed by the old ones may succeed at once.
+        courier.hurry();
+      }
       this.receivers.set(policy.name, { outbox, courier });
     }
   }
@@ -124,7 +130,7 @@ export class Webhooks {
 
   metrics(): WebhookMetrics[] {
     return [...this.receivers.values()].map(({ outbox, courier: { policy, state } }) => {
-      return { name: policy.name, delivered: state.delivered, failed: state.failed, dead: state.dead, pending: outbox.waiting.size };
+      return { name: policy.name, delivered: state.delivered, failed: state.failed, dead: state.dead, pending: outbox.waiting.size, oldest: ageOf(outbox) };
     });
   }
 
@@ -161,16 +167,26 @@ function deliveryOf({ type, upstream, version, data }: TellableEvent, origin: Or
   return { id, upstream, at, body, origin: origin === null ? null : { seq: origin.seq, n: origin.n } };
 }
 
+/** When the event happened that has waited the longest; Infinity = none waits. */
+function oldestOf({ waiting }: Outbox): number {
+  let oldest = Infinity;
+  for (const { at } of waiting.values()) oldest = Math.min(oldest, at);
+  return oldest;
+}
+
+function ageOf(outbox: Outbox): number {
+  return Math.max(0, (Date.now() - Math.min(oldestOf(outbox), Date.now())) / 1_000);
+}
+
 function viewOf({ outbox, courier: { policy, state } }: Receiver): WebhookView {
   const { origin, pathname, search } = new URL(policy.url);
-  const oldest = Math.min(...[...outbox.waiting.values()].map(({ at }) => at));
   return {
     name: policy.name,
     url: origin + (pathname === '/' && search === '' ? '/' : '/…'),
     events: [...policy.events],
     upstreams: policy.upstreams === null ? null : [...policy.upstreams],
     pending: outbox.waiting.size,
-    oldestPendingAt: outbox.waiting.size === 0 ? null : iso(oldest),
+    oldestPendingAt: outbox.waiting.size === 0 ? null : iso(oldestOf(outbox)),
     nextAttemptAt: state.nextAttempt === null ? null : iso(state.nextAttempt),
     delivered: state.delivered,
     failedAttempts: state.failed,

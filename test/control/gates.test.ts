@@ -1,7 +1,9 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t from 'tap';
+import { GateCounts } from '../../src/control/gate-counts.ts';
 import { askGate, measure } from '../../src/control/gates.ts';
+import { emptyUpstream } from '../../src/pool/upstream.ts';
 import type { GateQuestion } from '../../src/swap/ports.ts';
 import { gatePolicy } from '../swap/fixtures.ts';
 
@@ -18,6 +20,7 @@ const QUESTION: GateQuestion = {
   lastStep: null,
 };
 const NAMES = { upstream: 'web', version: 'v2', stable: 'v1' };
+const counts = new GateCounts();
 const going = (): AbortSignal => new AbortController().signal;
 
 let answer: { status: number; body: string; location?: string } = { status: 200, body: '' };
@@ -47,14 +50,29 @@ t.test('only a 200 with a decision is one; everything else is a wait that says w
     [302, '{"decision":"pass"}', 'wait', 'g answered 302'],
   ] as const) {
     answer = { status, body, ...(status === 302 ? { location: '/elsewhere' } : {}) };
-    t.match(await askGate(gatePolicy('g', 'step', { url: url() }), QUESTION, going(), 1_000), { decision, reason }, `${status} ${body.slice(0, 40)}`);
+    t.match(await askGate(gatePolicy('g', 'step', { url: url() }), QUESTION, going(), 1_000, counts), { decision, reason }, `${status} ${body.slice(0, 40)}`);
   }
   answer = { status: 200, body: JSON.stringify({ decision: 'stop', reason: 'r'.repeat(9_999) }) };
-  t.equal((await askGate(gatePolicy('g', 'step', { url: url() }), QUESTION, going(), 1_000)).reason.length, 500, 'a long reason is cut');
-  t.match(await askGate(gatePolicy('g', 'step', { url: 'http://127.0.0.1:1/' }), QUESTION, going(), 1_000), {
+  t.equal((await askGate(gatePolicy('g', 'step', { url: url() }), QUESTION, going(), 1_000, counts)).reason.length, 500, 'a long reason is cut');
+  t.match(await askGate(gatePolicy('g', 'step', { url: 'http://127.0.0.1:1/' }), QUESTION, going(), 1_000, counts), {
     decision: 'wait',
     reason: /^g cannot be asked: .*ECONNREFUSED/,
   });
+});
+
+t.test('each question is counted with what came of it; one that is broken off has no answer', async (t) => {
+  const own = new GateCounts();
+  const ask = (signal: AbortSignal, to = url()): ReturnType<typeof askGate> => askGate(gatePolicy('g', 'step', { url: to }), QUESTION, signal, 1_000, own);
+  for (const body of ['{"decision":"pass"}', '{"decision":"wait"}', '{"decision":"stop"}', '{"decision":"yes"}', 'pass']) {
+    answer = { status: 200, body };
+    await ask(going());
+  }
+  answer = { status: 503, body: '{"decision":"pass"}' };
+  await ask(going());
+  await ask(going(), 'http://127.0.0.1:1/');
+  await ask(AbortSignal.abort());
+  const [row] = own.measure([], emptyUpstream('web', 0));
+  t.match(row, { before: 'step', asked: 8, answers: { pass: 1, wait: 1, stop: 1, failed: 4 } });
 });
 
 t.test('a Prometheus answer: the first value of a vector, or a scalar; no number is no value', async (t) => {
@@ -82,7 +100,7 @@ t.test('the name and password of an address are sent as such, and said nowhere',
   const found = await measure({ url: named, query: 'up', min: null, max: 1, interval: 1_000, timeout: 1_000 }, NAMES, going());
   t.equal(authorization, `Basic ${Buffer.from('ann:p@ss').toString('base64')}`);
   t.notMatch(found.problem, /ann|p%40ss|p@ss/);
-  const { reason } = await askGate(gatePolicy('g', 'step', { url: named }), QUESTION, going(), 1_000);
+  const { reason } = await askGate(gatePolicy('g', 'step', { url: named }), QUESTION, going(), 1_000, counts);
   t.equal(authorization, `Basic ${Buffer.from('ann:p@ss').toString('base64')}`);
   t.notMatch(reason, /ann|p%40ss|p@ss/);
 });

@@ -29,6 +29,13 @@ async function start(t: Test, gates: Record<string, unknown>[], more: Record<str
   return { proxy, gate, v2: await backends.listen('v2') };
 }
 
+/** A series of the scrape; its labels in the order in which they are written. */
+async function metric({ proxy }: World, series: string): Promise<number | undefined> {
+  const { text } = await proxy.admin('/metrics');
+  const line = text.split('\n').find((each) => each.startsWith(`switchyard_${series} `));
+  return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ') + 1));
+}
+
 async function swapOf({ proxy }: World): Promise<SwapView> {
   const { swap } = (await proxy.admin('/v1/upstreams/web')).json as UpstreamView;
   if (swap === null) throw new Error('there is no swap');
@@ -55,9 +62,24 @@ t.test('wait, then pass: the questions are signed and have one id; status, expla
   t.notMatch((await world.proxy.admin('/v1/upstreams/web')).text, GATE_SECRET.slice(6), 'the secret is not shown');
   world.gate.answer = { status: 503, body: 'busy' };
   await eventually('the failure to be told', async () => (await swapOf(world)).gate?.said === 'change answered 503');
+  const at = 'upstream="web",before="admission"';
+  t.equal(await metric(world, `gates_waiting{${at}}`), 1);
+  t.equal(await metric(world, `gate_wait_seconds_count{${at}}`), 0, 'it has not come to an end');
   world.gate.say('pass', 'approved');
   const { code, stdout } = await running.wait();
   t.equal(code, 0);
+  const answers: number[] = [];
+  for (const answer of ['pass', 'wait', 'stop', 'failed']) answers.push((await metric(world, `gate_answers_total{${at},answer="${answer}"}`)) ?? Number.NaN);
+  t.ok(answers[0] === 1 && answers[1] >= 3 && answers[2] === 0 && answers[3] >= 1, `pass, wait, stop, failed: ${answers.join(', ')}`);
+  t.equal(
+    await metric(world, `gate_questions_total{${at}}`),
+    answers.reduce((sum, each) => sum + each, 0),
+    'each question has one answer',
+  );
+  t.equal(await metric(world, `gates_waiting{${at}}`), 0);
+  t.equal(await metric(world, `gate_wait_seconds_count{${at}}`), 1);
+  t.equal(await metric(world, `gate_timeouts_total{${at}}`), 0);
+  t.equal(await metric(world, 'gate_questions_total{upstream="web",before="step"}'), undefined, 'no gate stands there');
   t.match(stdout, /… gate {10}change: wait, not yet.*✓ gate {10}change: pass, approved.*✓ admitted.*✓ released/s);
 });
 
@@ -80,6 +102,8 @@ t.test('a gate that does not answer, within its timeout: stop', async (t) => {
   const { code } = await swap(world).wait();
   t.equal(code, 1);
   t.match(await swapOf(world), { state: 'rolled-back', reason: 'gate silent: no pass in 0.4 s' });
+  t.equal(await metric(world, 'gate_timeouts_total{upstream="web",before="step"}'), 1);
+  t.equal(await metric(world, 'gate_answers_total{upstream="web",before="step",answer="stop"}'), 0, 'it has said nothing');
 });
 
 t.test('kill -9 while gates wait: they are asked again by the same id, and nothing has moved', async (t) => {

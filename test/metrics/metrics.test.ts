@@ -4,7 +4,7 @@ import { ControlLedger, emptyCounts } from '../../src/ledger/control.ts';
 import { BIN_BOUNDS } from '../../src/ledger/layout.ts';
 import { KIND, OUTCOME, ThreadLedger } from '../../src/ledger/thread.ts';
 import { createMetrics } from '../../src/metrics/metrics.ts';
-import type { MetricsSnapshot, UpstreamMetrics, VersionMetrics } from '../../src/metrics/source.ts';
+import type { GateMetrics, MetricsSnapshot, UpstreamMetrics, VersionMetrics } from '../../src/metrics/source.ts';
 
 interface Family {
   readonly type: string;
@@ -53,6 +53,17 @@ function versionOf(ledger: ControlLedger, id: string, slots: number[], change: P
   return { id, phase: 'live', weight: 100, counts, workers: null, traffic: ledger.traffic(slots), backends, ...change };
 }
 
+/** Waits of 0.1 s at most, up to 300 s, and of more than a day. */
+const GATE: GateMetrics = {
+  before: 'step',
+  asked: 9,
+  answers: { pass: 2, wait: 4, stop: 1, failed: 2 },
+  timeouts: 1,
+  bins: [2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1],
+  seconds: 90_300,
+  waiting: 1,
+};
+
 function snapshotOf(versions: VersionMetrics[], change: Partial<MetricsSnapshot> = {}, web: Partial<UpstreamMetrics> = {}): MetricsSnapshot {
   return {
     generation: 9,
@@ -68,9 +79,9 @@ function snapshotOf(versions: VersionMetrics[], change: Partial<MetricsSnapshot>
     ticketKeyChanges: 4,
     requests: { http10: 1, http11: 20, http2: 30 },
     config: { revision: 12, drift: 2, pulls: { applied: 1 } },
-    webhooks: [{ name: 'ci', delivered: 7, failed: 2, dead: 1, pending: 3 }],
+    webhooks: [{ name: 'ci', delivered: 7, failed: 2, dead: 1, pending: 3, oldest: 90 }],
     rejected: REJECT_LIST.map((_, i) => i),
-    upstreams: [{ name: 'web', waiting: 8, notMirrored: [3, 2, 1], versions, swaps: { done: 4 }, swapSeconds: { admitting: 1.25 }, ...web }],
+    upstreams: [{ name: 'web', waiting: 8, notMirrored: [3, 2, 1], versions, swaps: { done: 4 }, swapSeconds: { admitting: 1.25 }, gates: [GATE], ...web }],
     ...change,
   };
 }
@@ -139,11 +150,17 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
     ['switchyard_certificate_expiry_seconds', 'gauge', 'listener,name'],
     ['switchyard_acme_renewals_total', 'counter', 'outcome'],
     ['switchyard_acme_next_renewal_seconds', 'gauge', 'name'],
+    ['switchyard_gate_questions_total', 'counter', 'before,upstream'],
+    ['switchyard_gate_answers_total', 'counter', 'answer,before,upstream'],
+    ['switchyard_gate_timeouts_total', 'counter', 'before,upstream'],
+    ['switchyard_gates_waiting', 'gauge', 'before,upstream'],
+    ['switchyard_gate_wait_seconds', 'histogram', 'before,le,upstream'],
     ['switchyard_config_revision', 'gauge', ''],
     ['switchyard_config_drift', 'gauge', ''],
     ['switchyard_config_pulls_total', 'counter', 'outcome'],
     ['switchyard_webhook_deliveries_total', 'counter', 'outcome,webhook'],
     ['switchyard_webhook_pending', 'gauge', 'webhook'],
+    ['switchyard_webhook_oldest_pending_seconds', 'gauge', 'webhook'],
     ['switchyard_generation', 'gauge', ''],
     ['switchyard_thread_acked_generation', 'gauge', 'thread'],
   ];
@@ -184,6 +201,28 @@ t.test('the figures are those of the ledger', async (t) => {
   t.equal(value('switchyard_clients_uncounted_total'), 2);
   t.equal(value('switchyard_retries_total'), 3);
   t.equal(value('switchyard_redirects_total'), 6);
+});
+
+t.test('gates and webhooks, as their counters say', async (t) => {
+  const families = await scrape(snapshotOf([]));
+  const value = (series: string): number | undefined => families.get(series.split('{')[0].replace(/_(?:bucket|sum|count)$/, ''))?.series.get(series);
+  const at = 'before="step",upstream="web"';
+  t.equal(value(`switchyard_gate_questions_total{${at}}`), 9);
+  for (const [answer, count] of Object.entries(GATE.answers)) t.equal(value(`switchyard_gate_answers_total{answer="${answer}",${at}}`), count, answer);
+  t.equal(value(`switchyard_gate_timeouts_total{${at}}`), 1);
+  t.equal(value(`switchyard_gates_waiting{${at}}`), 1);
+  for (const [le, count] of [
+    ['0.1', 2],
+    ['60', 2],
+    ['300', 3],
+    ['86400', 3],
+    ['+Inf', 4],
+  ] as const) {
+    t.equal(value(`switchyard_gate_wait_seconds_bucket{before="step",le="${le}",upstream="web"}`), count, le);
+  }
+  t.equal(value(`switchyard_gate_wait_seconds_count{${at}}`), 4);
+  t.equal(value(`switchyard_gate_wait_seconds_sum{${at}}`), 90_300);
+  t.equal(value('switchyard_webhook_oldest_pending_seconds{webhook="ci"}'), 90);
 });
 
 t.test('every refusal is counted, each reason in one series', async (t) => {

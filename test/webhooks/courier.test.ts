@@ -137,6 +137,72 @@ t.test('what is too old, was tried too often or is too much is given up, and can
   t.strictSame([kept.dead.size, kept.waiting.size], [0, 0]);
 });
 
+t.test('what was tried in vain before a restart is not tried at once, and not more often than it may be', async (t) => {
+  const world = new World();
+  const { outbox, again } = await outboxOf(t);
+  world.answer = () => ({ status: 500, retryAfter: null });
+  const courier = world.courier(outbox);
+  give(outbox, courier, delivery('w1'), delivery('w2'), delivery('a1', 'api'));
+  await world.pass(600);
+  t.strictSame(
+    world.asked.filter((id) => id === 'w1'),
+    ['w1', 'w1', 'w1'],
+    'after 0, 100 and 300 ms; the next is due at 700',
+  );
+  courier.close();
+  outbox.close();
+  world.asked.length = 0;
+  const kept = again();
+  t.strictSame(kept.triesOf('w1'), { attempts: 3, next: 700 });
+  const next = world.courier(kept);
+  t.equal(next.state.nextAttempt, 700);
+  await world.pass(99);
+  t.strictSame(world.asked, [], 'not at once');
+  await world.pass(1);
+  t.strictSame(world.asked.toSorted(), ['a1', 'w1']);
+  await world.pass(799);
+  t.strictSame(world.asked.toSorted(), ['a1', 'w1'], 'the backoff goes on where it was');
+  await world.pass(1);
+  t.match(kept.dead.get('w1')?.why, /after 5 attempts$/);
+  t.match(kept.dead.get('a1')?.why, /after 5 attempts$/);
+  t.equal(world.asked.filter((id) => id === 'w2').length, 1, 'the next begins with its own first attempt');
+  t.strictSame(kept.triesOf('w2'), { attempts: 1, next: 1_600 });
+});
+
+t.test('a clock that was set back does not put an attempt off for ever; one that waited through a long stop is tried at once', async (t) => {
+  const world = new World();
+  const { outbox, again } = await outboxOf(t);
+  world.now = 10 * 86_400_000;
+  outbox.put(delivery('w1'));
+  outbox.failed('w1', { attempts: 1, next: world.now + 500 });
+  outbox.close();
+  world.now = 0;
+  const back = world.courier(again());
+  t.equal(back.state.nextAttempt, 3_600_000);
+  back.close();
+  world.now = 11 * 86_400_000;
+  world.courier(again(), { ...POLICY, maxAge: Infinity });
+  await world.pass(0);
+  t.strictSame(world.asked, ['w1']);
+});
+
+t.test('what is sent once more by hand begins with its first attempt, also after a restart', async (t) => {
+  const world = new World();
+  const { outbox, again } = await outboxOf(t);
+  world.answer = () => new Error('no route to host');
+  const courier = world.courier(outbox);
+  give(outbox, courier, delivery('w1'));
+  await world.pass(400);
+  t.equal(outbox.triesOf('w1')?.attempts, 3);
+  courier.hurry();
+  await world.pass(0);
+  t.equal(world.asked.length, 4, 'at once');
+  t.equal(outbox.triesOf('w1')?.attempts, 1);
+  courier.close();
+  outbox.close();
+  t.equal(again().triesOf('w1')?.attempts, 1);
+});
+
 t.test('at most eight upstreams are told of at a time, and the others come after them', async (t) => {
   const world = new World();
   const { outbox } = await outboxOf(t);
@@ -179,9 +245,15 @@ t.test('a file that has grown is begun anew with what is needed', async (t) => {
   }
   outbox.giveUp(outbox.waiting.get('d0')!, 'too old', 5);
   outbox.put(delivery('last'));
+  outbox.failed('last', { attempts: 7, next: 9 });
+  for (let i = 0; i < 300; i++) {
+    outbox.put({ ...delivery(`e${i}`), body });
+    outbox.done(`e${i}`);
+  }
   outbox.close();
   const later = again();
   t.strictSame([...later.waiting.keys()], ['last']);
+  t.strictSame(later.triesOf('last'), { attempts: 7, next: 9 });
   t.strictSame([...later.dead.keys()], ['d0']);
   t.equal(later.has(delivery('d299', 'web', { seq: 300, n: 0 })), true);
 });
