@@ -41,6 +41,7 @@ export class H2Session {
   private limit = 0;
   private lastSeen = Infinity;
   private spoken = false;
+  private used = false;
   private told = false;
   private ended = false;
   private counted = true;
@@ -87,14 +88,16 @@ export class H2Session {
     });
     session.on('goaway', (_code: number, lastStreamId: number) => {
       this.lastSeen = Math.min(this.lastSeen, lastStreamId);
-      this.retire();
+      // Those who wait hear of it, or a backend that sends everybody away at once would be dialled without end.
+      this.retire(this.used ? null : new LossError(FAILURE.streamRefused, true));
     });
     session.on('error', (error) => (this.error = this.spoken ? error : unspoken(error)));
     session.on('close', () => this.end(this.error ?? (this.spoken ? null : new LossError(FAILURE.noHttp2, false))));
   }
 
+  /** A backend that is going away takes nothing from the frame on that says so, which is before its event. */
   get hasRoom(): boolean {
-    return this.usable && this.streams + this.lingering.size < this.limit;
+    return this.usable && !this.session!.closed && this.streams + this.lingering.size < this.limit;
   }
 
   /** The connection has ended. */
@@ -106,6 +109,7 @@ export class H2Session {
   request(fields: string[], options: ClientSessionRequestOptions): ClientHttp2Stream | null {
     const { session } = this;
     if (session === null || session.closed || session.destroyed) return null;
+    this.used = true;
     try {
       return session.request(fields, options);
     } catch {
@@ -165,8 +169,8 @@ export class H2Session {
   }
 
   /** Takes no more requests; ends when those under way have. */
-  retire(): void {
-    this.tell(null);
+  retire(error: Error | null = null): void {
+    this.tell(error);
     if (this.streams === 0) this.closeBooks();
     if (this.session === null) this.end(null);
     else if (!this.session.closed) this.session.close();

@@ -75,6 +75,8 @@ export interface Traffic {
   steered: number[];
   /** Answers that the backend did not complete; their class says nothing of it. */
   broken: number;
+  /** Requests that were sent again because the backend had not looked at them. */
+  resent: number;
 }
 
 /**
@@ -236,6 +238,7 @@ export class ControlLedger {
       latencySum: 0,
       answered: 0,
       broken: 0,
+      resent: 0,
       steered: zeros(Object.keys(STEERED).length),
     };
     for (let thread = 0; thread < this.threads; thread++) {
@@ -248,6 +251,7 @@ export class ControlLedger {
         into.latencySum += this.f64[row + COUNTER.latencySum];
         into.answered += this.f64[row + COUNTER.answered];
         into.broken += this.f64[row + COUNTER.broken];
+        into.resent += this.f64[row + COUNTER.resent];
       }
     }
     return into;

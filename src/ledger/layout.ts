@@ -66,6 +66,8 @@ export const COUNTER = {
   steered: 72,
   /** Of an upstream's row: requests that were not mirrored though they should have been; cells of NOT_MIRRORED. */
   notMirrored: 76,
+  /** Requests that were sent again because the backend had not looked at them. */
+  resent: 79,
 } as const;
 export const COUNTERS = 80;
 

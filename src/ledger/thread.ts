@@ -162,6 +162,11 @@ export class ThreadLedger {
     this.f64[this.counters + slot * COUNTERS + COUNTER.steered + by]++;
   }
 
+  /** Counts a request that this backend has refused unseen, and that is sent again. */
+  resent(slot: number): void {
+    this.f64[this.counters + slot * COUNTERS + COUNTER.resent]++;
+  }
+
   /** Counts a request that was not mirrored, on the row of its upstream; `why` is of NOT_MIRRORED. */
   notMirrored(slot: number, why: number): void {
     this.f64[this.counters + slot * COUNTERS + COUNTER.notMirrored + why]++;

@@ -106,6 +106,13 @@ const METRICS: readonly Described[] = [
   },
   {
     type: 'counter',
+    name: 'switchyard_resent_requests_total',
+    help: 'Requests that were sent again because a backend of a version had refused their HTTP/2 stream before it looked at it.',
+    labels: ['upstream', 'version'],
+    read: (now) => [...eachVersion(now)].flatMap(({ version: { traffic }, at }): Point[] => (traffic === null ? [] : [[at, traffic.resent]])),
+  },
+  {
+    type: 'counter',
     name: 'switchyard_redirects_total',
     help: 'Requests that the rules of a route answered with another address.',
     labels: [],

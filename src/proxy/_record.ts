@@ -18,6 +18,15 @@ import type { Preface } from './preface.ts';
 import type { BackendTarget, UpstreamLoad, UpstreamTarget, VersionTarget, WaitingRoom } from './targets.ts';
 
 const LEAST_RETRY_BUDGET = 3;
+/** How often a request may be refused by backends that did not look at it. */
+const MOST_RESENT = 10;
+const BACKOFF_MS = 25;
+const BACKOFF_SPREAD_MS = 225;
+
+/** What a request waits, in ms, before it comes back to a backend that has failed it. */
+export function backoff(): number {
+  return BACKOFF_MS + Math.random() * BACKOFF_SPREAD_MS;
+}
 
 /** What is known of a request while it lives, and how its books are closed. The life itself is in request.ts. */
 export abstract class ExchangeRecord {
@@ -54,6 +63,8 @@ export abstract class ExchangeRecord {
   traits = 0;
   protected readonly ctx: Context;
   protected retries = 0;
+  /** How often it was sent again because a backend had not looked at it. */
+  protected resent = 0;
   protected status = 0;
   /** Why it did not complete, or was refused. */
   protected fault: Fault | null = null;
@@ -112,6 +123,7 @@ export abstract class ExchangeRecord {
     this.bodyLimit = null;
     if (this.tried.length > 0) this.tried.length = 0;
     this.retries = 0;
+    this.resent = 0;
     this.kind = KIND.http;
     this.status = 0;
     this.fault = null;
@@ -187,6 +199,17 @@ export abstract class ExchangeRecord {
     return fault === REJECT.backendsFull ? queue : null;
   }
 
+  /**
+   * Whether it may be sent once more after a backend has refused it unseen (RFC 9113 §8.7); if so it is counted. Nothing has failed
+   * by that, so that method, attempts and budget do not matter.
+   */
+  protected mayResend(): boolean {
+    if (this.resent >= MOST_RESENT || !this.upload.replayable) return false;
+    this.resent++;
+    this.ctx.ledger.resent(this.backend!.slot);
+    return true;
+  }
+
   /** Kind of what is in flight on this version, or null. */
   inFlightOn(versionSlot: number): Kind | null {
     return this.claimed && this.version?.slot === versionSlot ? this.kind : null;
@@ -244,7 +267,7 @@ export abstract class ExchangeRecord {
       upstream: this.upstream?.name ?? null,
       version: this.version?.id ?? null,
       backend: this.backend?.address ?? null,
-      retries: this.retries,
+      retries: this.retries + this.resent,
       requestId: this.requestId,
       reason: this.fault?.code ?? (aborted ? 'client-aborted' : null),
     };

@@ -5,7 +5,7 @@ import { BODY, type RequestHead } from '../http/request-head.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import { KIND, OUTCOME, type Outcome } from '../ledger/thread.ts';
 import { Answer, READ } from './_answer.ts';
-import { ExchangeRecord } from './_record.ts';
+import { ExchangeRecord, backoff } from './_record.ts';
 import { choose } from './_choose.ts';
 import { guard } from './_guard.ts';
 import { rescue } from './_rescue.ts';
@@ -18,8 +18,6 @@ import { UpstreamConnection, type UpstreamUser } from './upstream.ts';
 
 const STATE = { idle: 0, open: 1, held: 2, backoff: 3, sent: 4, body: 5, tunnel: 6 } as const;
 const MOST_INFORMATIONAL = 10;
-const BACKOFF_MS = 25;
-const BACKOFF_SPREAD_MS = 225;
 
 /**
  * THE LIFE OF A REQUEST, top to bottom: open → admit (version, backend, claim) → dispatch → read the
@@ -274,11 +272,19 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     this.connection = null;
     this.upload.detach();
     this.ctx.timers.disarm(this.deadline);
+    const unseen = fault === FAILURE.streamRefused;
+    if (unseen && this.mayResend()) {
+      this.fault = fault;
+      // Another connection may be all that it takes, and its claim is good for that; from the second time on it goes elsewhere, or later.
+      if (this.resent === 1) return this.dispatch();
+      this.tried.push(this.backend!.slot);
+      return this.again();
+    }
     this.ctx.countFailed(this.backend!.slot, fault);
     if (this.state === STATE.body && !this.down.retract()) return this.cutShort(OUTCOME.upstreamFailed, fault);
     // Nothing is lost by it: the connection was never made; or a used one was closed under it before any answer (RFC 9110 §9.2.2).
     const stale = fault === FAILURE.reset && this.reused && !this.touched;
-    if (!this.mayRetry(fresh, stale)) return this.refuse(fault);
+    if (unseen || !this.mayRetry(fresh, stale)) return this.refuse(fault);
     if (fresh) this.tried.push(this.backend!.slot);
     this.fault = fault;
     this.again();
@@ -295,8 +301,9 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
       // No other backend: the same one gets a moment to come back.
       this.tried.length = 0;
       this.state = STATE.backoff;
-      this.ctx.timers.arm(this.deadline, BACKOFF_MS + Math.random() * BACKOFF_SPREAD_MS);
-    } else this.refuse(this.fault ?? fault);
+      this.ctx.timers.arm(this.deadline, backoff());
+    } else if (fault === REJECT.backendsFull) this.dispatch();
+    else this.refuse(this.fault ?? fault);
   }
 
   private refuse(fault: Fault): void {

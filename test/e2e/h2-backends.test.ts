@@ -59,7 +59,6 @@ const CASES: readonly Case[] = [
   },
   { what: 'a reset before the answer', script: (peer, id) => peer.write(rst(id, 8)), status: 502, reason: 'stream-reset', heads: 1 },
   { what: 'an internal error', script: (peer, id) => peer.write(rst(id, 2)), status: 502, reason: 'stream-reset', heads: 1 },
-  { what: 'refused each time', script: (peer, id) => peer.write(rst(id, 7)), status: 502, reason: 'stream-refused', request: POST, heads: 2 },
   {
     what: 'refused once, a POST',
     script: (peer, id, index) => peer.write(...(index === 0 ? [rst(id, 7)] : hello(id))),

@@ -65,12 +65,13 @@ export class RawH2Backend {
   requests = 0;
   address = '';
 
-  static async start(t: Teardown, script: H2Script, settings: Buffer = Buffer.alloc(0)): Promise<RawH2Backend> {
+  /** @param more frames that each connection begins with, behind its SETTINGS. */
+  static async start(t: Teardown, script: H2Script, settings: Buffer = Buffer.alloc(0), more: readonly Buffer[] = []): Promise<RawH2Backend> {
     const backend = new RawH2Backend();
     const server = createServer((socket) => {
       const peer: H2Peer = { socket, frames: [], write: (...frames) => void socket.write(Buffer.concat(frames)) };
       backend.peers.push(peer);
-      peer.write(frame(FRAME.settings, 0, 0, settings));
+      peer.write(frame(FRAME.settings, 0, 0, settings), ...more);
       let bytes = Buffer.alloc(0);
       let preface = PREFACE;
       socket.on('error', () => undefined);

@@ -105,6 +105,8 @@ function busyLedger() {
   serve(two, slots[1], 503, 60_000);
   one.claim(slots[1], slots[2], 1000);
   one.failed(slots[1], 0);
+  one.resent(slots[1]);
+  two.resent(slots[0]);
   one.settle(slots[1], slots[2], OUTCOME.upstreamFailed, KIND.http);
   two.claim(slots[0], slots[2], 1000);
   two.become(slots[0], KIND.tunnel);
@@ -128,6 +130,7 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
     ['switchyard_not_mirrored_total', 'counter', 'reason,upstream'],
     ['switchyard_waiting_requests', 'gauge', 'upstream'],
     ['switchyard_retries_total', 'counter', ''],
+    ['switchyard_resent_requests_total', 'counter', 'upstream,version'],
     ['switchyard_redirects_total', 'counter', ''],
     ['switchyard_killed_total', 'counter', 'kind,upstream,version'],
     ['switchyard_members', 'gauge', 'order,upstream,version'],
@@ -200,6 +203,7 @@ t.test('the figures are those of the ledger', async (t) => {
   t.equal(value('switchyard_clients_counted'), 5);
   t.equal(value('switchyard_clients_uncounted_total'), 2);
   t.equal(value('switchyard_retries_total'), 3);
+  t.equal(value(`switchyard_resent_requests_total{${at}}`), 2);
   t.equal(value('switchyard_redirects_total'), 6);
 });
 
