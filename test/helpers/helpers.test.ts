@@ -95,3 +95,16 @@ t.test('a child is watched to its end and its output kept', async (t) => {
   await t.rejects(stuck.wait(200), /not within 200 ms/);
   t.strictSame(await stuck.exited, { code: null, signal: 'SIGKILL' });
 });
+
+t.test('two processes are never given the same port, not even one that nobody listens on yet', async (t) => {
+  const script = `import { freePort } from './test/helpers/ports.ts'; for (let i = 0; i < 150; i++) console.log(await freePort()); setInterval(() => {}, 1000)`;
+  const others = [1, 2].map(() => new NodeProcess(['--input-type=module', '-e', script]));
+  const all = [...(await freePorts(150))];
+  for (const other of others) {
+    await eventually('150 ports', () => other.stdout.split('\n').length > 150);
+    all.push(...other.stdout.trim().split('\n').map(Number));
+    await other.stop('SIGKILL');
+  }
+  t.equal(all.length, 450);
+  t.equal(new Set(all).size, 450);
+});

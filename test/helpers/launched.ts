@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Proxy } from './proxy.ts';
 import type { ProxyConfig } from './proxy.ts';
-import { freePorts } from './ports.ts';
+import { portRange } from './ports.ts';
 import type { Teardown } from './temp.ts';
 
 /** A service that does what its environment says. It listens on PORT and answers with its version, replica and process. */
@@ -24,6 +24,9 @@ createServer((request, response) => {
   response.writeHead(200, { 'x-version': version, 'x-pid': String(process.pid) }).end(version);
 }).listen(Number(PORT), '127.0.0.1');
 `;
+
+/** Enough for two versions at a time, some replicas each. */
+const PORTS = 20;
 
 export const COMMAND = [process.execPath, 'service.mjs'];
 
@@ -48,12 +51,11 @@ export function launchedBy(proxy: Proxy): { pid: number; version: string; port: 
 
 /** A proxy with an upstream `web` that launches the service; whatever it has launched ends with the test. */
 export async function startLaunching(t: Teardown, web: Record<string, unknown> = {}, config: Partial<ProxyConfig> = {}): Promise<Proxy> {
-  // Taken as a whole, so that no port of another proxy of this test is among them.
-  const ports = await freePorts(20);
+  const first = await portRange(PORTS);
   const proxy = await Proxy.start(
     t,
     {
-      launch: { ports: `${Math.min(...ports)}-${Math.max(...ports)}` },
+      launch: { ports: `${first}-${first + PORTS - 1}` },
       upstreams: {
         web: { routes: [{}], health: { interval: '100ms', admitInterval: '30ms' }, launch: { command: COMMAND }, ...web },
       },

@@ -1,28 +1,59 @@
 import { createServer } from 'node:net';
+import type { Server } from 'node:net';
 
 /** Below the range from which Linux takes the ports of outgoing connections, so that no client socket can sit on one. */
 const FIRST = 12_000;
 const LAST = 32_000;
-const WINDOW = 40;
+const BLOCK = 100;
+const BLOCKS = (LAST - FIRST) / BLOCK;
 
-let next = FIRST + ((process.pid * WINDOW) % (LAST - FIRST));
+let next = 0;
+let end = 0;
+/** One that is far from those of processes started just before. */
+let block = (process.pid * 7) % BLOCKS;
 
-function bindable(port: number, host: string): Promise<boolean> {
+/** A server that listens there, or null when somebody else does. */
+function listening(port: number, host: string): Promise<Server | null> {
   return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)));
+    const server = createServer((socket) => socket.destroy());
+    server.once('error', () => resolve(null));
+    server.listen({ port, host, exclusive: true }, () => resolve(server));
   });
 }
 
-/** A TCP port nobody listens on now. Each process walks a range of its own, so that parallel test files do not meet. */
-export async function freePort(host = '127.0.0.1'): Promise<number> {
-  for (let tried = 0; tried < LAST - FIRST; tried++) {
-    const port = next;
-    next = next + 1 < LAST ? next + 1 : FIRST;
-    if (await bindable(port, host)) return port;
+async function bindable(port: number, host: string): Promise<boolean> {
+  const server = await listening(port, host);
+  if (server === null) return false;
+  await new Promise((resolve) => server.close(resolve));
+  return true;
+}
+
+/** Makes a block this process's own until it ends: whoever listens on its first port has it. */
+async function claim(): Promise<void> {
+  for (let tried = 0; tried < BLOCKS; tried++) {
+    const first = FIRST + block * BLOCK;
+    block = (block + 1) % BLOCKS;
+    const guard = await listening(first, '127.0.0.1');
+    if (guard === null) continue;
+    guard.unref();
+    [next, end] = [first + 1, first + BLOCK];
+    return;
   }
-  throw new Error(`no free port between ${FIRST} and ${LAST} on ${host}`);
+  throw new Error(`no block of free ports between ${FIRST} and ${LAST}`);
+}
+
+/**
+ * A TCP port nobody listens on, and that nobody else is given: between now and the moment when somebody listens there (or does again,
+ * after a restart) lie seconds. No port is given twice.
+ */
+export async function freePort(host = '127.0.0.1'): Promise<number> {
+  for (;;) {
+    if (next >= end) await claim();
+    else {
+      const port = next++;
+      if (await bindable(port, host)) return port;
+    }
+  }
 }
 
 /** `count` different free ports. */
@@ -30,4 +61,12 @@ export async function freePorts(count: number, host = '127.0.0.1'): Promise<numb
   const ports: number[] = [];
   while (ports.length < count) ports.push(await freePort(host));
   return ports;
+}
+
+/** The first of `count` ports that follow each other; all are this process's own, and some may be taken by strangers. */
+export async function portRange(count: number): Promise<number> {
+  if (end - next < count) await claim();
+  const first = next;
+  next += count;
+  return first;
 }
