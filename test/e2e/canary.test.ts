@@ -47,7 +47,7 @@ async function canary(
     const { swap } = await upstream();
     return swap !== null && swap.to === id && (swap.finished || swap.paused) ? swap : null;
   };
-  return { id, swap: await eventually(`the end of the swap to ${id}`, over, 40_000) };
+  return { id, swap: await eventually(`the end of the swap to ${id}`, over, 90_000) };
 }
 
 function judgementOf(swap: SwapView): Record<string, unknown> {

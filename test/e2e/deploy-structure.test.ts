@@ -100,7 +100,7 @@ t.test('a deploy that is still starting its processes is taken back by abort', a
   t.equal((await verb(proxy, 'deploy', 'web', '--version', 'v1')).code, 0);
   const waits = [process.execPath, '-e', 'setInterval(() => {}, 1000)'];
   const deploy = new Verb(proxy, ['deploy', 'web', '--version', 'v2', '--start-timeout', '10m', '--', ...waits]);
-  await eventually('a process of v2', () => launchedBy(proxy).some(({ version }) => version === 'v2'), 10_000);
+  await eventually('a process of v2', () => launchedBy(proxy).some(({ version }) => version === 'v2'), 30_000);
   const aborted = await verb(proxy, 'abort', 'web');
   t.match(aborted, { code: 0, stdout: /aborted/ });
   t.strictSame(

@@ -6,7 +6,7 @@ import type { Proxy } from '../helpers/proxy.ts';
 import { eventually } from '../helpers/wait.ts';
 import { verb } from './verb.ts';
 
-export const LATE = 15_000;
+export const LATE = 60_000;
 
 export async function start(t: Test, v1: readonly string[] = []): Promise<Proxy> {
   const proxy = await startLaunching(t);

@@ -85,15 +85,12 @@ t.test('wait, then pass: the questions are signed and have one id; status, expla
 
 t.test('stop before a step: all goes back, the command exits 1 with the reason', async (t) => {
   const world = await start(t, [{ name: 'quality', at: 'step' }]);
-  world.gate.say('pass');
-  const running = swap(world, '--canary', '20', '--hold', '100ms');
-  await eventually('the first step', async () => (await swapOf(world)).weight === 20);
-  world.gate.say('stop', 'conversion is down');
-  const { code, stderr, stdout } = await running.wait();
+  world.gate.decide = ({ nextWeight }) => (nextWeight === 20 ? 'pass' : 'stop');
+  const { code, stderr, stdout } = await swap(world, '--canary', '20', '--hold', '100ms').wait();
   t.equal(code, 1);
-  t.match(stdout, /✗ gate {10}quality: stop, conversion is down/);
+  t.match(stdout, /✓ gate {10}quality: pass, because pass[^]*canary +20 %[^]*✗ gate {10}quality: stop, because stop/);
   t.match(stderr, /was rolled back; all traffic is back on v1/);
-  t.equal((await swapOf(world)).reason, 'gate quality: conversion is down');
+  t.equal((await swapOf(world)).reason, 'gate quality: because stop');
 });
 
 t.test('a gate that does not answer, within its timeout: stop', async (t) => {
@@ -117,7 +114,8 @@ t.test('kill -9 while gates wait: they are asked again by the same id, and nothi
   await world.proxy.kill();
   const before = world.gate.asked.length;
   await world.proxy.restart();
-  await asked(world, before + 1);
+  // One question of the life before may still have been on its way.
+  await asked(world, before + 2);
   t.equal(world.gate.asked.at(-1)?.id, id);
   t.match(await swapOf(world), { finished: false, weight: 0 });
   world.gate.answer = { status: 200, body: '{"decision":"pass"}' };

@@ -105,14 +105,13 @@ const takenBack = (count: number, first: number, code: number): Buffer =>
   );
 
 t.test('requests that are taken back in the bytes behind their heads reach no backend', async (t) => {
-  const before = backend.requests.length;
   using client = await H2Raw.open(port, { localAddress: '127.0.0.4' });
   client.send(takenBack(40, 1, 8));
   client.send(takenBack(40, 101, 0));
   client.headers(201, get('/wanted'));
   t.equal(await client.ending(201), 'end');
   t.strictSame(
-    backend.requests.slice(before).map(({ target }) => target),
+    backend.requests.map(({ target }) => target).filter((target) => target === '/taken-back' || target === '/wanted'),
     ['/wanted'],
   );
 });

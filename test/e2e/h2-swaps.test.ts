@@ -77,7 +77,7 @@ t.test(`${SWAPS} swaps under load over HTTP/2, some by canary, lose no stream`, 
     const strategy = n % 3 === 0 ? { strategy: { canary: CANARY } } : {};
     const { status } = await proxy.admin('/v1/upstreams/web/swap', { body: { to: `v${n}`, backends: await backends.listen(`v${n}`), ...strategy } });
     t.equal(status, 202);
-    await events.wait('released', `v${n - 1}`, 15_000);
+    await events.wait('released', `v${n - 1}`, 30_000);
     receipts.push(
       await eventually(`the receipt of v${n - 1}`, async () => {
         const answer = await proxy.admin(`/v1/upstreams/web/versions/v${n - 1}/receipt`);

@@ -3,12 +3,17 @@ import type { Test } from 'tap';
 import type { BackendView, UpstreamView } from '../../src/control/operations.ts';
 import { Backends } from '../helpers/backends.ts';
 import { Events } from '../helpers/events.ts';
+import { freePort } from '../helpers/ports.ts';
 import { Proxy } from '../helpers/proxy.ts';
 import { Traffic } from '../helpers/traffic.ts';
-import { eventually, sleep } from '../helpers/wait.ts';
+import { eventually } from '../helpers/wait.ts';
 import { verb } from './verb.ts';
 
-const HEALTH = { interval: '60ms', admitInterval: '20ms', timeout: '200ms', rise: 2, fall: 2 };
+const HEALTH = { interval: '60ms', admitInterval: '20ms', timeout: '1s', rise: 2, fall: 2 };
+/** Of the answer's head, where a test is about it. */
+const HEAD_MS = 1_500;
+/** What a busy machine may add: far less than the defaults of the proxy would. */
+const SLACK_MS = 10_000;
 
 class World {
   readonly proxy: Proxy;
@@ -23,9 +28,9 @@ class World {
     this.events = events;
   }
 
-  static async start(t: Test, count: number, more: Record<string, unknown> = {}, elsewhere: readonly string[] = []): Promise<World> {
+  static async start(t: Test, count: number, more: Record<string, unknown> = {}, elsewhere: readonly string[] = [], port = 0): Promise<World> {
     const backends = await Backends.start(t);
-    const addresses = [...(await backends.listen('v1', count)), ...elsewhere];
+    const addresses = [...(await backends.listen('v1', count, { port })), ...elsewhere];
     const { health, ...rest } = more;
     const upstream = { routes: [{}], health: { ...HEALTH, ...(health as object) }, versions: { v1: { backends: addresses } }, ...rest };
     const proxy = await Proxy.start(t, { upstreams: { web: upstream } });
@@ -80,7 +85,9 @@ t.test('a backend that answers its probes with 500 is taken out, on all threads 
 
 t.test('a 404 on the probe path is a soft stop: nothing new, and what is in flight finishes', async (t) => {
   const world = await World.start(t, 2);
-  const held = [world.proxy.send({ target: '/hold' }, 10_000), world.proxy.send({ target: '/hold' }, 10_000)];
+  const held = [world.proxy.send({ target: '/hold' }, 60_000)];
+  await eventually('one', async () => (await world.begun()).includes(1));
+  held.push(world.proxy.send({ target: '/hold' }, 60_000));
   await eventually('one on each', async () => (await world.begun()).every((begun) => begun === 1));
   await world.backends.health('v1', 'gone', world.addresses[0]);
   await world.is(0, 'stopping');
@@ -130,7 +137,7 @@ t.test('with fail open off, no healthy backend means 503 until one is back', asy
 });
 
 t.test('a version with a single backend that goes down and comes back', async (t) => {
-  const world = await World.start(t, 1);
+  const world = await World.start(t, 1, {}, [], await freePort());
   await world.backends.close('v1', world.addresses[0]);
   await world.is(0, 'unhealthy');
   const down = await world.proxy.send();
@@ -144,22 +151,20 @@ t.test('a version with a single backend that goes down and comes back', async (t
 t.test('a backend that stops in its tracks: requests move on within the deadlines', async (t) => {
   const other = await Backends.start(t);
   const [stuck] = await other.listen('v1', 1);
-  const world = await World.start(t, 1, { timeouts: { head: '500ms', dial: '300ms' } }, [stuck]);
+  const world = await World.start(t, 1, { timeouts: { head: `${HEAD_MS}ms` } }, [stuck]);
   const traffic = new Traffic({ port: world.proxy.port, clients: 8, slow: 0 });
   await eventually('both in use', async () => (await other.record('v1')).begun > 20);
   process.kill(other.child.pid ?? 0, 'SIGSTOP');
-  const stopped = performance.now();
   await world.is(1, 'unhealthy');
   const known = performance.now();
-  await sleep(700);
+  await eventually('nothing is on it any more', async () => (await world.shown())[1].inFlight === 0);
   const enough = traffic.taken.length + 100;
   await eventually('traffic', () => traffic.taken.length > enough);
-  t.ok(known - stopped < 3_000, `seen after ${Math.round(known - stopped)} ms`);
   const { failed } = traffic;
   t.ok(failed.length > 0 && failed.every(({ status }) => status === 504), 'what it had got is answered 504');
   t.ok(
-    failed.every(({ began, ended }) => ended - began < 1_500),
-    'within the deadlines',
+    failed.every(({ began, ended }) => ended - began >= HEAD_MS - 5 && ended - began < HEAD_MS + SLACK_MS),
+    'at the deadline',
   );
   t.strictSame(
     failed.filter(({ began }) => began > known + 50),
@@ -175,21 +180,19 @@ t.test('a backend that stops in its tracks: requests move on within the deadline
 });
 
 t.test('a backend that fails real requests is ejected, for a time', async (t) => {
-  const world = await World.start(t, 4, { outlier: { failures: 5, base: '400ms', max: '2s' }, retries: { attempts: 0 } });
+  const world = await World.start(t, 4, { outlier: { failures: 5, base: '3s', max: '6s' }, retries: { attempts: 0 } });
   const traffic = new Traffic({ port: world.proxy.port, clients: 8, slow: 0 });
   await eventually('traffic', () => traffic.taken.length > 50);
   await world.backends.answers('v1', 'reset', world.addresses[2]);
-  const failing = performance.now();
   const ejected = await eventually('the ejection', () => world.events.all.find(({ data }) => typeof data.ejectedUntil === 'string'));
   t.match(ejected, { type: 'health', upstream: 'web', version: 'v1', data: { backend: world.addresses[2] } });
   t.match((await world.shown())[2], { ejected: true, available: false, health: 'healthy' });
   await world.backends.answers('v1', 'normal', world.addresses[2]);
+  await eventually('those that failed until then', () => traffic.failed.length >= 5);
   const { length } = traffic.failed;
-  t.ok(length >= 5, `${length} requests failed until then`);
-  t.ok(ejected.heard - failing < 2_500, `${Math.round(ejected.heard - failing)} ms`);
   t.ok(traffic.failed.every(({ status }) => status === 502));
   const back = await eventually('the end of the ejection', () => world.events.all.find(({ data }) => data.ejectedUntil === null));
-  t.ok(back.heard - ejected.heard > 300, 'not before its time');
+  t.ok(Date.parse(back.at) - Date.parse(ejected.at) >= 2_900, 'not before its time');
   t.ok((await world.share(traffic))[2] > 10, 'it is used again');
   await traffic.stop();
   t.ok(traffic.failed.length <= length + 8, 'and nothing failed since');

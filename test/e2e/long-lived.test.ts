@@ -8,10 +8,11 @@ import { Events } from '../helpers/events.ts';
 import { Proxy } from '../helpers/proxy.ts';
 import { RawClient } from '../helpers/raw_client.ts';
 import { eventually, sleep, within } from '../helpers/wait.ts';
+import { verb } from './verb.ts';
 
 const MESSAGE = 600_000;
 /** Closes are spread over the last fifth before this deadline, and the first comes when they begin. */
-const TUNNELS = '3s';
+const TUNNELS = '4s';
 
 interface World {
   readonly proxy: Proxy;
@@ -62,7 +63,7 @@ async function swap({ proxy, backends, events }: World): Promise<void> {
 }
 
 async function receipt({ proxy, events }: World): Promise<Receipt> {
-  await events.wait('released', 'v1', 15_000);
+  await events.wait('released', 'v1', 30_000);
   return (await proxy.admin('/v1/upstreams/web/versions/v1/receipt')).json as Receipt;
 }
 
@@ -80,12 +81,12 @@ t.test('a WebSocket works on during the drain and is closed with 1012 at its dea
     (await view(world)).versions.find(({ id }) => id === 'v1'),
     { phase: 'draining', inFlight: 1, tunnels: 1, streams: 0 },
   );
-  t.match((await world.proxy.cli(['status', 'web'])).stdout, /v1 .*draining.*1/);
+  t.match((await verb(world.proxy, 'status', 'web')).stdout, /v1 .*draining.*1/);
   const young = new Socket(t, world.proxy.port, '/ws');
   t.equal(await young.text(0), 'hello from v2', 'a new one goes to the new version');
   old.ws.send('still there?');
   t.equal(await old.text(1), 'still there?', 'the old one still echoes');
-  const { code, at } = await eventually('the close', () => old.closed, 5_000);
+  const { code, at } = await eventually('the close', () => old.closed, 30_000);
   t.equal(code, 1012);
   t.ok(at - drained > 500, 'not before the closes begin');
   t.strictSame(old.errors, []);
@@ -103,7 +104,7 @@ t.test('the close comes between two frames, even while large messages in fragmen
   await eventually('messages', () => socket.messages.length > 2);
   await swap(world);
   const before = socket.messages.length;
-  t.equal((await eventually('the close', () => socket.closed, 12_000)).code, 1012);
+  t.equal((await eventually('the close', () => socket.closed, 30_000)).code, 1012);
   t.ok(socket.messages.length > before, 'messages went on during the drain');
   t.strictSame(socket.errors, [], 'no frame is broken');
   t.ok(
@@ -125,7 +126,7 @@ t.test('a WebSocket client that does not read is cut, and does not hold up the r
 t.test('an event stream ends cleanly after a whole event', async (t) => {
   const world = await start(t);
   using client = await RawClient.connect(world.proxy.port);
-  const answered = client.request({ target: '/events?size=3000' }, 15_000);
+  const answered = client.request({ target: '/events?size=3000' }, 30_000);
   await eventually('events', () => client.total > 10_000);
   await swap(world);
   t.match(
@@ -150,7 +151,7 @@ t.test('requests have a deadline of their own, long before that of streams', asy
   const world = await start(t);
   const socket = new Socket(t, world.proxy.port, '/ws');
   await socket.text(0);
-  const slow = world.proxy.send({ target: '/hold' }, 10_000);
+  const slow = world.proxy.send({ target: '/hold' }, 30_000);
   await eventually('both', async () => (await world.backends.record('v1')).held === 2);
   await world.proxy.admin('/v1/upstreams/web/swap', {
     body: { to: 'v2', backends: await world.backends.listen('v2', 1), drain: { requests: '200ms', tunnels: '1h' } },
@@ -163,7 +164,7 @@ t.test('requests have a deadline of their own, long before that of streams', asy
     (await view(world)).versions.find(({ id }) => id === 'v1'),
     { phase: 'draining', inFlight: 1, tunnels: 1, counts: { killed: 1 } },
   );
-  const explained = await world.proxy.cli(['explain', 'web', 'v1']);
+  const explained = await verb(world.proxy, 'explain', 'web', 'v1');
   t.match(explained.stdout, /1 .*(tunnel|WebSocket)/i);
   socket.ws.close(1000);
   t.strictSame((await receipt(world)).counts, { started: 2, completed: 1, clientAborted: 0, upstreamFailed: 0, killed: 1 });
@@ -173,7 +174,7 @@ t.test('told to end, the proxy lets requests finish, closes WebSockets with 1012
   const world = await start(t);
   const socket = new Socket(t, world.proxy.port, '/ws');
   await socket.text(0);
-  const slow = world.proxy.send({ target: '/slow?ms=1200' }, 10_000);
+  const slow = world.proxy.send({ target: '/hold' }, 30_000);
   using idle = await RawClient.connect(world.proxy.port);
   t.equal((await idle.request()).status, 200);
   await eventually('both', async () => (await world.backends.record('v1')).held === 2);
@@ -184,7 +185,8 @@ t.test('told to end, the proxy lets requests finish, closes WebSockets with 1012
   // An idle connection is closed after a second; on a busy machine we may have been slower than that.
   if (last === null) t.ok(performance.now() - asked > 900 && idle.ending === 'end', 'closed, not reset');
   else t.match(last, { status: 200, head: /\r\nConnection: close\r\n/i }, 'a connection that was open may still ask');
+  t.equal(await world.backends.letGo('v1'), 1);
   t.equal((await slow).status, 200);
-  t.equal((await eventually('the close', () => socket.closed, 6_000)).code, 1012);
-  t.strictSame(await within(8_000, 'the end', ended), { code: 0, signal: null }, world.proxy.output);
+  t.equal((await eventually('the close', () => socket.closed, 30_000)).code, 1012);
+  t.strictSame(await within(30_000, 'the end', ended), { code: 0, signal: null }, world.proxy.output);
 });

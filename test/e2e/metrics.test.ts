@@ -51,7 +51,7 @@ t.test('what is scraped is what has happened', async (t) => {
   t.equal((await proxy.send({ host, method: 'POST', body: 'x' })).status, 502);
   await backends.answers('v1', 'normal');
   t.equal((await proxy.send({ host: 'other.example' })).status, 404);
-  const held = proxy.send({ host, target: '/hold' }, 10_000);
+  const held = proxy.send({ host, target: '/hold' }, 60_000);
   await eventually('the request', async () => (await backends.record('v1')).held === 1);
 
   await eventually('the other connections to be closed', async () => (await scrape()).get('switchyard_client_connections') === 1);

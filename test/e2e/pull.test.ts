@@ -69,7 +69,7 @@ class Site {
 }
 
 async function json<T>(url: string, method = 'GET', body?: unknown): Promise<T> {
-  const answer = await fetch(url, { method, body: body === undefined ? undefined : JSON.stringify(body), signal: AbortSignal.timeout(10_000) });
+  const answer = await fetch(url, { method, body: body === undefined ? undefined : JSON.stringify(body), signal: AbortSignal.timeout(30_000) });
   return (await answer.json()) as T;
 }
 
@@ -99,7 +99,7 @@ t.test('a URL is followed by its ETag; a bad document in the middle changes noth
           ({ ok }) => ok,
           () => !proxy.running,
         ),
-      20_000,
+      60_000,
       50,
     );
   await ready();
@@ -107,9 +107,9 @@ t.test('a URL is followed by its ETag; a bad document in the middle changes noth
   const metric = async (name: string): Promise<number> => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(await (await fetch(`${admin}/metrics`)).text())?.[1]);
   const outcome = (name: string): Promise<number> => metric(`switchyard_config_pulls_total\\{outcome="${name}"\\}`);
   t.equal(await status(), 200, proxy.stderr);
-  await eventually('a look that finds nothing new', () => site.notModified >= 2, 20_000);
+  await eventually('a look that finds nothing new', () => site.notModified >= 2, 60_000);
   site.give(document({ limits: { body: 10 } }));
-  await eventually('the limit', async () => (await status()) === 413, 20_000);
+  await eventually('the limit', async () => (await status()) === 413, 60_000);
   site.give(document({ limits: { body: -1 } }));
   await eventually(
     'the refusal',
@@ -117,12 +117,12 @@ t.test('a URL is followed by its ETag; a bad document in the middle changes noth
       /error the configuration was not reloaded, the running one stays: https:\/\/localhost:\d+\/edge\.json: upstreams\.web\.limits\.body: expected/.test(
         proxy.stderr,
       ),
-    20_000,
+    60_000,
   );
   t.equal(await status(), 413, 'what runs stays');
   site.signed = false;
   site.give(document());
-  await eventually('the other refusal', () => /is not signed with the key that was expected/.test(proxy.stderr), 20_000);
+  await eventually('the other refusal', () => /is not signed with the key that was expected/.test(proxy.stderr), 60_000);
   t.equal(await status(), 413);
   t.ok((await outcome('refused')) >= 2);
   t.ok((await outcome('unchanged')) >= 2);
@@ -160,23 +160,23 @@ t.test('a folder is one configuration; what is changed by hand is drift, and put
         ({ ok }) => ok,
         () => !proxy.running,
       ),
-    20_000,
+    60_000,
     50,
   );
   const view = (): Promise<ConfigView> => json(`${admin}/v1/config`);
   await write('30-api.json', { upstreams: { api: { routes: [{ path: '/api' }] } } });
-  await eventually('the api', async () => 'upstreams.api' in (await view()).owners, 20_000);
+  await eventually('the api', async () => 'upstreams.api' in (await view()).owners, 60_000);
   await write('40-more.json', { upstreams: { api: { routes: [{ path: '/other' }] } } });
-  await eventually('the refusal', () => /upstreams\.api: expected it in one file, got it in 30-api\.json and in 40-more\.json/.test(proxy.stderr), 20_000);
+  await eventually('the refusal', () => /upstreams\.api: expected it in one file, got it in 30-api\.json and in 40-more\.json/.test(proxy.stderr), 60_000);
   await write('40-more.json', {});
   await json(`${admin}/v1/upstreams/web`, 'PUT', { ...web, limits: { body: 7 } });
   t.match((await view()).drift, [{ path: 'upstreams.web.limits.body', from: null, to: 7 }]);
   process.kill(proxy.pid, 'SIGHUP');
   await write('50-timeouts.json', { timeouts: { body: '5s' } });
-  await eventually('the timeouts', async () => (await view()).owners.timeouts === 'pull', 20_000);
+  await eventually('the timeouts', async () => (await view()).owners.timeouts === 'pull', 60_000);
   t.equal((await view()).drift.length, 1, 'it does not fight');
   await write('60-pull.json', { pull: { enforce: true } });
-  await eventually('it is put back', async () => (await view()).drift.length === 0, 20_000);
+  await eventually('it is put back', async () => (await view()).drift.length === 0, 60_000);
   const [last] = await json<HistoryEntry[]>(`${admin}/v1/history`);
   t.match(last, {
     by: 'pull conf',

@@ -49,7 +49,7 @@ t.test('the split can be set by hand, among versions that are admitted', async (
   await proxy.admin('/v1/upstreams/web/versions', { body: { id: 'v2', backends: await backends.listen('v2', 2, { health: 'fail' }) } });
   t.equal((await split({ v1: 50, v2: 50 })).status, 409, 'not one that is admitting');
   await backends.health('v2', 'ok');
-  await proxy.admin('/v1/upstreams/web/versions/v2?wait=admitted&timeout=5s');
+  await proxy.admin('/v1/upstreams/web/versions/v2?wait=admitted&timeout=20s', { deadline: 30_000 });
   t.match((await split({ v1: 50, v2: 49 })).json, { code: 'invalid', detail: /expected percents that sum to 100, got/ });
   t.equal((await split({ v1: 50, v3: 50 })).status, 404);
   const set = await split({ v1: 75, v2: 25 });
@@ -98,7 +98,7 @@ t.test('an upstream that is removed lets its requests finish, and can be declare
   const api = { routes: [{ path: '/hold' }, { path: '/api' }], versions: { a1: { backends: await backends.listen('a1', 1) } } };
   await put(world, 'api', api);
   await isServed(world, 'api', '/api', 'a1');
-  const slow = proxy.send({ target: '/hold' }, 10_000);
+  const slow = proxy.send({ target: '/hold' }, 60_000);
   await eventually('the request', async () => (await backends.record('a1')).held === 1);
   t.equal((await proxy.admin('/v1/upstreams/api', { method: 'DELETE' })).status, 204);
   t.equal((await put(world, 'api', api)).status, 201);
@@ -116,11 +116,10 @@ t.test('an upstream that is removed lets its requests finish, and can be declare
 t.test('who waits for a version of an upstream that is removed is told so', async (t) => {
   const world = await start(t);
   await put(world, 'api', { routes: [{ path: '/api' }], versions: { a1: { backends: await world.backends.listen('a1', 1, { health: 'fail' }) } } });
-  const began = performance.now();
-  const waiting = world.proxy.admin('/v1/upstreams/api/versions/a1?wait=live&timeout=1s');
+  // Longer than we wait for the answer: it has to come for another reason.
+  const waiting = world.proxy.admin('/v1/upstreams/api/versions/a1?wait=live&timeout=10m', { deadline: 30_000 });
   t.equal((await world.proxy.admin('/v1/upstreams/api', { method: 'DELETE' })).status, 204);
   t.match(await waiting, { status: 404, json: { code: 'no-such-upstream' } });
-  t.ok(performance.now() - began < 5_000);
   t.notMatch(world.proxy.output, /error/, world.proxy.output);
 });
 
@@ -137,16 +136,14 @@ t.test('one backend can be taken out by hand', async (t) => {
   await traffic.stop();
   t.strictSame(traffic.failed, []);
   t.ok((await backends.record('v1')).byPort[port] - before <= 8, 'at most what was on its way');
-  const [{ backends: shown }] = (await view(world, 'web')).versions;
-  t.match(
-    shown.find(({ address }) => address === v1[0]),
-    { available: false, health: 'healthy', inFlight: 0 },
-  );
+  const shown = async (): Promise<unknown> => (await view(world, 'web')).versions[0].backends.find(({ address }) => address === v1[0]);
+  await eventually('nothing is in flight', async () => ((await shown()) as { inFlight: number }).inFlight === 0);
+  t.match(await shown(), { available: false, health: 'healthy' });
   t.equal((await verb(proxy, 'drain', 'web', '127.0.0.1:1')).code, 2);
 });
 
 t.test('requests wait at the door while an upstream is held, and past the queue they are told to come back', async (t) => {
-  const world = await start(t, { hold: { queue: 10, timeout: '10s' } });
+  const world = await start(t, { hold: { queue: 10, timeout: '60s' } });
   const { proxy, backends } = world;
   t.equal((await verb(proxy, 'hold', 'web')).code, 0);
   const { begun } = await backends.record('v1');

@@ -31,7 +31,7 @@ async function start(t: Test): Promise<Demo> {
   await writeFile(file, moved);
   const run = new NodeProcess([MAIN, 'run', '--config', file], { cwd: dir });
   t.teardown(() => run.stop('SIGKILL'));
-  await eventually('the banner', () => run.stdout.includes('try') || !run.running, 10_000, 5);
+  await eventually('the banner', () => run.stdout.includes('try') || !run.running, 60_000, 5);
   return { run, port: ports[0], adminUrl: `http://127.0.0.1:${ports[1]}`, cost: await processorSeconds(run.pid) };
 }
 
@@ -74,17 +74,18 @@ t.test('the demo is soon ready, and the command that it prints works', async (t)
   const [, command] = /try +npx switchyard (.*)\n/.exec(run.stdout) ?? [];
   t.ok(command, run.stdout);
   const swap = new NodeProcess([MAIN, ...(command ?? '').split(' ')], { env: { SWITCHYARD_ADMIN_URL: adminUrl } });
-  t.equal((await swap.wait(20_000)).code, 0, swap.stdout + swap.stderr);
+  t.equal((await swap.wait(60_000)).code, 0, swap.stdout + swap.stderr);
   t.match(swap.stdout, /admitted[^]*live[^]*drained[^]*released[^]*receipt/);
   t.match((await send(port, { target: '/api' })).body.toString(), /"version":"v2"/);
 });
 
 t.test('Ctrl-C ends it with 0 and leaves nothing behind', async (t) => {
-  const { run, port } = await start(t);
+  const { run, port, adminUrl } = await start(t);
   const children = await childrenOf(run.pid);
   t.equal(children.length, 2, 'a process a demo version');
-  const slow = send(port, { target: '/slow?ms=700' });
-  await eventually('the request', async () => (await send(port, { target: '/api' })).status === 200);
+  const slow = send(port, { target: '/slow?ms=3000' });
+  const view = async (): Promise<string> => (await fetch(`${adminUrl}/v1/upstreams/web`)).text();
+  await eventually('the request', async () => /"inFlight":1\b/.test(await view()), 20_000);
   run.child.kill('SIGINT');
   t.strictSame(await run.wait(), { code: 0, signal: null }, run.stdout + run.stderr);
   t.equal((await slow).status, 200, 'what was in flight has ended');

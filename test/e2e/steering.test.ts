@@ -91,10 +91,10 @@ t.test('a canary without a hold waits to be promoted; a paused one waits, whatev
   t.equal(await world.run('promote'), 0);
   t.equal((await waiting.wait()).code, 0, waiting.stdout + waiting.stderr);
   const v3 = (await world.backends.listen('v3')).flatMap((address) => ['--backend', address]);
-  const held = new Verb(world.proxy, ['swap', 'web', '--to', 'v3', ...v3, '--canary', '50', '--hold', '600ms']);
+  const held = new Verb(world.proxy, ['swap', 'web', '--to', 'v3', ...v3, '--canary', '50', '--hold', '2s']);
   await world.events.wait('step', 'v3');
   t.equal(await world.run('pause'), 0);
-  await sleep(700);
+  await sleep(2_200);
   t.match((await world.web()).swap, { state: 'cutting-over', paused: true, weight: 50 });
   t.equal(await world.run('resume'), 0);
   t.equal((await held.wait()).code, 0);
@@ -134,7 +134,7 @@ t.test('a rollback inside the time a version is kept needs one round of probes',
 
 t.test('a rollback while the old version still drains takes it straight back, its requests unharmed', async (t) => {
   const world = await World.start(t);
-  const slow = world.proxy.send({ target: '/hold' }, 20_000);
+  const slow = world.proxy.send({ target: '/hold' }, 60_000);
   await eventually('the request', async () => (await world.backends.record('v1')).held === 1);
   const run = world.swap();
   await world.events.wait('draining', 'v1');

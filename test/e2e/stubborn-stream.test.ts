@@ -22,7 +22,7 @@ t.test('a stream whose event never ends, nor its bytes, does not keep a drain op
   client.write(requestBytes());
   await eventually('the stream', () => client.total > 300);
   await proxy.admin('/v1/upstreams/web/swap', { body: { to: 'v2', backends: [next.address] } });
-  await events.wait('released', 'v1', 15_000);
+  await events.wait('released', 'v1', 30_000);
   const { counts, killedByKind } = (await proxy.admin('/v1/upstreams/web/versions/v1/receipt')).json as Receipt;
   t.match(counts, { started: 1, killed: 1 });
   t.strictSame(killedByKind, { http: 0, stream: 1, tunnel: 0 });

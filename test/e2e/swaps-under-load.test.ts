@@ -32,7 +32,7 @@ async function swapTo(
   const { status, json } = await proxy.admin('/v1/upstreams/web/swap', { body: { to, backends: addresses } });
   t.equal(status, 202, `the swap to ${to} is taken`);
   const live = await events.wait('live', to);
-  await events.wait('released', from, 15_000);
+  await events.wait('released', from, 30_000);
   const old = await backends.record(from);
   t.equal(old.held, 0, `${from} is released when its backends hold nothing`);
   const receipt = await receiptOf(proxy, from);

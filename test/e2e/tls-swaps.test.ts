@@ -30,7 +30,7 @@ t.test(`${SWAPS} swaps under load over TLS, some by canary, each with a reload o
     const strategy = n % 3 === 0 ? { strategy: { canary: CANARY } } : {};
     t.equal((await proxy.admin('/v1/upstreams/web/swap', { body: { to, backends: await backends.listen(to), ...strategy } })).status, 202);
     t.equal((await proxy.admin('/v1/certificates/reload', { method: 'POST' })).status, 200);
-    await events.wait('released', `v${n - 1}`, 15_000);
+    await events.wait('released', `v${n - 1}`, 30_000);
     const enough = traffic.taken.length + 100;
     await eventually(`traffic on ${to}`, () => traffic.taken.length > enough);
   }

@@ -18,9 +18,9 @@ export class Verb {
     });
   }
 
-  /** Resolves when it has ended, within 20 s. */
+  /** Resolves when it has ended, within a minute. */
   wait(): Promise<CliAnswer> {
-    return within(20_000, 'the end of the command', this.#ended);
+    return within(60_000, 'the end of the command', this.#ended);
   }
 }
 

@@ -43,7 +43,7 @@ t.test('three deploys in a row under load: no request is lost to them, and nothi
         routes: [{ host: '*', path: '/' }],
         sticky: { header: 'x-key' },
         health: { path: '/healthz', interval: '200ms', admitInterval: '100ms' },
-        admission: { timeout: '1500ms' },
+        admission: { timeout: '4s' },
       },
     },
   });
@@ -64,7 +64,7 @@ t.test('three deploys in a row under load: no request is lost to them, and nothi
         process.execPath,
         'server.mjs',
       ],
-      { deadline: 60_000 },
+      { deadline: 120_000 },
     );
   t.teardown(async () => {
     for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
@@ -83,14 +83,14 @@ t.test('three deploys in a row under load: no request is lost to them, and nothi
   t.equal(broken.code, 1, broken.stdout + broken.stderr);
   t.match(broken.stdout, /not admitted +0 of 2 backends healthy/);
   t.match(broken.stdout + broken.stderr, /500/, 'it says what the probes saw');
-  await eventually('the end of the processes of v2', async () => !(await processesOf(mark)).includes('v2'), 10_000);
+  await eventually('the end of the processes of v2', async () => !(await processesOf(mark)).includes('v2'), 30_000);
   t.same(await processesOf(mark), ['v1', 'v1']);
 
   const slow = await deploy('v3', { DELAY: '150' }, '--canary', '50', '--hold', '30s', '--analysis', 'on');
   t.equal(slow.code, 1, slow.stdout + slow.stderr);
   t.match(slow.stdout, /✗ judged/, 'the verdict took it back');
   t.match(slow.stderr, /rolled back; all traffic is back on v1/);
-  await eventually('the end of the processes of v3', async () => !(await processesOf(mark)).includes('v3'), 10_000);
+  await eventually('the end of the processes of v3', async () => !(await processesOf(mark)).includes('v3'), 30_000);
   t.same(await processesOf(mark), ['v1', 'v1'], 'nothing is left over');
 
   const good = await deploy('v4', {}, '--canary', '50', '--hold', '1s');

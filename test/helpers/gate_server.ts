@@ -19,6 +19,8 @@ export interface Asked {
 export class GateServer {
   readonly url: string;
   readonly asked: Asked[] = [];
+  /** When set, says by the question what is decided; `answer` is not looked at. */
+  decide: ((question: GateQuestion) => 'pass' | 'wait' | 'stop') | null = null;
   /** Status and body of each answer; null = none is given. */
   answer: { status: number; body: string } | null = { status: 200, body: '{"decision":"wait","reason":"not yet"}' };
   /** What a query is answered with. */
@@ -55,7 +57,11 @@ export class GateServer {
     }
     const id = String(request.headers['webhook-id']);
     const expected = signatureOf({ id, timestamp: Number(request.headers['webhook-timestamp']), body }, GATE_SECRET);
-    this.asked.push({ question: JSON.parse(body) as GateQuestion, id, signed: request.headers['webhook-signature'] === expected });
-    if (this.answer !== null) response.writeHead(this.answer.status, { 'content-type': 'application/json' }).end(this.answer.body);
+    const question = JSON.parse(body) as GateQuestion;
+    this.asked.push({ question, id, signed: request.headers['webhook-signature'] === expected });
+    if (this.decide !== null) {
+      const decision = this.decide(question);
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ decision, reason: `because ${decision}` }));
+    } else if (this.answer !== null) response.writeHead(this.answer.status, { 'content-type': 'application/json' }).end(this.answer.body);
   }
 }
