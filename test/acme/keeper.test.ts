@@ -86,10 +86,10 @@ t.test('a certificate that cannot be shown is not kept, and not in the way of ot
     },
   });
   keeper.start();
-  await eventually('the first try', () => failures.length > 0);
+  await eventually('the first try', () => failures.length > 0, 60_000);
   t.equal(store.certificate(policy.directory, ['a.example']), null, 'the next start must not stumble over it');
   t.match(keeper.status()[0], { issued: false, problem: 'a chain that is none', failures: 1 });
-  await eventually('both', () => keeper.renewals.issued === 2, 20_000);
+  await eventually('both', () => keeper.renewals.issued === 2, 60_000);
   const [[refused], [shown]] = installed;
   t.not(shown.cert, refused.cert, 'with the other one goes what was shown before');
   t.same(store.certificate(policy.directory, ['a.example']), installed.at(-1)?.[0]);
@@ -105,7 +105,7 @@ t.test('a certificate that cannot be shown is not kept, and not in the way of ot
 t.test('one that cannot be written is in force all the same, and only the writing is tried again', async (t) => {
   const { keeper, store, policy, installed, failures } = await world(t, ['a.example'], { full: 2 });
   keeper.start();
-  await eventually('it is kept', () => keeper.renewals.issued === 1, 20_000);
+  await eventually('it is kept', () => keeper.renewals.issued === 1, 60_000);
   t.equal(installed.length, 1, 'it was ordered once');
   t.same(store.certificate(policy.directory, ['a.example']), installed[0][0]);
   t.match(failures, [/in force, and cannot be kept.*ENOSPC/, /ENOSPC/]);
@@ -115,6 +115,6 @@ t.test('one that cannot be written is in force all the same, and only the writin
 t.test('listeners of the same names share a certificate', async (t) => {
   const { keeper, installed } = await world(t, ['a.example'], { listeners: 2 });
   keeper.start();
-  await eventually('both have one', () => keeper.renewals.issued === 2, 20_000);
+  await eventually('both have one', () => keeper.renewals.issued === 2, 60_000);
   t.same(installed[1], installed[0], 'that was ordered once');
 });

@@ -19,6 +19,7 @@ interface Sse {
 }
 
 async function sse(t: Test, { url, operations }: TestAdmin, query = '', headers: Record<string, string> = {}): Promise<Sse> {
+  const before = operations.listening;
   const answer = await request(`${url}/v1/events${query}`, { headers });
   t.equal(answer.statusCode, 200);
   t.equal(answer.headers['content-type'], 'text/event-stream; charset=utf-8');
@@ -31,7 +32,7 @@ async function sse(t: Test, { url, operations }: TestAdmin, query = '', headers:
   });
   answer.body.on('error', () => {});
   t.teardown(() => answer.body.destroy());
-  await until(() => operations.listening > 0);
+  await until(() => operations.listening > before);
   return {
     blocks,
     end: () => void answer.body.destroy(),

@@ -9,7 +9,7 @@ import { tempDir } from '../helpers/temp.ts';
 t.test('every part of the hot path has its ns and bytes, and so has a request through the data thread', async (t) => {
   const json = join(await tempDir(t), 'micro.json');
   const run = new NodeProcess([join(ROOT, 'bench', 'micro.ts'), '--batch', '1', '--requests', '500', '--json', json]);
-  t.equal((await run.wait(60_000)).code, 0, run.stdout + run.stderr);
+  t.equal((await run.wait(150_000)).code, 0, run.stdout + run.stderr);
   const { timed, allocated } = JSON.parse(await readFile(json, 'utf8')) as { timed: Timed[]; allocated: Allocation[] };
   for (const part of [
     'request head, small',

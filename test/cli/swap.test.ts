@@ -3,6 +3,7 @@ import { receiptOf, versionView } from '../helpers/fake-operations.ts';
 import type { FakeOperations } from '../helpers/fake-operations.ts';
 import { testAdmin } from '../helpers/admin-server.ts';
 import type { TestAdmin } from '../helpers/admin-server.ts';
+import { freePort } from '../helpers/ports.ts';
 import { startCli } from '../helpers/run-cli.ts';
 import type { Ran } from '../helpers/run-cli.ts';
 
@@ -289,7 +290,7 @@ t.test('rollback is followed like a swap', async (t) => {
 });
 
 t.test('a proxy that restarts while a swap is watched is waited for', async (t) => {
-  const admin = await testAdmin(t);
+  const admin = await testAdmin(t, { port: await freePort() });
   const running = startCli(['swap', 'web', '--to', 'v2', '--admin', admin.url], { NO_COLOR: '1' }, true);
   await until(() => admin.operations.listening > 0);
   await admin.close();

@@ -102,8 +102,8 @@ t.test('a wait ends when it is reached, can never be reached, is given up, or is
   t.match(await doomed, { reached: false, view: { phase: 'rejected' } });
   t.match(await rejected, { reached: true });
   await operator.swap('web', { to: 'v2', backends: named(await backends.listen('v2', 1)) }, CALLER);
-  t.match(await operator.waitFor('web', 'v0', 'drained', 5_000, never), { reached: true, view: { phase: 'released' } });
-  t.match(await operator.waitFor('web', 'v0', 'live', 5_000, never), { reached: false }, 'not ever');
+  t.match(await operator.waitFor('web', 'v0', 'drained', 30_000, never), { reached: true, view: { phase: 'released' } });
+  t.match(await operator.waitFor('web', 'v0', 'live', 30_000, never), { reached: false }, 'not ever');
 });
 
 t.test('the first step of a canary is not yet live', async (t) => {
@@ -114,5 +114,5 @@ t.test('the first step of a canary is not yet live', async (t) => {
   await proxy.event('step', 'v1');
   t.match(await operator.waitFor('web', 'v1', 'live', 30, new AbortController().signal), { reached: false });
   await operator.steer('web', 'promote', CALLER);
-  t.match(await operator.waitFor('web', 'v1', 'live', 5_000, new AbortController().signal), { reached: true });
+  t.match(await operator.waitFor('web', 'v1', 'live', 30_000, new AbortController().signal), { reached: true });
 });

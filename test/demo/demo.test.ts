@@ -76,10 +76,14 @@ t.test('the service', async (t) => {
 t.test('a slow answer is finished before the service ends', async (t) => {
   const [port] = await freePorts(1);
   const demo = await startDemo([{ version: 'v1', ports: [port] }], { host });
-  const slow = fetch(`http://${host}:${port}/slow?ms=300`);
-  await eventually('the request has arrived', async () => ((await (await fetch(`http://${host}:${port}/api`)).json()) as { count: number }).count >= 2);
+  const slow = fetch(`http://${host}:${port}/slow?ms=1000`);
+  let own = 0;
+  await eventually('the request has arrived', async () => {
+    own++;
+    return ((await (await fetch(`http://${host}:${port}/api`)).json()) as { count: number }).count > own;
+  });
   await demo.stop();
-  t.match(await (await slow).json(), { waitedMs: 300 });
+  t.match(await (await slow).json(), { waitedMs: 1000 });
 });
 
 t.test('a port in use is named, and nothing is left running', async (t) => {
@@ -109,7 +113,7 @@ t.test('the service ends with its parent, even when that is killed', async (t) =
   const script = `const { startDemo } = await import(${JSON.stringify(launch)}); await startDemo([{ version: 'v1', ports: [${port}] }], { host: '${host}' }); setInterval(() => {}, 1000);`;
   const parent = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'ignore' });
   t.teardown(() => parent.kill('SIGKILL'));
-  await eventually('the demo is up', () => answers(port), 10_000, 50);
+  await eventually('the demo is up', () => answers(port), 60_000, 50);
   parent.kill('SIGKILL');
-  await eventually('the demo is gone', async () => !(await answers(port)), 5000, 50);
+  await eventually('the demo is gone', async () => !(await answers(port)), 30_000, 50);
 });

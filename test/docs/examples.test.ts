@@ -22,7 +22,7 @@ async function bash(t: Test, script: string, args: readonly string[], env: Recor
   await writeFile(join(bin, 'switchyard'), `#!/bin/sh\nexec "${process.execPath}" "${MAIN}" "$@"\n`);
   await chmod(join(bin, 'switchyard'), 0o755);
   return new Promise((resolve) => {
-    const options = { cwd: join(EXAMPLES, 'compose'), env: { ...process.env, PATH: `${bin}:${process.env.PATH}`, ...env }, timeout: 60_000 };
+    const options = { cwd: join(EXAMPLES, 'compose'), env: { ...process.env, PATH: `${bin}:${process.env.PATH}`, ...env }, timeout: 150_000 };
     const child = execFile('bash', [join(EXAMPLES, script), ...args], options, (_, out, err) => resolve({ code: child.exitCode, out, err }));
   });
 }

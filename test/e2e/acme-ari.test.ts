@@ -60,7 +60,7 @@ t.test('a certificate is renewed when its authority asks for it, long before two
   const acme = { ...tls.acme, directory: informed.directory, ca: informed.ca };
   const proxy = await InProcess.start(t, { ...config, listeners: [plain, { ...listener, tls: { acme } }] });
   await issuedFor(https, 'a.example');
-  await eventually('a renewal', () => proxy.control.acme.renewals.issued === 2, 20_000);
+  await eventually('a renewal', () => proxy.control.acme.renewals.issued === 2, 60_000);
   await eventually('a question about the new one', () => informed.asked.length > 1);
   const [first, second] = informed.asked;
   const { serialNumber, fingerprint256 } = await shown(https, 'a.example');

@@ -89,7 +89,7 @@ t.test('certificates by tls-alpn-01 alone, one of several names, renewed in time
       const now = [await shown(https, 'a.example'), await shown(https, 'b.example')];
       return now.every(({ fingerprint256, issuer }) => issuer.includes('Pebble') && ![one, other].some((first) => first.fingerprint256 === fingerprint256));
     },
-    20_000,
+    60_000,
     100,
   );
   await guests.stop();
@@ -110,7 +110,7 @@ t.test('behind PROXY protocol headers too', async (t) => {
   const certificates = [{ cert: pair.cert, key: pair.key }];
   const listener = { host: '127.0.0.1', port: https, tls: { ...tls, certificates }, proxyProtocol: ['127.0.0.0/8'] };
   const proxy = await InProcess.start(t, { ...config, listeners: [listener] });
-  await proxy.event('certificate-issued', undefined, 20_000);
+  await proxy.event('certificate-issued', undefined, 60_000);
   t.match((await issuedFor(tlsPort, 'a.example')).issuer, 'Pebble');
 });
 
@@ -137,14 +137,14 @@ t.test('when the name leads elsewhere the certificate in force stays, and it is 
   const proxy = await start();
   const { fingerprint256 } = await issuedFor(https, 'a.example');
   way = wrong;
-  const { data } = await proxy.event('certificate-failed', undefined, 20_000);
+  const { data } = await proxy.event('certificate-failed', undefined, 60_000);
   t.match(data, { names: ['a.example'], reason: /^a\.example: unauthorized: / });
   const before = (await shown(https, 'a.example')).fingerprint256;
   t.match((await shown(https, 'a.example')).issuer, 'Pebble', 'the old one stays');
   t.ok(proxy.control.snapshot().acme.failed > 0);
   t.match(proxy.control.certificates.facts().join('\n'), /a\.example .* could not be renewed; .*unauthorized/);
   way = https;
-  await eventually('a renewal', async () => ![before, fingerprint256].includes((await shown(https, 'a.example')).fingerprint256), 20_000, 100);
+  await eventually('a renewal', async () => ![before, fingerprint256].includes((await shown(https, 'a.example')).fingerprint256), 60_000, 100);
 });
 
 interface Pending {
@@ -262,7 +262,7 @@ t.test('while a challenge is pending slow, broken and plain clients are treated 
 });
 
 t.test('half a greeting has the time and the room of a handshake', async (t) => {
-  const { port, proxy } = await pending(t, { dataThreads: 1, timeouts: { handshake: '300ms' }, limits: { handshakes: 2 } });
+  const { port, proxy } = await pending(t, { dataThreads: 1, timeouts: { handshake: '3s' }, limits: { handshakes: 2 } });
   const half = [0, 1].map(() => tcpConnect(port, '127.0.0.1').on('error', () => undefined));
   for (const one of half) one.write(Buffer.from('1603010200', 'hex'));
   await eventually('two under way', () => proxy.control.snapshot().handshakes.open === 2);

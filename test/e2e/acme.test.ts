@@ -102,7 +102,7 @@ t.test('killed at any step of an order, the next start gets its certificate', as
   for (const step of ['/sign-me-up', '/order-plz', '/chalZ/', '/finalize-order/', '/certZ/']) {
     const proxy = new NodeProcess([MAIN, 'run', '--config', file]);
     const before = pebble.said(step);
-    await eventually(`${step}\n${proxy.stderr}`, () => pebble.said(step) > before, 20_000, 1);
+    await eventually(`${step}\n${proxy.stderr}`, () => pebble.said(step) > before, 60_000, 1);
     await proxy.stop('SIGKILL');
     // Were it finished already, there would be nothing to order at the next start.
     for (const name of readdirSync(join(stateDir, 'acme'))) if (name.startsWith('a.example')) rmSync(join(stateDir, 'acme', name));

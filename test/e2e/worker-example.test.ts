@@ -50,7 +50,7 @@ async function swapped(proxy: Proxy, to: string): Promise<SwapView> {
     const swap = (await proxy.admin(`/v1/swaps/${id}`)).json as SwapView;
     return swap.finished ? swap : null;
   };
-  return eventually(`the swap to ${to}`, seen, 30_000, 25);
+  return eventually(`the swap to ${to}`, seen, 60_000, 25);
 }
 
 /** The generation from which a version had no work any more, and when it was drained; null = it is live. */
@@ -62,7 +62,7 @@ function endOf(swap: SwapView | undefined): { generation: number; drainedAt: num
 
 t.test(
   `${JOBS} jobs of a real Redis, ${SWAPS} swaps of their workers: each done once, none begun by who was told to quiesce`,
-  { timeout: 150_000 },
+  { timeout: 175_000 },
   async (t) => {
     const [folder, redisPort] = await Promise.all([projectWithPackage(t, 'bullmq', 'ioredis'), startRedis(t)]);
     await copyFile(join(ROOT, 'docs/examples/worker/consumer.js'), join(folder, 'consumer.js'));
@@ -88,14 +88,14 @@ t.test(
         break;
       }
       const next = employ(t, folder, proxy, redisPort, `v${n + 1}`);
-      await eventually(`v${n + 1} is there`, () => next.every(({ stdout }) => stdout.includes('has joined')), 30_000);
+      await eventually(`v${n + 1} is there`, () => next.every(({ stdout }) => stdout.includes('has joined')), 60_000);
       // What comes now is still being done when the order changes.
       await queue.addBulk(part.slice(share / 2));
       swaps.push(await swapped(proxy, `v${n + 1}`));
-      for (const child of processes) t.equal((await child.wait(20_000)).code, 0, `the process was told to stop and has: ${child.stderr}`);
+      for (const child of processes) t.equal((await child.wait(60_000)).code, 0, `the process was told to stop and has: ${child.stderr}`);
       processes = next;
     }
-    await eventually('all jobs', async () => (await done()) === JOBS, 60_000, 50);
+    await eventually('all jobs', async () => (await done()) === JOBS, 120_000, 50);
 
     const times = await redis.hgetall('done');
     t.equal(Object.keys(times).length, JOBS);
@@ -130,7 +130,7 @@ t.test(
       taken += counts.started;
     }
     const last = async (): Promise<number> => ((await proxy.admin('/v1/upstreams/jobs')).json as UpstreamView).versions[0].counts.completed;
-    await eventually('the receipts and the last version add up to all jobs', async () => taken + (await last()) === JOBS, 10_000, 50);
+    await eventually('the receipts and the last version add up to all jobs', async () => taken + (await last()) === JOBS, 30_000, 50);
     t.ok(swaps.every(({ state }) => state === 'done'));
   },
 );

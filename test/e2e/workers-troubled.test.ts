@@ -22,7 +22,7 @@ async function receiptOf(proxy: Proxy, version: string): Promise<Receipt> {
     const { status, json } = await proxy.admin(`/v1/upstreams/jobs/versions/${version}/receipt`);
     return status === 200 ? (json as Receipt) : null;
   };
-  return eventually(`the receipt of ${version}`, ask, 20_000, 25);
+  return eventually(`the receipt of ${version}`, ask, 60_000, 25);
 }
 
 t.test('a proxy that is killed forgets no lease, and its workers stop by themselves until it is back', async (t) => {
@@ -37,18 +37,18 @@ t.test('a proxy that is killed forgets no lease, and its workers stop by themsel
   const changes: Change[] = [];
   b.on('quiesce', (change) => changes.push(change));
   await proxy.kill();
-  await eventually('nobody works without an answer', () => b.order === 'quiesce', 10_000);
+  await eventually('nobody works without an answer', () => b.order === 'quiesce', 30_000);
   t.equal(b.tryBegin('three'), null);
   await eventually('it is told so', () => changes.length > 0);
   t.match(changes, [{ order: 'quiesce', why: 'no answer' }]);
   await proxy.restart();
-  await eventually('v2 runs again', () => b.order === 'run', 10_000);
+  await eventually('v2 runs again', () => b.order === 'run', 30_000);
   const held = async (): Promise<boolean> => {
     const { phase, inFlight } = (await proxy.admin('/v1/upstreams/jobs/versions/v1')).json as VersionView;
     t.equal(phase, 'draining', 'not before it is heard');
     return inFlight === 1;
   };
-  await eventually('the lease of before is still in hand', held, 10_000, 50);
+  await eventually('the lease of before is still in hand', held, 30_000, 50);
   lease.end('failed');
   const receipt = await receiptOf(proxy, 'v1');
   t.match(receipt.counts, { started: 2, completed: 1, upstreamFailed: 1, killed: 0 }, 'and what was done before is not forgotten');
@@ -113,10 +113,10 @@ t.test('members that are polled are told by the poll and believed by its answer'
   const proxy = await Proxy.start(t, { upstreams: { jobs } });
   await eventually('v1 is told to run', () => told.at(-1)?.order === 'run');
   const swap = proxy.cliProcess(['swap', 'jobs', '--to', 'v2', '--backend', two]);
-  await eventually('v1 is told to quiesce', () => told.at(-1)?.order === 'quiesce', 15_000);
+  await eventually('v1 is told to quiesce', () => told.at(-1)?.order === 'quiesce', 60_000);
   t.match((await proxy.admin('/v1/upstreams/jobs/versions/v1')).json, { phase: 'draining', inFlight: 1 });
   inHand = 0;
-  t.equal((await swap.wait(20_000)).code, 0, swap.stderr);
+  t.equal((await swap.wait(60_000)).code, 0, swap.stderr);
   t.match((await receiptOf(proxy, 'v1')).counts, { started: 1, completed: 1 });
   t.match(await proxy.cli(['drain', 'jobs', two]), { code: 5, stderr: /of workers/ });
 });

@@ -58,7 +58,7 @@ export function issuedFor(port: number, name: string): Promise<X509Certificate> 
       });
       return found?.issuer.includes('Pebble') === true ? found : null;
     },
-    20_000,
+    60_000,
     100,
   );
 }

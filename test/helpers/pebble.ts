@@ -64,7 +64,7 @@ export class Pebble {
     const names = ['-defaultIPv4', '127.0.0.1', '-defaultIPv6', '', '-dns01', `127.0.0.1:${dns}`, '-management', `127.0.0.1:${dnsManagement}`];
     const child = launch('pebble-challtestsrv', [...names, '-http01', '', '-https01', '', '-tlsalpn01', '']);
     t.teardown(() => ended(child));
-    await eventually('the name server of pebble', () => open(dnsManagement), 10_000);
+    await eventually('the name server of pebble', () => open(dnsManagement), 60_000);
     const env = { PEBBLE_VA_NOSLEEP: '1', PEBBLE_WFE_NONCEREJECT: String(nonceReject), PEBBLE_AUTHZREUSE: '0' };
     const here = new Pebble(t, { ca: authority.cert, port, config, env, dns: `127.0.0.1:${dns}` });
     await here.resume();
@@ -77,7 +77,7 @@ export class Pebble {
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => (this.output += text));
     this.#t.teardown(() => ended(child));
-    await eventually('pebble', () => open(this.#port), 10_000);
+    await eventually('pebble', () => open(this.#port), 60_000);
   }
 
   async stop(): Promise<void> {

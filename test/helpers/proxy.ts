@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePort } from './ports.ts';
@@ -141,7 +142,8 @@ export class Proxy {
   /** Replaces members of the configuration file; the proxy sees it as an edit. */
   async editConfig(change: (config: Record<string, unknown>) => unknown): Promise<void> {
     const config = JSON.parse(await readFile(this.configFile, 'utf8')) as Record<string, unknown>;
-    await writeFile(this.configFile, JSON.stringify(change(config) ?? config, null, 2));
+    // In one go: a proxy that looks in between would find half a file, and say so.
+    writeFileSync(this.configFile, JSON.stringify(change(config) ?? config, null, 2));
   }
 
   /** Ends it as an operator does and gives back how it ended. */

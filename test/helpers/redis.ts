@@ -31,6 +31,6 @@ export async function startRedis(t: Teardown): Promise<number> {
     child.kill('SIGKILL');
     await gone;
   });
-  await eventually('redis', () => open(port), 10_000);
+  await eventually('redis', () => open(port), 60_000);
   return port;
 }

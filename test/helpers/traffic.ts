@@ -5,6 +5,8 @@ import { sleep } from './wait.ts';
 
 /** One request as its client saw it. Times are of `performance.now()`. */
 export interface Taken {
+  /** Which of the clients asked. */
+  readonly client: number;
   readonly began: number;
   readonly ended: number;
   /** null = no whole answer came. */
@@ -35,7 +37,7 @@ export interface TrafficOptions {
 const MOST_BODY = 30_000;
 const BODY = Buffer.alloc(MOST_BODY, 'b');
 
-function ask({ port, tls = false, keyed = false }: TrafficOptions, agent: Agent | false, path: string, body: Buffer | null): Promise<Taken> {
+function ask({ port, tls = false, keyed = false }: TrafficOptions, agent: Agent | false, path: string, body: Buffer | null): Promise<Omit<Taken, 'client'>> {
   const began = performance.now();
   return new Promise((resolve) => {
     let answer: IncomingMessage | null = null;
@@ -88,7 +90,7 @@ export class Traffic {
       const isSlow = Math.random() * 100 < slow;
       const path = isSlow ? `/slow?ms=${100 + Math.floor(Math.random() * 200)}` : '/';
       const body = Math.random() * 100 < posts ? BODY.subarray(0, 1 + Math.floor(Math.random() * MOST_BODY)) : null;
-      this.taken.push(await ask(options, agent ?? false, path, body));
+      this.taken.push({ client: index, ...(await ask(options, agent ?? false, path, body)) });
       await sleep(pause);
     }
     agent?.destroy();

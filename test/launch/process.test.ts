@@ -37,10 +37,11 @@ t.test('one that ignores SIGTERM, and all that it has started, is gone after the
   const child = `require('node:child_process').spawn(process.execPath, ['-e', "process.on('SIGTERM', () => {}); console.log('child'); setInterval(() => {}, 1e3)"]`;
   const script = `process.on('SIGTERM', () => console.log('no'));
     ${child}, { stdio: 'inherit' }); ${child}, { stdio: 'inherit', detached: true }); console.log('up'); setInterval(() => {}, 1e3)`;
-  const order = await orderOf(t, script);
+  // Long enough for what it says when it is asked.
+  const order = await orderOf(t, script, { stopTimeout: 2_000 });
   const driver = new ProcessDriver(process.env);
   const { handle } = await driver.start(order);
-  await eventually('three processes', () => tail(order.output, 10).filter((line) => line === 'child').length === 2);
+  await eventually('three processes', () => tail(order.output, 10).filter((line) => line === 'child').length === 2, 30_000);
   const pid = Number(handle.pid);
   await driver.stop(order, handle);
   t.equal(identify(pid), null);
@@ -98,14 +99,14 @@ t.test('the environment is its own, without what is Switchyard’s', async (t) =
 });
 
 t.test('a flood of output is bounded, and goes on after its file was begun anew', async (t) => {
-  const order = await orderOf(t, `for (let i = 0; i < 40000; i++) console.log(String(i).padStart(100, '.')); setInterval(() => console.log('later'), 20)`);
+  const order = await orderOf(t, `for (let i = 0; i < 40000; i++) console.log(String(i).padStart(100, '.')); setInterval(() => console.log('later'), 100)`);
   const driver = new ProcessDriver(process.env);
   const { handle } = await driver.start(order);
   t.teardown(() => driver.stop(order, handle));
-  await eventually('the flood', () => tail(order.output, 1)[0] === 'later', 10_000);
+  await eventually('the flood', () => tail(order.output, 1)[0] === 'later', 60_000);
   rotate(order.output);
   t.ok(statSync(order.output).size < OUTPUT_BYTES);
   t.equal(statSync(`${order.output}.1`).size, OUTPUT_BYTES);
-  await eventually('more', () => readFileSync(order.output, 'utf8').startsWith('later'));
+  await eventually('more', () => readFileSync(order.output, 'utf8').startsWith('later'), 20_000);
   t.match(tail(order.output, 200).join('\n'), /39999\nlater/, 'what was before is still told');
 });

@@ -25,7 +25,7 @@ async function orderOf(t: Test, options: Record<string, unknown>): Promise<{ ord
   const cwd = await tempDir(t);
   await writeFile(join(cwd, 'cloud.mjs'), PROGRAM);
   const command = [process.execPath, 'cloud.mjs'];
-  const spec = resolveLaunch({ driver: 'exec', command, cwd, options, env: { A: '1' }, startTimeout: 5_000 }, null, []) as LaunchSpec;
+  const spec = resolveLaunch({ driver: 'exec', command, cwd, options, env: { A: '1' }, startTimeout: 60_000 }, null, []) as LaunchSpec;
   const order = { upstream: 'web', version: 'v2', replica: 1, mark: 'm.1', spec, port: null, told: { SWITCHYARD_VERSION: 'v2' }, output: join(cwd, '1.log') };
   const calls = async (): Promise<Record<string, unknown>[]> =>
     (await readFile(join(cwd, 'calls'), 'utf8'))

@@ -37,7 +37,7 @@ t.test('what ends again and again is started less and less often, and that is sa
     random: () => 0.5,
   });
   replica.adopt({ state: 'intended', port: null, address: null, handle: null });
-  await eventually('a loop', () => replica.standing === 'looping', 15_000);
+  await eventually('a loop', () => replica.standing === 'looping', 60_000);
   up = false;
   t.strictSame(
     events.filter(({ type }) => type === 'process-exited').map(({ data }) => data.againInMs),
@@ -84,7 +84,7 @@ t.test('of what a program has printed before it ended, the error is told and not
   };
   const replica = new Replica(orderOf({}), null, { driver, ...quiet });
   replica.adopt({ state: 'running', port: null, address: null, handle: { id: '0' } });
-  await eventually('its end is known', () => replica.complaint() !== null, 5_000);
+  await eventually('its end is known', () => replica.complaint() !== null, 20_000);
   t.equal(replica.complaint(), "its process exited with code 1 and said: Error: Cannot find module './x'");
   await replica.stop();
 });
