@@ -76,7 +76,7 @@ t.test('each question is counted with what came of it; one that is broken off ha
 });
 
 t.test('a Prometheus answer: the first value of a vector, or a scalar; no number is no value', async (t) => {
-  const ask = (): ReturnType<typeof measure> => measure({ url: url(), query: 'up', min: null, max: 1, interval: 1_000, timeout: 1_000 }, NAMES, going());
+  const ask = (): ReturnType<typeof measure> => measure({ url: url(), query: 'up', min: null, max: 1, interval: 1_000, timeout: 20_000 }, NAMES, going());
   const data = (resultType: string, result: unknown): string => JSON.stringify({ status: 'success', data: { resultType, result } });
   for (const [status, body, value] of [
     [200, data('vector', [{ value: [1, '0.25'] }, { value: [1, '9'] }]), 0.25],
@@ -97,7 +97,7 @@ t.test('a Prometheus answer: the first value of a vector, or a scalar; no number
 t.test('the name and password of an address are sent as such, and said nowhere', async (t) => {
   const named = url().replace('://', '://ann:p%40ss@');
   answer = { status: 401, body: '{}' };
-  const found = await measure({ url: named, query: 'up', min: null, max: 1, interval: 1_000, timeout: 1_000 }, NAMES, going());
+  const found = await measure({ url: named, query: 'up', min: null, max: 1, interval: 1_000, timeout: 20_000 }, NAMES, going());
   t.equal(authorization, `Basic ${Buffer.from('ann:p@ss').toString('base64')}`);
   t.notMatch(found.problem, /ann|p%40ss|p@ss/);
   const { reason } = await askGate(gatePolicy('g', 'step', { url: named }), QUESTION, going(), 1_000, counts);

@@ -86,7 +86,7 @@ t.test('a data thread that dies takes its own requests with it, and no others', 
   });
 });
 
-t.test('threads die at any moment of swaps under load', { timeout: 60_000 }, async (t) => {
+t.test('threads die at any moment of swaps under load', { timeout: 170_000 }, async (t) => {
   const { backends, proxy, swapTo } = await start(t);
   const traffic = new Traffic({ port: proxy.port, clients: 32, slow: 10 });
   await eventually('traffic', () => traffic.taken.length > 100);
@@ -159,7 +159,7 @@ async function spin(name: string): Promise<void> {
   session.disconnect();
 }
 
-t.test('a data thread that hangs is replaced and does not hold up a swap', { timeout: 40_000 }, async (t) => {
+t.test('a data thread that hangs is replaced and does not hold up a swap', { timeout: 170_000 }, async (t) => {
   const { backends, proxy, swapTo } = await start(t);
   const held = await hold(proxy, 8);
   const [, doomed] = inFlight(proxy);

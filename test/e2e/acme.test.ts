@@ -46,19 +46,23 @@ t.test('a listener gets its certificates by http-01: one for each name or list, 
 });
 
 t.test('certificates are renewed in time; while the authority is away the old one stays, and is renewed when it is back', async (t) => {
-  const { pebble, https, start } = await acmeWorld(t, { validity: 6 });
+  const { pebble, https, start } = await acmeWorld(t, { validity: 10 });
   const proxy = await start();
   const first = await issuedFor(https, 'a.example');
-  const next = await eventually('a renewal', async () => {
-    const found = await shown(https, 'a.example');
-    return found.fingerprint256 === first.fingerprint256 ? null : found;
-  });
+  const next = await eventually(
+    'a renewal',
+    async () => {
+      const found = await shown(https, 'a.example');
+      return found.fingerprint256 === first.fingerprint256 ? null : found;
+    },
+    60_000,
+  );
   t.ok(Date.parse(next.validFrom) < Date.parse(first.validTo), 'before the first has expired');
   t.match(next.issuer, 'Pebble');
 
   await pebble.stop();
   const before = (await shown(https, 'a.example')).fingerprint256;
-  const event = await proxy.event('certificate-failed');
+  const event = await proxy.event('certificate-failed', undefined, 60_000);
   t.match(event.data, { names: ['a.example'], reason: /cannot be reached/ });
   t.equal((await shown(https, 'a.example')).fingerprint256, before, 'the one in force stays');
   t.ok(proxy.control.acme.renewals.failed > 0);
@@ -69,7 +73,7 @@ t.test('certificates are renewed in time; while the authority is away the old on
 
   const { issued } = proxy.control.acme.renewals;
   await pebble.resume();
-  await eventually('a renewal', () => proxy.control.acme.renewals.issued > issued, 15_000);
+  await eventually('a renewal', () => proxy.control.acme.renewals.issued > issued, 60_000);
   t.not((await shown(https, 'a.example')).fingerprint256, before, 'the account of before is forgotten there, and made anew');
   t.equal(proxy.control.operator.certificates()[0].acme?.problem, null);
 });
@@ -78,13 +82,13 @@ t.test('why a certificate could not be had is told, and plain HTTP goes on meanw
   const [unheard] = await freePorts(1);
   const { http, https, start } = await acmeWorld(t, { httpPort: unheard });
   const proxy = await start();
-  const event = await proxy.event('certificate-failed');
+  const event = await proxy.event('certificate-failed', undefined, 60_000);
   t.match(event.data.reason, /^a\.example: (connection|unauthorized)/);
   t.match(proxy.control.certificates.facts().join('\n'), /could not be had, and a self-signed one is shown; it is tried again at .*a\.example: /);
   t.match(proxy.control.operator.certificates()[0].acme, { state: /waiting|ordering/, problem: /a\.example/ });
   t.equal((await send(http)).status, 404);
   t.notMatch((await shown(https, 'a.example')).issuer, 'Pebble');
-  await eventually('another try', () => proxy.control.acme.renewals.failed > 1);
+  await eventually('another try', () => proxy.control.acme.renewals.failed > 1, 60_000);
 });
 
 t.test('an account is bound to an external one, where the authority wants that', async (t) => {

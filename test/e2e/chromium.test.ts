@@ -33,7 +33,7 @@ function asset(path: string): [type: string, body: string] | null {
   return null;
 }
 
-t.test('Chromium gets a page with fifty assets over HTTP/2, and talks over a WebSocket inside it', { timeout: 150_000 }, async (t) => {
+t.test('Chromium gets a page with fifty assets over HTTP/2, and talks over a WebSocket inside it', { timeout: 170_000 }, async (t) => {
   const backend = createServer((request, response) => {
     const found = asset(request.url ?? '');
     if (found === null) response.writeHead(404).end();

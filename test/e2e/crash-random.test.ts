@@ -73,7 +73,7 @@ async function round(t: Test, { proxy, backends }: { proxy: Proxy; backends: Bac
   return to;
 }
 
-t.test(`killed at ${ROUNDS} random moments of swaps (seed ${SEED})`, { timeout: 100_000 }, async (t) => {
+t.test(`killed at ${ROUNDS} random moments of swaps (seed ${SEED})`, { timeout: 170_000 }, async (t) => {
   const backends = await Backends.start(t);
   const proxy = await Proxy.start(t, {
     dataThreads: 1,

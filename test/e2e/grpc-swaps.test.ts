@@ -93,7 +93,7 @@ const KINDS: Readonly<Record<string, (client: Client) => Promise<Omit<Ended, 'ki
     }),
 };
 
-t.test(`${ROUNDS} swaps, some by canary, over TLS while calls of each kind are under way: each ends well`, { timeout: 110_000 }, async (t) => {
+t.test(`${ROUNDS} swaps, some by canary, over TLS while calls of each kind are under way: each ends well`, { timeout: 170_000 }, async (t) => {
   const authority = await Authority.create(t);
   const pair = await authority.issue();
   const port = await freePort();

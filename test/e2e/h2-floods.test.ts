@@ -142,7 +142,7 @@ t.test('an address that floods again and again is forgiven less; a proxy that ma
   t.ok(await mayTakeBack(100, TRUSTED));
 });
 
-t.test('each kind of flood ends its connection, is counted, and costs the others nothing but their turn', { timeout: 120_000 }, async (t) => {
+t.test('each kind of flood ends its connection, is counted, and costs the others nothing but their turn', { timeout: 170_000 }, async (t) => {
   using other = await RawClient.connect(port);
   await other.request();
   for (const [kind, make] of Object.entries(FLOODS)) {

@@ -45,7 +45,7 @@ function ask(session: ClientHttp2Session, path: string, body: Buffer | null): Pr
   });
 }
 
-t.test(`${SWAPS} swaps under load over HTTP/2, some by canary, lose no stream`, { timeout: 110_000 }, async (t) => {
+t.test(`${SWAPS} swaps under load over HTTP/2, some by canary, lose no stream`, { timeout: 170_000 }, async (t) => {
   const backends = await Backends.start(t);
   const port = await freePort();
   const proxy = await Proxy.start(t, {

@@ -34,10 +34,10 @@ const proxy = await Proxy.start(t, {
 const URL_OF = `https://localhost:${secure}/`;
 
 t.test('curl: HTTP/2 without TLS, known beforehand; many requests over one connection', async (t) => {
-  const asked = ['-sS', '-m', '10', '-w', ' %{http_version} %{num_connects}\n', `http://127.0.0.1:${plain}/`];
+  const asked = ['-sS', '-m', '60', '-w', ' %{http_version} %{num_connects}\n', `http://127.0.0.1:${plain}/`];
   t.equal((await run('curl', ['--http2-prior-knowledge', ...asked])).stdout, 'fine 2 1\n');
   t.equal((await run('curl', ['--http1.1', ...asked])).stdout, 'fine 1.1 1\n', 'beside HTTP/1.1');
-  const all = await run('curl', ['-sS', '-m', '20', '--http2', '--cacert', authority.certFile, '-w', ' %{http_version} %{num_connects}\n', `${URL_OF}[1-20]`]);
+  const all = await run('curl', ['-sS', '-m', '60', '--http2', '--cacert', authority.certFile, '-w', ' %{http_version} %{num_connects}\n', `${URL_OF}[1-20]`]);
   t.equal(all.stdout, `fine 2 1\n${'fine 2 0\n'.repeat(19)}`);
 });
 
@@ -106,7 +106,7 @@ t.test('@grpc/grpc-js over TLS', async (t) => {
   const same = (bytes: Buffer): Buffer => bytes;
   const call = (text: string): Promise<string> =>
     new Promise((resolve, reject) => {
-      client.makeUnaryRequest('/test.Echo/Unary', same, same, Buffer.from(text), { deadline: Date.now() + 20_000 }, (error, value) =>
+      client.makeUnaryRequest('/test.Echo/Unary', same, same, Buffer.from(text), { deadline: Date.now() + 60_000 }, (error, value) =>
         error === null ? resolve(String(value)) : reject(error),
       );
     });

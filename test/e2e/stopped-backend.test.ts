@@ -91,7 +91,7 @@ async function judge(t: Test, { traffic, proxy }: World, lost: number): Promise<
   t.comment(`${taken.length} requests, ${failed.length} lost (504, the slowest after ${Math.round(longest)} ms), the others answered`);
 }
 
-t.test('a stopped process is taken out by its probes, and comes back', { timeout: 60_000 }, async (t) => {
+t.test('a stopped process is taken out by its probes, and comes back', { timeout: 170_000 }, async (t) => {
   const world = await World.start(t, {
     health: { interval: '80ms', admitInterval: '20ms', timeout: `${PROBE_MS}ms`, rise: 2, fall: 2 },
     outlier: { failures: 0 },
@@ -119,7 +119,7 @@ t.test('a stopped process is taken out by its probes, and comes back', { timeout
   await judge(t, world, failed.length);
 });
 
-t.test('one whose port still takes connections is ejected for what requests find, and comes back', { timeout: 60_000 }, async (t) => {
+t.test('one whose port still takes connections is ejected for what requests find, and comes back', { timeout: 170_000 }, async (t) => {
   const world = await World.start(t, {
     // The kernel goes on taking connections for a process that stands still.
     health: { kind: 'tcp', interval: '80ms' },

@@ -6,7 +6,7 @@ import { RawClient, requestBytes } from '../helpers/raw_client.ts';
 import { RawUpstream } from '../helpers/raw_upstream.ts';
 import { eventually } from '../helpers/wait.ts';
 
-t.test('a stream whose event never ends, nor its bytes, does not keep a drain open', { timeout: 60_000 }, async (t) => {
+t.test('a stream whose event never ends, nor its bytes, does not keep a drain open', { timeout: 170_000 }, async (t) => {
   const stubborn = await RawUpstream.start(t, (_, connection) => {
     connection.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n8\r\ndata: x\n\r\n');
     const timer = setInterval(() => connection.write('4\r\nmore\r\n'), 20);

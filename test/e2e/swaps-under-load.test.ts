@@ -60,7 +60,7 @@ function late(taken: readonly Taken[], order: readonly { from: string; live: num
   return taken.filter(({ version, began }) => version !== null && began > (replacedAt.get(version) ?? Infinity));
 }
 
-t.test(`${SWAPS} swaps in a row under load lose nothing`, { timeout: 110_000 }, async (t) => {
+t.test(`${SWAPS} swaps in a row under load lose nothing`, { timeout: 170_000 }, async (t) => {
   const backends = await Backends.start(t);
   const proxy = await Proxy.start(t, {
     upstreams: {

@@ -11,7 +11,7 @@ const SWAPS = 6;
 /** Every third swap goes by steps. */
 const CANARY = [5, 25, 60].map((weight) => ({ weight, hold: '100ms' }));
 
-t.test(`${SWAPS} swaps under load over TLS, some by canary, each with a reload of the certificates, lose nothing`, { timeout: 110_000 }, async (t) => {
+t.test(`${SWAPS} swaps under load over TLS, some by canary, each with a reload of the certificates, lose nothing`, { timeout: 170_000 }, async (t) => {
   const backends = await Backends.start(t);
   const authority = await Authority.create(t);
   const pair = await authority.issue();

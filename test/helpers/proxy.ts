@@ -21,7 +21,7 @@ export interface ProxyOptions {
   /** More arguments for `run`. */
   args?: readonly string[];
   env?: Record<string, string>;
-  /** How long until /readyz must say 200, in ms; 15 s unless told. */
+  /** How long until /readyz must say 200, in ms; a minute unless told. */
   readyWithin?: number;
   /** Do not wait for /readyz. */
   unready?: boolean;
@@ -91,7 +91,7 @@ export class Proxy {
   }
 
   /** Resolves when /readyz says 200; rejects, with the output, when the process ends first or the time is up. */
-  async ready(deadline = this.#options.readyWithin ?? 15_000): Promise<void> {
+  async ready(deadline = this.#options.readyWithin ?? 60_000): Promise<void> {
     let last = 'no answer';
     const polled = async (): Promise<void> => {
       const end = performance.now() + deadline;
