@@ -14,7 +14,7 @@ import { bodies, heads, surprises } from './tables/responses.ts';
 const backend = await Recorder.start(t);
 const proxy = await Proxy.start(t, {
   dataThreads: 1,
-  upstreams: { web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' }, outlier: false, timeouts: { head: '4s', idle: '4s' } }) },
+  upstreams: { web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' }, outlier: false, timeouts: { head: '30s', idle: '30s' } }) },
 });
 
 const LATER_MS = 40;

@@ -33,6 +33,8 @@ export class Witness {
   readonly faults: string[] = [];
   /** Answers by target; all other requests get their id. */
   readonly scripts = new Map<string, Scripted>();
+  /** Targets whose late bytes have been written, and whether their connection is still open. */
+  readonly lateSaid = new Map<string, () => boolean>();
   readonly #seen = new Map<string, Witnessed[]>();
   #count = 0;
   #port = 0;
@@ -110,6 +112,7 @@ export class Witness {
     const more = (): void => {
       if (socket.destroyed) return;
       socket.write(Buffer.from(scripted.late, 'latin1'));
+      if (scripted.late !== '') this.lateSaid.set(message.start[1], () => !socket.destroyed);
       if (!scripted.open) socket.end();
     };
     if (scripted.late === '') more();

@@ -13,6 +13,7 @@ import type { Peer, Read, Reading } from './peers.ts';
 /** A case is over when nothing has happened for so long; one that shows something new is tried again with more patience. */
 const QUIET_MS = 120;
 const PATIENT_MS = 1_500;
+const MOST_PATIENT_MS = 8_000;
 const AT_A_TIME = 48;
 
 interface Ours {
@@ -65,7 +66,7 @@ interface Outcome {
 
 async function comparison(peer: Peer, { id, text }: Case, first: number, outcome: Outcome): Promise<void> {
   const ours = read(text);
-  for (const quiet of [first, PATIENT_MS]) {
+  for (const quiet of [first, PATIENT_MS, MOST_PATIENT_MS]) {
     const theirs = await peer.read(text, quiet);
     const found = compare(text, ours, theirs);
     if (found === null) {
@@ -77,7 +78,7 @@ async function comparison(peer: Peer, { id, text }: Case, first: number, outcome
       outcome.seen.add(known);
       return;
     }
-    if (quiet === PATIENT_MS) outcome.unlisted.push(`${id} (${found.side}): ${JSON.stringify(text.slice(0, 400))} ${found.rest.slice(0, 200)}`);
+    if (quiet === MOST_PATIENT_MS) outcome.unlisted.push(`${id} (${found.side}): ${JSON.stringify(text.slice(0, 400))} ${found.rest.slice(0, 200)}`);
   }
 }
 

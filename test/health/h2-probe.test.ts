@@ -10,7 +10,7 @@ import { FLAG, FRAME, RawH2Backend, frame, headers } from '../helpers/h2_backend
 import { RawUpstream } from '../helpers/raw_upstream.ts';
 
 async function probe(address: string, health: HealthInput = {}): Promise<Omit<Probe, 'at' | 'ms'>> {
-  const { policy } = parseUpstream('web', { routes: [{}], protocol: 'h2', health: { timeout: '2s', ...health } });
+  const { policy } = parseUpstream('web', { routes: [{}], protocol: 'h2', health: { timeout: '30s', ...health } });
   const { ok, status, error } = await probeOnce(parseAddress(address)!, policy.health, new AbortController().signal);
   return { ok, status, error };
 }

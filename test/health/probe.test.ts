@@ -23,7 +23,7 @@ function raw(
 }
 
 function probe(port: number, health: HealthInput = {}, signal = new AbortController().signal, proxyProtocol: false | 'v1' | 'v2' = false): Promise<Probe> {
-  const { policy } = parseUpstream('web', { routes: [{}], proxyProtocol, health: { timeout: '2s', ...health } });
+  const { policy } = parseUpstream('web', { routes: [{}], proxyProtocol, health: { timeout: '30s', ...health } });
   return probeOnce({ host: '127.0.0.1', port }, policy.health, signal);
 }
 
@@ -36,7 +36,7 @@ t.test('what is asked', async (t) => {
   const server = await answered(t, 200);
   const { at, ms, ...finding } = await probe(server.port, { path: '/up?x=1' });
   t.strictSame(finding, { ok: true, status: 200, error: null });
-  t.ok(Math.abs(Date.now() - at) < 5000 && ms > 0 && ms < 2000);
+  t.ok(Math.abs(Date.now() - at) < 60_000 && ms > 0 && ms < 30_000);
   const request = await server.request(0);
   t.equal(`${request.method} ${request.target}`, 'GET /up?x=1');
   const fields = new Map(request.fields.map(([name, value]) => [name.toLowerCase(), value]));
@@ -93,14 +93,14 @@ t.test('what is no answer', async (t) => {
   for (const [what, bytes, then, error] of cases) {
     const server = await RawUpstream.start(t, undefined, {
       async onConnection(connection) {
-        await connection.until(() => connection.pending.includes('\r\n\r\n'), 'the request', 2000);
+        await connection.until(() => connection.pending.includes('\r\n\r\n') || connection.ending !== 'open', 'the request', undefined, true);
         if (bytes !== '') connection.write(bytes);
         then(connection);
       },
     });
-    const found = await probe(server.port, { timeout: 250 });
+    const found = await probe(server.port, { timeout: error.endsWith('250 ms') ? 250 : '30s' });
     t.strictSame({ ok: found.ok, status: found.status, error: found.error }, { ok: false, status: null, error }, what);
-    t.ok(found.ms < 2000, 'within its deadline');
+    t.ok(found.ms < 20_000, 'long before the 30 s that others have');
     await eventually('nothing is left open', () => server.connections.every(({ socket, ending }) => socket.destroyed || ending !== 'open'));
   }
 });
@@ -166,7 +166,7 @@ t.test('a backend that wants a PROXY protocol header gets one that names nobody'
         connection.socket.on('end', () => connection.end());
         const first = (await connection.take(headers[version].length)).toString('latin1');
         if (first !== headers[version]) throw new Error(`begins with ${JSON.stringify(first)}`);
-        await connection.until(() => connection.pending.length > 0 || connection.ending !== 'open', 'a request', 5_000, true);
+        await connection.until(() => connection.pending.length > 0 || connection.ending !== 'open', 'a request', undefined, true);
         if (connection.pending.length > 0) connection.respond(200, 'x');
       },
     });

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Answers, HealthMode, Order, Reply, VersionRecord } from './backend_messages.ts';
 import { childEnv } from './process.ts';
 import type { Teardown } from './temp.ts';
-import { within } from './wait.ts';
+import { PATIENCE, within } from './wait.ts';
 
 const ENTRY = fileURLToPath(new URL('./backend_process.ts', import.meta.url));
 
@@ -71,7 +71,7 @@ export class Backends {
     const id = ++this.#count;
     const answered = new Promise<unknown>((resolve, reject) => this.#asked.set(id, { resolve, reject }));
     this.child.send({ id, order });
-    return within(10_000, `the backends to obey ${order.type}`, answered);
+    return within(PATIENCE, `the backends to obey ${order.type}`, answered);
   }
 }
 

@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net';
-import { within } from './wait.ts';
+import { PATIENCE, within } from './wait.ts';
 
 export type Ending = 'open' | 'end' | 'reset';
 
 /**
- * A socket whose bytes are collected and taken in portions, each with a deadline (5 s unless told). `latin1` strings
+ * A socket whose bytes are collected and taken in portions, each with a deadline (`PATIENCE` unless told). `latin1` strings
  * stand for bytes one to one, in both directions.
  */
 export class ByteStream {
@@ -55,31 +55,31 @@ export class ByteStream {
   }
 
   /** Takes exactly `count` bytes. */
-  async take(count: number, deadline = 5_000): Promise<Buffer> {
+  async take(count: number, deadline = PATIENCE): Promise<Buffer> {
     await this.until(() => this.#held >= count, `${count} bytes`, deadline);
     return this.#cut(count);
   }
 
   /** Takes everything up to and with `marker`. */
-  async takeUntil(marker: string, deadline = 5_000): Promise<string> {
+  async takeUntil(marker: string, deadline = PATIENCE): Promise<string> {
     await this.until(() => this.pending.includes(marker, 0, 'latin1'), JSON.stringify(marker), deadline);
     return this.#cut(this.pending.indexOf(marker, 0, 'latin1') + marker.length).toString('latin1');
   }
 
   /** Takes everything up to the end of the connection. A reset counts as an end: see `ending`. */
-  async takeAll(deadline = 5_000): Promise<Buffer> {
+  async takeAll(deadline = PATIENCE): Promise<Buffer> {
     await this.closed(deadline);
     return this.#cut(this.pending.length);
   }
 
   /** Resolves when the peer has ended the connection, with how. */
-  async closed(deadline = 5_000): Promise<Ending> {
+  async closed(deadline = PATIENCE): Promise<Ending> {
     await this.until(() => this.ending !== 'open', 'the end of the connection', deadline, true);
     return this.ending;
   }
 
   /** Resolves once `met`; rejects at the deadline, and at the end of the connection unless `mayEnd`. */
-  async until(met: () => boolean, what: string, deadline = 5_000, mayEnd = false): Promise<void> {
+  async until(met: () => boolean, what: string, deadline = PATIENCE, mayEnd = false): Promise<void> {
     let wake = (): void => {};
     const waited = new Promise<void>((resolve, reject) => {
       wake = () => {

@@ -7,7 +7,7 @@ import type { Receipt } from '../../src/pool/upstream.ts';
 import { freePort } from './ports.ts';
 import { tempDir } from './temp.ts';
 import type { Teardown } from './temp.ts';
-import { eventually } from './wait.ts';
+import { PATIENCE, eventually } from './wait.ts';
 
 export const CALLER = { by: 'test' };
 
@@ -53,13 +53,13 @@ export class InProcess {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  receipt(upstream: string, id: string, ms = 15_000): Promise<Receipt> {
+  receipt(upstream: string, id: string, ms = PATIENCE): Promise<Receipt> {
     const { operator } = this.control;
     const released = (): boolean => operator.versions(upstream).some((version) => version.id === id && version.phase === 'released');
     return eventually(`the receipt of ${id}`, () => (released() ? operator.receipt(upstream, id) : null), ms);
   }
 
-  async event(type: string, version?: string, ms = 10_000): Promise<LoggedEvent> {
+  async event(type: string, version?: string, ms = PATIENCE): Promise<LoggedEvent> {
     return eventually(
       `the event ${type} ${version ?? ''}`,
       () => this.events.find((event) => event.type === type && (version === undefined || event.version === version)),

@@ -1,6 +1,6 @@
 import type { LoggedEvent } from '../../src/control/operations.ts';
 import type { Teardown } from './temp.ts';
-import { eventually } from './wait.ts';
+import { PATIENCE, eventually } from './wait.ts';
 
 /** An event of the proxy, and when it was heard (`performance.now()`). */
 export interface Heard extends LoggedEvent {
@@ -50,7 +50,7 @@ export class Events {
   }
 
   /** The first event of that type about that version, once it is heard. */
-  wait(type: string, version?: string, ms = 10_000): Promise<Heard> {
+  wait(type: string, version?: string, ms = PATIENCE): Promise<Heard> {
     return eventually(
       `the event ${type} ${version ?? ''}; heard: ${this.all.map((event) => `${event.type} ${event.version}`).join(', ')}`,
       () => this.find(type, version),

@@ -1,5 +1,6 @@
 import { Client, Metadata, Server, ServerCredentials, credentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { Teardown } from './temp.ts';
+import { PATIENCE } from './wait.ts';
 
 const same = (bytes: Buffer): Buffer => bytes;
 const method = (path: string, requestStream: boolean, responseStream: boolean): ServiceDefinition[string] => ({
@@ -60,7 +61,7 @@ export class EchoClient {
   /** One message each way. @returns the answer, if there was one, and how it ended. */
   unary(
     message: string,
-    { metadata = new Metadata(), deadline = Date.now() + 10_000 }: { metadata?: Metadata; deadline?: number } = {},
+    { metadata = new Metadata(), deadline = Date.now() + PATIENCE }: { metadata?: Metadata; deadline?: number } = {},
   ): Promise<Ended & { answer: string }> {
     return new Promise((resolve) => {
       let answer = '';

@@ -1,6 +1,6 @@
 import { connect } from 'node:http2';
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2';
-import { within } from './wait.ts';
+import { PATIENCE, within } from './wait.ts';
 
 export interface H2Answer {
   readonly status: number;
@@ -13,7 +13,7 @@ export async function h2Ask(port: number, headers: OutgoingHttpHeaders, body: Bu
   const session = connect(`http://127.0.0.1:${port}`);
   try {
     return await within(
-      10_000,
+      PATIENCE,
       'the answer of a stream',
       new Promise<H2Answer>((resolve, reject) => {
         session.on('error', reject);

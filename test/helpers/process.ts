@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { within } from './wait.ts';
+import { PATIENCE, within } from './wait.ts';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -43,13 +43,13 @@ export class NodeProcess {
   }
 
   /** Sends the signal and resolves when the process has gone; SIGKILL, and an error, past the deadline. */
-  async stop(signal: NodeJS.Signals = 'SIGTERM', deadline = 10_000): Promise<ExitStatus> {
+  async stop(signal: NodeJS.Signals = 'SIGTERM', deadline = PATIENCE): Promise<ExitStatus> {
     if (this.running) this.child.kill(signal);
     return this.wait(deadline);
   }
 
   /** Resolves when the process has gone by itself; SIGKILL, and an error, past the deadline. */
-  async wait(deadline = 10_000): Promise<ExitStatus> {
+  async wait(deadline = PATIENCE): Promise<ExitStatus> {
     try {
       return await within(deadline, () => `the end of process ${this.pid}; its output:\n${this.stdout}${this.stderr}`, this.exited);
     } catch (error) {

@@ -9,7 +9,7 @@ import type { RequestSpec } from './raw_client.ts';
 import type { Response as RawResponse } from './message.ts';
 import { tempDir } from './temp.ts';
 import type { Teardown } from './temp.ts';
-import { sleep, within } from './wait.ts';
+import { PATIENCE, eventually, sleep, within } from './wait.ts';
 
 /** A configuration file as JSON; listeners, admin, stateDir and dataThreads are filled in when they are absent. */
 export interface ProxyConfig {
@@ -90,6 +90,18 @@ export class Proxy {
     return this.process.stdout + this.process.stderr;
   }
 
+  /** The lines of the access log that are whole. */
+  get log(): Record<string, unknown>[] {
+    const { stdout } = this.process;
+    const lines = stdout.slice(0, stdout.lastIndexOf('\n') + 1).split('\n');
+    return lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  /** The first line of the access log about a request to that target, once it is there. */
+  logged(target: string): Promise<Record<string, unknown>> {
+    return eventually(`the line of ${target}`, () => this.log.find((line) => line.target === target));
+  }
+
   /** Resolves when /readyz says 200; rejects, with the output, when the process ends first or the time is up. */
   async ready(deadline = this.#options.readyWithin ?? 60_000): Promise<void> {
     let last = 'no answer';
@@ -122,7 +134,7 @@ export class Proxy {
       method: init.method ?? (body === undefined ? 'GET' : 'POST'),
       headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...init.headers },
       body,
-      signal: AbortSignal.timeout(init.deadline ?? 10_000),
+      signal: AbortSignal.timeout(init.deadline ?? PATIENCE),
     });
     const text = await response.text();
     const isJson = /\bjson\b/.test(response.headers.get('content-type') ?? '');

@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { ByteStream } from './byte_stream.ts';
 import { readResponse } from './message.ts';
 import type { Response } from './message.ts';
-import { within } from './wait.ts';
+import { PATIENCE, within } from './wait.ts';
 
 /** A client that says exactly what it is told to, byte for byte. */
 export class RawClient extends ByteStream {
@@ -15,7 +15,7 @@ export class RawClient extends ByteStream {
     });
     const client = new RawClient(socket);
     try {
-      await within(options.deadline ?? 5_000, `a connection to ${host}:${port}`, connected);
+      await within(options.deadline ?? PATIENCE, `a connection to ${host}:${port}`, connected);
     } catch (error) {
       socket.destroy();
       throw error;

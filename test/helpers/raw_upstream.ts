@@ -74,6 +74,7 @@ export class RawUpstream {
   readonly failures: unknown[] = [];
   #server: Server;
   #script: Script;
+  #scripts = new Map<string, Script>();
 
   private constructor(server: Server, script: Script) {
     this.#server = server;
@@ -119,14 +120,37 @@ export class RawUpstream {
     return this.connections.filter((connection) => connection.ending === 'open' && !connection.socket.destroyed).length;
   }
 
-  /** Answers by this script from the next request on. */
-  use(script: Script): void {
-    this.#script = script;
+  /** Answers by this script from the next request on; with a target, only the requests to it, whatever the others get. */
+  use(script: Script, target?: string): void {
+    if (target === undefined) this.#script = script;
+    else this.#scripts.set(target, script);
   }
 
-  /** The request of that number, once its head has arrived. */
+  /**
+   * The first request to that target, once its head has arrived. Name a target that nothing else asks for: "the next
+   * request" may be a late one of what was done before.
+   */
+  async requestTo(target: string, deadline?: number): Promise<SeenRequest> {
+    const seen = (): string => this.requests.map((request) => request.target).join(' ');
+    return eventually(
+      () => `a request to ${target} (seen: ${seen().slice(-500)})`,
+      () => this.requests.find((request) => request.target === target),
+      deadline,
+    );
+  }
+
+  /** All requests to that target so far. */
+  requestsTo(target: string): SeenRequest[] {
+    return this.requests.filter((request) => request.target === target);
+  }
+
+  /** The request of that number, once its head has arrived: for a backend that has had all requests before it. */
   async request(index: number, deadline?: number): Promise<SeenRequest> {
-    return eventually(`request ${index} (seen: ${this.requests.length})`, () => this.requests[index], deadline);
+    return eventually(
+      () => `request ${index} (seen: ${this.requests.length})`,
+      () => this.requests[index],
+      deadline,
+    );
   }
 
   async close(): Promise<void> {
@@ -157,7 +181,7 @@ export class RawUpstream {
       this.requests.push(request);
       connection.requests++;
       try {
-        if ((await this.#script(request, connection)) === 'taken') return;
+        if ((await (this.#scripts.get(target) ?? this.#script)(request, connection)) === 'taken') return;
         await body;
       } catch (error) {
         if (connection.ending !== 'open' || connection.socket.destroyed) return;

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { IncomingHttpHeaders } from 'node:http';
 import { freePort } from './ports.ts';
 import type { Teardown } from './temp.ts';
-import { eventually } from './wait.ts';
+import { PATIENCE, eventually } from './wait.ts';
 
 /** One POST as it came in. */
 export interface Received {
@@ -78,7 +78,7 @@ export class Receiver {
     return headers['webhook-signature'] === `v1,${createHmac('sha256', this.secret).update(content).digest('base64')}`;
   }
 
-  wait(what: string, done: (receiver: Receiver) => boolean, ms = 15_000): Promise<unknown> {
+  wait(what: string, done: (receiver: Receiver) => boolean, ms = PATIENCE): Promise<unknown> {
     return eventually(`${what}; taken: ${this.types().join(' ')}`, () => done(this), ms);
   }
 }

@@ -5,7 +5,7 @@ import { readResponse } from './message.ts';
 import type { Response } from './message.ts';
 import { requestBytes } from './raw_client.ts';
 import type { RequestSpec } from './raw_client.ts';
-import { within } from './wait.ts';
+import { PATIENCE, within } from './wait.ts';
 
 /** A client that says exactly what it is told to, inside TLS. It trusts everybody unless told whom. */
 export class TlsClient extends ByteStream {
@@ -24,7 +24,7 @@ export class TlsClient extends ByteStream {
       socket.once('close', () => reject(new Error('closed in the handshake')));
     });
     try {
-      await within(5_000, 'a TLS handshake', secured);
+      await within(PATIENCE, 'a TLS handshake', secured);
     } catch (error) {
       socket.destroy();
       throw error;

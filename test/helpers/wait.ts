@@ -1,3 +1,9 @@
+/**
+ * How long, in ms, a condition that should come true is waited for unless told. It only bounds the wait of a test that
+ * fails: a machine that stands still for seconds must not be one.
+ */
+export const PATIENCE = 20_000;
+
 /** Rejects with `what` when the promise has not settled after `ms`. */
 export async function within<T>(ms: number, what: string | (() => string), promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
@@ -16,12 +22,12 @@ export function sleep(ms: number): Promise<void> {
 }
 
 /** Asks again every `every` ms until the answer is truthy, and gives it back; rejects with `what` after `ms`. */
-export async function eventually<T>(what: string, ask: () => T | Promise<T>, ms = 5_000, every = 10): Promise<NonNullable<T>> {
+export async function eventually<T>(what: string | (() => string), ask: () => T | Promise<T>, ms = PATIENCE, every = 10): Promise<NonNullable<T>> {
   const deadline = performance.now() + ms;
   for (;;) {
     const answer = await ask();
     if (answer) return answer;
-    if (performance.now() >= deadline) throw new Error(`not within ${ms} ms: ${what}`);
+    if (performance.now() >= deadline) throw new Error(`not within ${ms} ms: ${typeof what === 'string' ? what : what()}`);
     await sleep(every);
   }
 }

@@ -52,7 +52,7 @@ t.test('whatever it is, reading it ends, and soon', async (t) => {
   for (const part of ['for=a;', ' ', ',', ';', '"', '\\', 'for="', 'a=b;', '=', '\t,']) {
     const began = performance.now();
     readForwarded(part.repeat(32_000 / part.length));
-    t.ok(performance.now() - began < 500, JSON.stringify(part));
+    t.ok(performance.now() - began < 5_000, JSON.stringify(part));
   }
 });
 

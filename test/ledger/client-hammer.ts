@@ -8,9 +8,12 @@ export interface ClientTask {
   readonly thread: number;
   readonly rate: Rate;
   readonly clients: readonly string[];
-  /** Nanoseconds of the machine's clock. */
-  readonly from: number;
-  readonly until: number;
+  /** Counts the threads that are ready, in one 32-bit number. */
+  readonly ready: SharedArrayBuffer;
+  /** Nanoseconds of the machine's clock at which they begin, in one float; 0 = not yet known. */
+  readonly from: SharedArrayBuffer;
+  /** For how many nanoseconds they go on. */
+  readonly run: number;
   /** Connections a client may have. */
   readonly most: number;
 }
@@ -28,12 +31,15 @@ function clock(): number {
   return Number(process.hrtime.bigint());
 }
 
-function hammer({ buffer, thread, rate, clients, from, until, most }: ClientTask): ClientReport {
+function hammer({ buffer, thread, rate, clients, ready, from, run, most }: ClientTask): ClientReport {
   const table = new ClientTable(buffer, thread);
   const admitted = clients.map(() => 0);
   const rows: number[][] = clients.map(() => []);
   let [uncounted, asked] = [0, 0];
-  while (clock() < from);
+  Atomics.add(new Int32Array(ready), 0, 1);
+  const begin = new Float64Array(from);
+  while (begin[0] === 0 || clock() < begin[0]);
+  const until = begin[0] + run;
   for (let now = clock(); now < until; now = clock()) {
     const i = asked++ % clients.length;
     const got = table.take(clients[i], 0, rate, now);

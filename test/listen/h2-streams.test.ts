@@ -16,13 +16,11 @@ const proxy = await Proxy.start(t, {
   dataThreads: 1,
   accessLog: 'full',
   listeners: [{ host: '127.0.0.1', port, http2: true }],
-  timeouts: { body: '700ms', clientHead: '700ms', keepAlive: '700ms' },
   limits: { streams: 5 },
   upstreams: {
     web: catchAll({ v1: [backend.address] }, 'v1', {
       health: { kind: 'none' },
       outlier: { failures: 0 },
-      timeouts: { head: '5s', idle: '5s' },
       limits: { body: 100_000 },
       drain: { requests: '300ms' },
     }),
@@ -32,6 +30,16 @@ const proxy = await Proxy.start(t, {
       limits: { rate: { requests: 1, per: '1m' } },
     }),
   },
+});
+const hastyPort = await freePort();
+const HASTY_MS = 1_500;
+/** Waits for nobody for long. */
+const hasty = await Proxy.start(t, {
+  dataThreads: 1,
+  accessLog: 'full',
+  listeners: [{ host: '127.0.0.1', port: hastyPort, http2: true }],
+  timeouts: { body: HASTY_MS, clientHead: HASTY_MS, keepAlive: HASTY_MS },
+  upstreams: { web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' } }) },
 });
 const INTERNAL_ERROR = 2;
 const NO_ERROR = 0;
@@ -45,11 +53,14 @@ function answerAtOnce(bytes: string | Buffer): void {
   backend.use((_, connection) => void connection.write(bytes));
 }
 
-async function lines(reason: string): Promise<Record<string, unknown>[]> {
-  const found = (): string[] => proxy.process.stdout.split('\n').filter((line) => line.includes(`"reason":${reason}`));
-  return (await eventually(`a line that says ${reason}`, () => (found().length > 0 ? found() : null))).map(
-    (line) => JSON.parse(line) as Record<string, unknown>,
-  );
+/** The lines of the log with this in them, once there are so many. */
+async function lines({ process }: Proxy, part: string, count = 1): Promise<Record<string, unknown>[]> {
+  const found = await eventually(`${count} lines with ${part}`, () => {
+    const whole = process.stdout.split('\n').slice(0, -1);
+    const those = whole.filter((line) => line.includes(part));
+    return those.length >= count ? those : null;
+  });
+  return found.map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
 t.test('answers without a body end with their head; a body ends with its length', async (t) => {
@@ -88,7 +99,7 @@ t.test('answers without a body end with their head; a body ends with its length'
     }
   });
   t.match(counts, { started: cases.length, completed: cases.length });
-  t.match((await lines('null')).at(0), { protocol: 'HTTP/2', status: 204, method: 'GET', target: '/' });
+  t.match((await lines(proxy, '"reason":null')).at(0), { protocol: 'HTTP/2', status: 204, method: 'GET', target: '/' });
 });
 
 t.test('an answer that comes before the body is sent whole; the rest of the body is not wanted', async (t) => {
@@ -112,10 +123,10 @@ t.test('an answer that comes before the body is sent whole; the rest of the body
 t.test('a body that is too large is refused on its stream alone', async (t) => {
   backend.use(() => 'taken');
   using client = await H2Raw.open(port);
-  client.headers(1, post('/', ['content-length', '100001']), false);
+  client.headers(1, post('/too-large', ['content-length', '100001']), false);
   t.equal(await client.status(1), 413);
   t.equal(await client.ending(1), 'end');
-  client.headers(3, post(), false);
+  client.headers(3, post('/too-large'), false);
   client.data(3, 'x'.repeat(16_000));
   for (let i = 0; i < 7; i++) client.data(3, 'x'.repeat(16_000));
   t.equal(await client.status(3), 413);
@@ -131,19 +142,19 @@ t.test('a client that resets its stream is gone, at once, wherever the request i
   ];
   for (const code of [CANCEL, NO_ERROR]) {
     for (const [moment, end, body, answer] of moments) {
+      const target = `/gone/${code}/${moment.replaceAll(' ', '-')}`;
       backend.use((_, connection) => {
         connection.write(answer);
         return 'taken';
-      });
-      const from = backend.requests.length;
+      }, target);
       const counts = await countedDuring(proxy, async () => {
         using client = await H2Raw.open(port);
-        client.headers(1, get(), end);
+        client.headers(1, get(target), end);
         if (body !== '') client.data(1, body);
-        const { connection } = await backend.request(from);
+        const { connection } = await backend.requestTo(target);
         if (answer !== '') await client.status(1);
         client.send(frame(FRAME.reset, 0, 1, uint32(code)));
-        t.not(await connection.closed(2_000), 'open', `${moment}: the backend sees it`);
+        t.not(await connection.closed(), 'open', `${moment}: the backend sees it`);
         t.notMatch(connection.pending.toString('latin1'), /\r\n0\r\n\r\n/, 'no body looks complete');
       });
       t.match(counts, { started: 1, completed: 0, clientAborted: 1 }, `${moment}, code ${code}`);
@@ -153,20 +164,20 @@ t.test('a client that resets its stream is gone, at once, wherever the request i
 
 t.test('also one whose body waits for the backend', async (t) => {
   for (const code of [CANCEL, NO_ERROR]) {
+    const target = `/unread/${code}`;
     backend.use((_, connection) => {
       connection.socket.pause();
       return 'taken';
-    });
-    const seen = backend.request(backend.requests.length);
+    }, target);
     const counts = await countedDuring(proxy, async () => {
       using client = await H2Raw.open(port);
-      client.headers(1, post('/unread'), false);
+      client.headers(1, post(target), false);
       for (let i = 0; i < 4; i++) client.data(1, 'x'.repeat(16_000));
-      const { connection } = await seen;
+      const { connection } = await backend.requestTo(target);
       client.send(frame(FRAME.reset, 0, 1, uint32(code)));
       await sleep(50);
       connection.socket.resume();
-      t.not(await connection.closed(2_000), 'open');
+      t.not(await connection.closed(), 'open');
     });
     t.match(counts, { started: 1, clientAborted: 1 }, `code ${code}`);
   }
@@ -176,12 +187,15 @@ t.test('deadlines: a slow body, a slow reader, nothing asked, nothing more asked
   backend.use((_, connection) => {
     connection.write(`HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n${'x'.repeat(200_000)}`);
     return 'taken';
-  });
-  using none = await H2Raw.open(port);
-  using idle = await H2Raw.open(port);
+  }, '/large');
+  backend.use(() => 'taken', '/slow');
+  using slow = await H2Raw.open(hastyPort);
+  slow.headers(1, post('/slow'), false);
+  using none = await H2Raw.open(hastyPort);
+  using idle = await H2Raw.open(hastyPort);
   idle.headers(1, [[':method', 'TRACE'], ...get().slice(1)]);
-  using reader = await H2Raw.open(port, { begin: Buffer.concat([Buffer.from(PREFACE), settings([1, 0], [4, 10])]) });
-  reader.headers(1, get());
+  using reader = await H2Raw.open(hastyPort, { begin: Buffer.concat([Buffer.from(PREFACE), settings([1, 0], [4, 10])]) });
+  reader.headers(1, get('/large'));
   t.equal(await reader.ending(1), INTERNAL_ERROR, 'who reads nothing for too long gets no more, and no end');
   t.equal(
     reader.frames.filter(({ type }) => type === FRAME.data).reduce((sum, { payload }) => sum + payload.length, 0),
@@ -192,43 +206,40 @@ t.test('deadlines: a slow body, a slow reader, nothing asked, nothing more asked
   t.equal(await idle.goaway(), NO_ERROR);
   t.not(await none.bytes.closed(), 'open');
   t.not(await idle.bytes.closed(), 'open');
-  backend.use(() => 'taken');
-  using slow = await H2Raw.open(port);
-  slow.headers(1, post(), false);
   t.equal(await slow.status(1), 408);
 });
 
 t.test('half a preface has the time of one head, not of two', async (t) => {
-  const order: string[] = [];
-  using preface = await RawClient.connect(port);
+  using preface = await RawClient.connect(hastyPort, { localAddress: '127.0.0.2' });
   preface.write(PREFACE.slice(0, 10));
-  await sleep(400);
-  using later = await RawClient.connect(port);
+  await sleep(HASTY_MS / 2);
+  using later = await RawClient.connect(hastyPort, { localAddress: '127.0.0.3' });
   later.write('GET / HTTP/1.1\r\n');
-  const refused = async (client: RawClient, name: string): Promise<void> => {
-    t.match((await client.take(12)).toString('latin1'), 'HTTP/1.1 408', name);
-    order.push(name);
-  };
-  await Promise.all([refused(preface, 'preface'), refused(later, 'later')]);
-  t.strictSame(order, ['preface', 'later']);
+  for (const client of [preface, later]) t.match((await client.take(12)).toString('latin1'), 'HTTP/1.1 408');
+  const order = await lines(hasty, '"reason":"head-timeout"', 2);
+  t.strictSame(
+    order.map(({ client }) => client),
+    ['127.0.0.2', '127.0.0.3'],
+    'as the proxy itself has seen it',
+  );
 });
 
 t.test('one stream too many is refused, and may come again', async (t) => {
   backend.use(() => 'taken');
   using client = await H2Raw.open(port);
   await client.until(({ type, flags }) => type === FRAME.settings && (flags & FLAG.ack) !== 0);
-  const from = backend.requests.length;
-  for (let i = 0; i < 5; i++) client.headers(1 + 2 * i, get());
-  await backend.request(from + 4);
+  const seen = (target: string, count: number): Promise<unknown> => eventually(`${count} of ${target}`, () => backend.requestsTo(target).length === count);
+  for (let i = 0; i < 5; i++) client.headers(1 + 2 * i, get('/many'));
+  await seen('/many', 5);
   // Who has acknowledged the limit and goes past it is not served at all (that is how nghttp2 sees it).
-  client.headers(11, get());
+  client.headers(11, get('/many'));
   t.equal(await client.goaway(), PROTOCOL_ERROR);
   using early = await H2Raw.open(port, { acks: false });
-  for (let i = 0; i < 6; i++) early.headers(1 + 2 * i, get());
+  for (let i = 0; i < 6; i++) early.headers(1 + 2 * i, get('/early'));
   t.equal(await early.reset(11), REFUSED, 'who could not know of it is refused, and may come again');
-  await backend.request(from + 9);
+  await seen('/early', 5);
   await sleep(20);
-  t.equal(backend.requests.length, from + 10);
+  t.same([backend.requestsTo('/many').length, backend.requestsTo('/early').length], [5, 5]);
 });
 
 t.test('a head that is too large is refused on its stream alone, one twice as large as it may be ends the connection', async (t) => {
@@ -270,24 +281,24 @@ t.test('what waits for a slow reader stays with the backend', async (t) => {
     socket.on('drain', more);
     more();
     return 'taken';
-  });
+  }, '/flood');
   using client = await H2Raw.open(port);
-  client.headers(1, get());
+  client.headers(1, get('/flood'));
   await client.status(1);
   await sleep(400);
   t.ok(written < 20_000_000, `${written} bytes`);
 });
 
 t.test('what is still under way at the drain deadline is cut on its stream, and counted as killed', async (t) => {
-  const from = backend.requests.length;
-  backend.use(({ target }, connection) => {
-    if (target === '/half') connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n');
+  backend.use((_, connection) => {
+    connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n');
     return 'taken';
-  });
+  }, '/half');
+  backend.use(() => 'taken', '/none');
   using client = await H2Raw.open(port);
   client.headers(1, get('/half'));
   client.headers(3, get('/none'));
-  await backend.request(from + 1);
+  await backend.requestTo('/none');
   t.equal(await client.status(1), 200);
   t.equal((await proxy.admin('/v1/upstreams/web/swap', { body: { to: 'v2', backends: [backend.address] } })).status, 202);
   const ends: Frame[] = [];
@@ -310,6 +321,7 @@ t.test('what is still under way at the drain deadline is cut on its stream, and 
 
 t.test('rates are by client, not by connection; a refusal says why', async (t) => {
   using client = await H2Raw.open(port);
+  answerAtOnce(responseBytes(200, 'fine'));
   client.headers(1, get('/limited'));
   t.equal(await client.status(1), 200);
   client.headers(3, get('/limited'));
@@ -328,11 +340,10 @@ t.test('a thread that ends says so, lets streams finish, and cuts none', async (
   backend.use((_, connection) => {
     go = () => connection.write(responseBytes(200, 'at last'));
     return 'taken';
-  });
-  const from = backend.requests.length;
+  }, '/last');
   using client = await H2Raw.open(port);
-  client.headers(1, get());
-  await backend.request(from);
+  client.headers(1, get('/last'));
+  await backend.requestTo('/last');
   const stopped = proxy.stop();
   t.equal(await client.goaway(), NO_ERROR);
   go();

@@ -19,7 +19,6 @@ const proxy = await Proxy.start(t, {
   dataThreads: 1,
   listeners: [{ host: '127.0.0.1', port, http2: true }],
   shutdown: { drain: '4s' },
-  timeouts: { keepAlive: '1s' },
   upstreams: { web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' }, outlier: { failures: 0 } }) },
 });
 const CONNECT: Field[] = [[':method', 'CONNECT'], [':protocol', 'websocket'], ...get('/chat').slice(1)];
@@ -126,12 +125,19 @@ t.test('a client that resets it is gone; a backend that is lost resets it', asyn
 });
 
 t.test('nothing is left of one that is reset while its backend does not read', async (t) => {
+  const hastyPort = await freePort();
+  await Proxy.start(t, {
+    dataThreads: 1,
+    listeners: [{ host: '127.0.0.1', port: hastyPort, http2: true }],
+    timeouts: { keepAlive: '1s' },
+    upstreams: { web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' }, outlier: { failures: 0 } }) },
+  });
   for (const code of [NO_ERROR, CANCEL]) {
     accepting();
-    using client = await H2Raw.open(port);
-    const from = backend.requests.length;
-    client.headers(1, CONNECT, false);
-    const { connection } = await backend.request(from);
+    const target = `/unread/${code}`;
+    using client = await H2Raw.open(hastyPort);
+    client.headers(1, [...CONNECT.slice(0, 2), ...get(target).slice(1)], false);
+    const { connection } = await backend.requestTo(target);
     connection.socket.pause();
     await client.status(1);
     const piece = Buffer.alloc(16_384);

@@ -12,7 +12,7 @@ const DRAIN_MS = 4_500;
 const backend = await RawUpstream.start(t, async (request, connection) => {
   await request.body;
   if (request.target === '/slow') await sleep(700);
-  if (request.target === '/never') await connection.closed(20_000);
+  if (request.target.startsWith('/never')) await connection.closed(60_000);
   connection.respond(200, 'whole');
 });
 const sockets = new WebSocketServer({ host: '127.0.0.1', port: 0 });
@@ -64,18 +64,20 @@ t.test('under load: what is in flight ends well, nobody who got a connection is 
   await eventually('there is traffic', () => tally.served > 50);
   const slow = proxy.send({ target: '/slow' });
   const upload = await RawClient.connect(proxy.port);
-  upload.write(requestBytes({ method: 'POST', fields: [['Content-Length', '6']], body: 'abc' }));
-  await sleep(50);
+  upload.write(requestBytes({ method: 'POST', target: '/upload', fields: [['Content-Length', '6']], body: 'abc' }));
+  await Promise.all([backend.requestTo('/slow'), backend.requestTo('/upload')]);
   proxy.process.child.kill('SIGTERM');
   await eventually('/readyz says so', async () => (await proxy.admin('/readyz')).status === 503);
-  const last = await kept.request();
+  // Each thread is told for itself.
+  let last = await kept.request();
+  while (field(last, 'connection') === null) last = await kept.request();
   t.equal(field(last, 'connection'), 'close', 'a kept connection is told to end');
   t.equal(last.body.toString(), 'whole');
   t.equal(await kept.closed(), 'end');
   upload.write('def');
   t.equal((await upload.response('POST')).body.toString(), 'whole', 'an upload goes on');
   t.equal((await slow).body.toString(), 'whole', 'so does a slow answer');
-  t.equal(await idle.closed(5_000), 'end', 'idle connections are closed');
+  t.equal(await idle.closed(), 'end', 'idle connections are closed');
   const broken = (await Promise.all(visitors)).flat();
   t.strictSame(broken, [], `of ${tally.served} short connections none was broken`);
   t.strictSame(await proxy.process.wait(), { code: 0, signal: null });
@@ -88,7 +90,7 @@ t.test('what does not end is cut at the deadline, WebSockets politely before it'
   await once(socket, 'open');
   const stuck = await RawClient.connect(proxy.port);
   stuck.write(requestBytes({ target: '/never' }));
-  await eventually('it is there', () => backend.requests.at(-1)?.target === '/never');
+  await backend.requestTo('/never');
   const asked = performance.now();
   proxy.process.child.kill('SIGINT');
   const [code] = (await once(socket, 'close')) as [number];
@@ -104,18 +106,16 @@ t.test('what does not end is cut at the deadline, WebSockets politely before it'
 });
 
 t.test('without work it ends at once, and a second signal ends it in any case', async (t) => {
-  const quiet = await start('10s');
-  const before = performance.now();
-  t.strictSame(await quiet.stop('SIGTERM', 3_000), { code: 0, signal: null });
-  t.ok(performance.now() - before < 2_500);
-  const busy = await start('20s');
+  const quiet = await start('10m');
+  t.strictSame(await quiet.stop('SIGTERM'), { code: 0, signal: null });
+  const busy = await start('10m');
   const stuck = await RawClient.connect(busy.port);
-  stuck.write(requestBytes({ target: '/never' }));
-  await sleep(50);
+  stuck.write(requestBytes({ target: '/never-again' }));
+  await backend.requestTo('/never-again');
   busy.process.child.kill('SIGTERM');
   await sleep(100);
   t.equal(busy.process.running, true);
   busy.process.child.kill('SIGTERM');
-  t.strictSame(await busy.process.wait(2_000), { code: 1, signal: null });
+  t.strictSame(await busy.process.wait(), { code: 1, signal: null });
   t.not(await stuck.closed(), 'open');
 });

@@ -26,14 +26,7 @@ const proxy = await Proxy.start(t, {
 });
 
 /** All lines so far; every one must be JSON. */
-function lines(): Line[] {
-  const { stdout } = proxy.process;
-  return stdout
-    .slice(0, stdout.lastIndexOf('\n') + 1)
-    .split('\n')
-    .filter((line) => line.startsWith('{'))
-    .map((line) => JSON.parse(line) as Line);
-}
+const lines = (): Line[] => proxy.log;
 
 /** The lines about these targets, once there are so many. */
 async function about(target: string, count: number): Promise<Line[]> {
@@ -45,7 +38,6 @@ async function about(target: string, count: number): Promise<Line[]> {
 
 t.test('one line a request, with what is asked of it afterwards', async (t) => {
   const since = Date.now();
-  const seen = backend.request(backend.requests.length);
   await proxy.send({ method: 'POST', host: 'a', target: '/one?q="x"', body: 'hello' });
   const [line, ...more] = await about('/one?q="x"', 1);
   t.strictSame(more, []);
@@ -80,9 +72,9 @@ t.test('one line a request, with what is asked of it afterwards', async (t) => {
     retries: 0,
     reason: null,
   });
-  t.equal(line.requestId, field(await seen, 'x-request-id'), 'the id that the backend knows it by');
-  t.ok(Math.abs(Date.parse(String(line.at)) - since) < 5_000);
-  t.ok(typeof line.ms === 'number' && line.ms > 0 && line.ms < 5_000);
+  t.equal(line.requestId, field(await backend.requestTo('/one?q="x"'), 'x-request-id'), 'the id that the backend knows it by');
+  t.ok(Math.abs(Date.parse(String(line.at)) - since) < 60_000);
+  t.ok(typeof line.ms === 'number' && line.ms > 0 && line.ms < 60_000);
 });
 
 t.test('what was refused, failed or abandoned is there with its reason', async (t) => {
@@ -103,8 +95,8 @@ t.test('what was refused, failed or abandoned is there with its reason', async (
   t.match(await eventually('the line', () => lines().find(({ status }) => status === 400)), { method: '', target: '', host: '', reason: 'bad-method' });
   backend.use(async (_, connection) => {
     connection.write('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf');
-    await connection.closed(5_000);
-  });
+    await connection.closed();
+  }, '/left');
   using leaver = await RawClient.connect(proxy.port);
   leaver.write(requestBytes({ host: 'a', target: '/left' }));
   await leaver.takeUntil('half');
@@ -117,7 +109,7 @@ t.test('a tunnel has its line when it ends', async (t) => {
     connection.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n1234');
     connection.socket.on('end', () => connection.end());
     return 'taken';
-  });
+  }, '/tunnel');
   const client = await RawClient.connect(proxy.port);
   client.write(
     requestBytes({

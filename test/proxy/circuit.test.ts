@@ -65,7 +65,7 @@ const waiting = async (proxy: Proxy, count: number): Promise<void> => {
 
 t.test('past the limit requests wait in a queue, first in, first out', async (t) => {
   const slow = await Slow.start(t, null);
-  const proxy = await start(t, [slow], { connections: 1, queue: { requests: 2, timeout: '20s' } });
+  const proxy = await start(t, [slow], { connections: 1, queue: { requests: 2, timeout: '2m' } });
   const one = proxy.send({ target: '/1' });
   await eventually('it is there', () => slow.targets.length === 1);
   const two = proxy.send({ target: '/2' });
@@ -95,23 +95,33 @@ t.test('past the limit requests wait in a queue, first in, first out', async (t)
 });
 
 t.test('a wait has an end, and one that is given up leaves its place', async (t) => {
-  const slow = await Slow.start(t, null);
-  const proxy = await start(t, [slow], { connections: 1, queue: { requests: 1, timeout: '150ms' } });
-  const one = proxy.send();
-  await eventually('it is there', () => slow.targets.length === 1);
+  for (const timeout of ['150ms', '2m']) {
+    const slow = await Slow.start(t, null);
+    const proxy = await start(t, [slow], { connections: 1, queue: { requests: 1, timeout } });
+    const one = proxy.send();
+    await eventually('it is there', () => slow.targets.length === 1);
+    if (timeout === '150ms') await outwaited(t, proxy);
+    else await givenUp(proxy);
+    slow.answer();
+    t.equal((await one).status, 200);
+    t.match(await settledCounts(proxy), { started: 1, completed: 1 });
+  }
+});
+
+async function outwaited(t: Test, proxy: Proxy): Promise<void> {
   const late = await proxy.send();
   t.equal(reason(late), '503 queue-timeout');
   t.equal(field(late, 'retry-after'), '1');
+  t.match((await proxy.admin('/metrics')).text, /switchyard_rejected_requests_total\{reason="queue-timeout"\} 1/);
+}
+
+async function givenUp(proxy: Proxy): Promise<void> {
   const gone = await RawClient.connect(proxy.port);
   gone.write('GET /gone HTTP/1.1\r\nHost: a\r\n\r\n');
   await waiting(proxy, 1);
   gone.destroy();
   await waiting(proxy, 0);
-  slow.answer();
-  t.equal((await one).status, 200);
-  t.match((await proxy.admin('/metrics')).text, /switchyard_rejected_requests_total\{reason="queue-timeout"\} 1/);
-  t.match(await settledCounts(proxy), { started: 1, completed: 1 });
-});
+}
 
 t.test('without a queue the answer comes at once', async (t) => {
   const slow = await Slow.start(t, null);
@@ -131,7 +141,7 @@ t.test('a cap on open connections holds, over all threads', async (t) => {
   const port = await freePort();
   const upstream = catchAll({ v1: slow.map(({ address }) => address) }, 'v1', {
     health: { kind: 'none' },
-    limits: { sockets: CAP, queue: { requests: 1000, timeout: '30s' } },
+    limits: { sockets: CAP, queue: { requests: 1000, timeout: '2m' } },
   });
   const proxy = await Proxy.start(t, {
     listeners: [{ host: '127.0.0.1', port, http2: true }],
@@ -162,7 +172,7 @@ t.test('a cookie binds a client to its backend', async (t) => {
   for (let i = 0; i < 20; i++) t.same(fieldAll(await proxy.send({ fields: [['Cookie', cookie]] }), 'set-cookie'), []);
   t.equal(of()[chosen], 21, 'all of its requests go there');
   const marks = new Set<string>();
-  for (let i = 0; i < 40; i++) marks.add(fieldAll(await proxy.send(), 'set-cookie').join());
+  for (let i = 0; i < 80; i++) marks.add(fieldAll(await proxy.send(), 'set-cookie').join());
   t.equal(marks.size, 4, 'who has none is balanced');
   const stopped = await proxy.admin(`/v1/upstreams/web/backends/${slow[chosen].address}/drain`, { method: 'POST' });
   t.ok(stopped.status < 300, stopped.text);
@@ -173,7 +183,7 @@ t.test('a cookie binds a client to its backend', async (t) => {
 });
 
 t.test('a bound client waits for its backend, or gets another this once where nobody waits', async (t) => {
-  for (const queue of [null, { requests: 10, timeout: '20s' }]) {
+  for (const queue of [null, { requests: 10, timeout: '2m' }]) {
     const slow = await Promise.all([Slow.start(t, null), Slow.start(t, null)]);
     const proxy = await start(t, slow, { connections: 1, queue }, { sticky: { backend: { cookie: 'b' } } });
     const first = proxy.send();

@@ -5,7 +5,6 @@ import { freePort } from '../helpers/ports.ts';
 import { catchAll, Proxy } from '../helpers/proxy.ts';
 import { RawClient } from '../helpers/raw_client.ts';
 import { RawUpstream, answer } from '../helpers/raw_upstream.ts';
-import { eventually } from '../helpers/wait.ts';
 
 const TRUSTED = '127.0.0.7';
 const backend = await RawUpstream.start(t, answer('ok'));
@@ -24,10 +23,10 @@ const proxy = await Proxy.start(t, {
 
 /** What the backend sees of a request that comes from this address with these fields. */
 async function from(localAddress: string, fields: readonly [string, string][], target = '/', port = four): Promise<Message> {
-  const seen = backend.request(backend.requests.length);
+  const before = backend.requestsTo(target).length;
   using client = await RawClient.connect(port, { localAddress });
   await client.request({ target, host: 'app.test', fields });
-  return await seen;
+  return backend.requestsTo(target)[before];
 }
 
 const said: readonly [string, string][] = [
@@ -125,8 +124,7 @@ t.test('the client is the last address that is not a trusted proxy’s', async (
   for (const [target, fields] of cases) await from(TRUSTED, fields, target);
   await from('127.0.0.8', said, '/untrusted');
   for (const [target, , client] of [...cases, ['/untrusted', [], '127.0.0.8'] as const]) {
-    const line = await eventually(`the line of ${target}`, () => proxy.process.stdout.split('\n').find((text) => text.includes(`"target":"${target}"`)));
-    t.equal((JSON.parse(line) as { client: string }).client, client, target);
+    t.equal((await proxy.logged(target)).client, client, target);
   }
 });
 
@@ -138,11 +136,9 @@ t.test('an IPv4 peer is the same over a socket of both families', async (t) => {
 
 t.test('the id in the log is the id that the backend knows', async (t) => {
   await from(TRUSTED, [['X-Request-Id', 'a-b-c']], '/id');
-  const line = await eventually('its line', () => proxy.process.stdout.split('\n').find((text) => text.includes('"target":"/id"')));
-  t.equal((JSON.parse(line) as { requestId: string }).requestId, 'a-b-c');
+  t.equal((await proxy.logged('/id')).requestId, 'a-b-c');
   await from('127.0.0.8', [['X-Request-Id', 'a-b-c']], '/not-believed');
-  const other = await eventually('its line', () => proxy.process.stdout.split('\n').find((text) => text.includes('"target":"/not-believed"')));
-  t.match((JSON.parse(other) as { requestId: string }).requestId, /^[0-9a-f]{32}$/);
+  t.match((await proxy.logged('/not-believed')).requestId, /^[0-9a-f]{32}$/);
 });
 
 t.test('an id that is none is made anew, for the backend and the log alike', async (t) => {
@@ -158,7 +154,6 @@ t.test('an id that is none is made anew, for the backend and the log alike', asy
     const ids = fieldAll(seen, 'x-request-id');
     t.equal(ids.length, 1);
     t.match(ids[0], /^[0-9a-f]{32}$/);
-    const line = await eventually('its line', () => proxy.process.stdout.split('\n').find((text) => text.includes(`"target":"/insane${i}"`)));
-    t.equal((JSON.parse(line) as { requestId: string }).requestId, ids[0]);
+    t.equal((await proxy.logged(`/insane${i}`)).requestId, ids[0]);
   }
 });

@@ -4,7 +4,6 @@ import type { Response } from '../helpers/message.ts';
 import { catchAll, Proxy } from '../helpers/proxy.ts';
 import { RawClient, requestBytes } from '../helpers/raw_client.ts';
 import { RawUpstream, answer } from '../helpers/raw_upstream.ts';
-import { eventually } from '../helpers/wait.ts';
 import { settledCounts } from './counts.ts';
 
 const backend = await RawUpstream.start(t, answer('ok'));
@@ -121,10 +120,9 @@ t.test('a backend at its limit', async (t) => {
   backend.use(async (_, connection) => {
     await released;
     connection.respond(200, 'done');
-  });
-  const before = backend.requests.length;
-  const first = proxy.send({ host: 'full' });
-  await eventually('the first is there', () => backend.requests.length > before);
+  }, '/first');
+  const first = proxy.send({ host: 'full', target: '/first' });
+  await backend.requestTo('/first');
   const second = await proxy.send({ host: 'full' });
   t.match([second.status, reasonOf(second), field(second, 'retry-after')], [503, 'backends-full', '1']);
   release();

@@ -8,7 +8,7 @@ import { catchAll, Proxy } from '../helpers/proxy.ts';
 import { RawClient } from '../helpers/raw_client.ts';
 import type { RequestSpec } from '../helpers/raw_client.ts';
 import { RawUpstream, answer } from '../helpers/raw_upstream.ts';
-import type { Script } from '../helpers/raw_upstream.ts';
+import type { Script, SeenRequest } from '../helpers/raw_upstream.ts';
 import { eventually } from '../helpers/wait.ts';
 import { settledCounts, upstreamState, versionState } from './counts.ts';
 
@@ -45,13 +45,21 @@ async function start(t: Test, mirror: Record<string, unknown>, script: Script = 
   };
 }
 
+/** Once the copy of that number has been made, and has come to its end. */
+async function copied({ proxy, v2 }: World, index: number): Promise<SeenRequest> {
+  const copy = await v2.request(index);
+  await settledCounts(proxy, 'web', 'v2');
+  return copy;
+}
+
 const NOT = (reason: string): string => `switchyard_not_mirrored_total{upstream="web",reason="${reason}"}`;
 
 t.test('a version on standby sees copies, and nobody sees what it says', async (t) => {
-  const { proxy, port, v1, v2, send, metric } = await start(t, { maxBody: 100 });
+  const world = await start(t, { maxBody: 100 });
+  const { proxy, port, v1, v2, send, metric } = world;
   const given = await send({ target: '/a?b=c', fields: [['X-Of-Client', 'kept']] });
   t.equal(given.body.toString(), 'v1');
-  const copy = await v2.request(0);
+  const copy = await copied(world, 0);
   t.equal(copy.method, 'GET');
   t.equal(copy.target, '/a?b=c');
   t.equal(field(copy, 'x-of-client'), 'kept');
@@ -59,9 +67,9 @@ t.test('a version on standby sees copies, and nobody sees what it says', async (
   t.equal(field(copy, 'x-request-id'), field(v1.requests[0], 'x-request-id'), 'it goes by the same id');
   t.equal(field(v1.requests[0], 'x-switchyard-mirror'), null, 'the request itself says nothing of it');
   t.equal((await h2Ask(port, { ':path': '/h2' })).body, 'v1');
-  t.equal((await v2.request(1)).target, '/h2', 'requests of HTTP/2 are copied, too');
+  t.equal((await copied(world, 1)).target, '/h2', 'requests of HTTP/2 are copied, too');
   t.equal((await send({ method: 'HEAD' })).status, 200);
-  await v2.request(2);
+  await copied(world, 2);
   t.equal((await send({ method: 'POST', body: 'x' })).status, 200);
   t.equal((await send({ body: 'x'.repeat(200) })).status, 200);
   t.match(await settledCounts(proxy, 'web', 'v2'), { started: 3, completed: 3 }, 'what changes something happens once');
@@ -83,8 +91,9 @@ t.test('bodies go along where the policy says so', async (t) => {
 });
 
 t.test('a version that does not answer delays nobody, and costs no more than it may', async (t) => {
-  const { proxy, v2, send, metric } = await start(t, { concurrency: 2, timeout: '1s' }, () => undefined);
-  for (let i = 0; i < 20; i++) t.equal((await send()).body.toString(), 'v1');
+  const { proxy, v2, send, metric } = await start(t, { concurrency: 2, timeout: '3s' }, () => undefined);
+  for (const answered of await Promise.all(Array.from({ length: 20 }, () => send()))) t.equal(answered.body.toString(), 'v1');
+  await v2.request(1);
   t.equal(v2.requests.length, 2, 'two are under way');
   t.equal(await metric(NOT('busy')), 18, 'the others were not copied');
   t.match(await settledCounts(proxy, 'web', 'v2'), { started: 2, upstreamFailed: 2 }, 'and they have an end');
@@ -94,7 +103,7 @@ t.test('a version that does not answer delays nobody, and costs no more than it 
 });
 
 t.test('one that breaks, talks without an end or is not there disturbs nobody', async (t) => {
-  const { proxy, v2, send } = await start(t, { timeout: '5s' }, (_, connection) => connection.write('HTTP/1.1 200 OK\r\n\r\nrubbish, and more to c'));
+  const { proxy, v2, send } = await start(t, { timeout: '2m' }, (_, connection) => connection.write('HTTP/1.1 200 OK\r\n\r\nrubbish, and more to c'));
   await send();
   await v2.request(0);
   v2.use((_, connection) => connection.write('no HTTP\r\n\r\n'));
@@ -106,6 +115,7 @@ t.test('one that breaks, talks without an end or is not there disturbs nobody', 
   v2.use((_, connection) => connection.destroy());
   t.equal((await send()).status, 200);
   await v2.request(3);
+  await eventually('the long answer is over', async () => (await versionState(proxy, 'web', 'v2')).counts.completed === 1);
   await v2.close();
   t.equal((await send()).body.toString(), 'v1');
   t.match(await settledCounts(proxy, 'web', 'v1'), { started: 5, completed: 5 });

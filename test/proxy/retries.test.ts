@@ -79,14 +79,32 @@ t.test('all down: one more try after a moment, then 502', async (t) => {
 });
 
 t.test('a backend that comes back within that moment answers', async (t) => {
-  // The moment is drawn at random from 25 to 250 ms: of several requests, some are late enough.
-  const asked = Array.from({ length: 12 }, () => proxy.send({ target: '/back' }));
-  const returned = await RawUpstream.start(t, answer('back again'), { port: downPorts[2] });
-  const statuses = (await Promise.all(asked)).map(({ status }) => status);
-  t.ok(statuses.includes(200), String(statuses));
-  t.ok(statuses.every((status) => status === 200 || status === 502));
+  // The moment is drawn at random from 25 to 250 ms: of several requests, some are late enough, unless the machine is busy.
+  let helped = 0;
+  for (let round = 0; round < 20 && helped === 0; round++) {
+    let statuses: number[] = [];
+    const failed = (await settledCounts(proxy, 'back')).upstreamFailed;
+    const counts = await countedDuring(
+      proxy,
+      async () => {
+        const asked = Array.from({ length: 12 }, () => proxy.send({ target: '/back' }));
+        await eventually('one has failed', async () => (await versionState(proxy, 'back')).counts.upstreamFailed > failed, undefined, 1);
+        const returned = await RawUpstream.listen(answer('back again'), { port: downPorts[2] });
+        statuses = (await Promise.all(asked)).map(({ status }) => status);
+        await returned.close();
+      },
+      'back',
+    );
+    t.ok(
+      statuses.every((status) => status === 200 || status === 502),
+      String(statuses),
+    );
+    // Who got a 502 has failed twice.
+    helped = counts.upstreamFailed - 2 * statuses.filter((status) => status === 502).length;
+  }
+  t.ok(helped > 0, `${helped} have failed once, and then got an answer`);
+  await RawUpstream.start(t, answer('back again'), { port: downPorts[2] });
   t.equal((await proxy.send({ target: '/back' })).status, 200);
-  t.ok(returned.requests.length > 0);
 });
 
 t.test('without retries the first failure is the answer', async (t) => {

@@ -54,12 +54,14 @@ const proxy = await Proxy.start(t, {
   },
 });
 
+let asked = 0;
+
 /** What the backend saw and what the client got. */
 async function through(name: string, spec: RequestSpec = {}, from = '127.0.0.1'): Promise<{ seen: SeenRequest | undefined; got: Response }> {
-  const before = backend.requests.length;
+  const mark = String(++asked);
   using client = await RawClient.connect(proxy.port, { localAddress: from });
-  const got = await client.request({ host: `${name}.test`, ...spec });
-  return { seen: backend.requests[before], got };
+  const got = await client.request({ host: `${name}.test`, ...spec, fields: [...(spec.fields ?? []), ['X-Mark', mark]] });
+  return { seen: backend.requests.find((request) => values(request, 'x-mark').includes(mark)), got };
 }
 
 const values = ({ fields }: { fields: readonly (readonly [string, string])[] }, name: string): string[] =>

@@ -75,7 +75,7 @@ t.test('sessions stay with their version while it is open, and go with the other
   t.match((await proxy.admin('/v1/upstreams/web/explain')).text, /open to sessions of before for another/, 'explain says so');
   const status = await proxy.cli(['status', 'web']);
   t.match(status.stdout, /v1 +open +0 %/);
-  t.match(status.stdout, /… open +v1: to its sessions for (?:10 min 0 s|9 min 59 s|600)/, status.stdout);
+  t.match(status.stdout, /… open +v1: to its sessions for (?:10 min 0 s|9 min \d+ s)/, status.stdout);
 
   const old = await ask('v1');
   t.equal(old.body.toString(), 'v1', 'a pinned request goes on');
@@ -112,7 +112,7 @@ t.test('sessions stay with their version while it is open, and go with the other
 });
 
 t.test('the deadline closes it under load, and nobody notices', async (t) => {
-  const { proxy, swap, ask, receipt } = await start(t, { skew: { ...SKEW, for: '1s' } });
+  const { proxy, swap, ask, receipt } = await start(t, { skew: { ...SKEW, for: '3s' } });
   await swap('v2');
   const seen = new Set<string>();
   let [asked, over] = [0, false];
@@ -124,7 +124,7 @@ t.test('the deadline closes it under load, and nobody notices', async (t) => {
     }
   };
   const clients = Array.from({ length: 4 }, load);
-  await eventually('v1 is released', async () => (await receipt('v1')).version === 'v1', 20_000);
+  await eventually('v1 is released', async () => (await receipt('v1')).version === 'v1');
   over = true;
   await Promise.all(clients);
   t.same([...seen].sort(), ['200 v1', '200 v2'], `${asked} requests: first all on v1, then all on v2`);
@@ -227,7 +227,7 @@ t.test('without the policy there is no door, at once', async (t) => {
   await proxy.editConfig((config) => {
     delete (config.upstreams as Record<string, Record<string, unknown>>).web.skew;
   });
-  await eventually('v1 is released', async () => (await proxy.admin('/v1/upstreams/web/versions/v1?wait=released&timeout=5s')).status === 200, 15_000);
+  await eventually('v1 is released', async () => (await proxy.admin('/v1/upstreams/web/versions/v1?wait=released&timeout=5s')).status === 200);
   const answer = await ask('v1');
   t.equal(answer.body.toString(), 'v2');
   t.same(fieldAll(answer, 'set-cookie'), []);

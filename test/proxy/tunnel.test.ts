@@ -23,14 +23,19 @@ sockets.on('connection', (socket) => {
   });
 });
 
-const quick = { health: { kind: 'none' }, timeouts: { tunnel: '1s' } };
+const policy = { health: { kind: 'none' }, timeouts: { tunnel: '2m' } };
+/** How long a client of the second proxy may be slow. */
+const HASTY_MS = 1_500;
 const proxy = await Proxy.start(t, {
-  timeouts: { body: '600ms' },
   upstreams: {
-    raw: catchAll({ v1: [raw.address] }, 'v1', { ...quick, timeouts: { tunnel: '30s' }, routes: [{ path: '/raw' }] }),
-    idle: catchAll({ v1: [raw.address] }, 'v1', { ...quick, routes: [{ path: '/idle' }] }),
-    ws: catchAll({ v1: [`127.0.0.1:${socketsPort}`] }, 'v1', { ...quick, timeouts: { tunnel: '30s' }, routes: [{ path: '/ws' }] }),
+    raw: catchAll({ v1: [raw.address] }, 'v1', { ...policy, routes: [{ path: '/raw' }] }),
+    idle: catchAll({ v1: [raw.address] }, 'v1', { ...policy, timeouts: { tunnel: '1s' }, routes: [{ path: '/idle' }] }),
+    ws: catchAll({ v1: [`127.0.0.1:${socketsPort}`] }, 'v1', { ...policy, routes: [{ path: '/ws' }] }),
   },
+});
+const hasty = await Proxy.start(t, {
+  timeouts: { body: HASTY_MS },
+  upstreams: { raw: catchAll({ v1: [raw.address] }, 'v1', { ...policy, routes: [{ path: '/raw' }] }) },
 });
 const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n';
 const LARGE = Buffer.alloc(6_000_000, 'tunnelled ');
@@ -45,18 +50,20 @@ function upgrade(target: string): Buffer {
   });
 }
 
+let opened = 0;
+
 /** A raw tunnel, both ends of it. */
-async function open(target = '/raw'): Promise<{ client: RawClient; backend: UpstreamConnection }> {
-  const seen = raw.request(raw.requests.length);
+async function open(path = '/raw', { port } = proxy): Promise<{ client: RawClient; backend: UpstreamConnection }> {
+  const target = `${path}/${++opened}`;
   raw.use((_, connection) => {
     connection.write(SWITCH);
     return 'taken';
-  });
-  const client = new RawClient(connect({ port: proxy.port, host: '127.0.0.1', allowHalfOpen: true }));
+  }, target);
+  const client = new RawClient(connect({ port, host: '127.0.0.1', allowHalfOpen: true }));
   client.write(upgrade(target));
   const { status } = await client.response();
   if (status !== 101) throw new Error(`not switched: ${status}`);
-  return { client, backend: (await seen).connection };
+  return { client, backend: (await raw.requestTo(target)).connection };
 }
 
 t.test('a WebSocket, both ways', async (t) => {
@@ -81,21 +88,21 @@ t.test('a WebSocket, both ways', async (t) => {
 });
 
 t.test('bytes sent together with the handshake are not lost', async (t) => {
-  const seen = raw.request(raw.requests.length);
   raw.use((_, connection) => {
     connection.write(`${SWITCH}from the start`);
     return 'taken';
-  });
+  }, '/raw/together');
   using client = await RawClient.connect(proxy.port);
-  client.write(Buffer.concat([upgrade('/raw'), Buffer.from('GET / HTTP/1.1 is not a request here\r\n\r\n')]));
+  client.write(Buffer.concat([upgrade('/raw/together'), Buffer.from('GET / HTTP/1.1 is not a request here\r\n\r\n')]));
   const response = await client.response();
   t.equal(field(response, 'upgrade'), 'echo');
   t.equal(field(response, 'connection'), 'Upgrade');
   t.equal((await client.take(14)).toString(), 'from the start');
-  const { connection } = await seen;
+  const seen = await raw.requestTo('/raw/together');
+  const { connection } = seen;
   connection.socket.on('end', () => connection.end());
   t.equal(await connection.takeUntil('\r\n\r\n'), 'GET / HTTP/1.1 is not a request here\r\n\r\n');
-  t.equal(field(await seen, 'upgrade'), 'echo');
+  t.equal(field(seen, 'upgrade'), 'echo');
 });
 
 t.test('each side may finish before the other, and slow ones get everything', async (t) => {
@@ -137,36 +144,36 @@ t.test('each side may finish before the other, and slow ones get everything', as
 });
 
 t.test('a tunnel that had to wait for its reader once lives on', async (t) => {
-  const { client, backend } = await open();
+  const { client, backend } = await open('/raw', hasty);
   client.socket.pause();
   backend.write(LARGE);
   await sleep(200);
   client.socket.resume();
   await client.take(LARGE.length);
-  await sleep(1_000);
+  await sleep(HASTY_MS * 1.5);
   backend.write('still here');
   t.equal((await client.take(10)).toString(), 'still here');
   backend.socket.pause();
   client.write(LARGE);
-  await sleep(1_000);
+  await sleep(HASTY_MS * 1.5);
   backend.socket.resume();
   t.ok((await backend.take(LARGE.length)).equals(LARGE), 'a backend may take its time');
   client.reset();
-  await settledCounts(proxy, 'raw');
+  await settledCounts(hasty, 'raw');
 });
 
 t.test('a client that does not read its tunnel is cut', async (t) => {
-  const { client, backend } = await open();
+  const { client, backend } = await open('/raw', hasty);
   client.socket.pause();
   backend.write(Buffer.alloc(20_000_000));
-  t.not(await backend.closed(3_000), 'open');
+  t.not(await backend.closed(), 'open');
   client.destroy();
 });
 
 t.test('an idle tunnel is closed', async (t) => {
   const { client, backend } = await open('/idle');
   client.socket.on('end', () => client.end());
-  t.equal(await client.closed(3_000), 'end');
+  t.equal(await client.closed(), 'end');
   t.not(await backend.closed(), 'open');
   t.match(await settledCounts(proxy, 'idle'), { started: 1, completed: 1 });
 });

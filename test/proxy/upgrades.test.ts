@@ -8,6 +8,8 @@ import type { UpstreamConnection } from '../helpers/raw_upstream.ts';
 import { eventually, sleep } from '../helpers/wait.ts';
 import { countedDuring, settledCounts, versionState } from './counts.ts';
 
+/** How long one side of a tunnel may be silent when the other has ended. */
+const PAUSE_MS = 1_500;
 const backend = await RawUpstream.start(t);
 const proxy = await Proxy.start(t, {
   dataThreads: 1,
@@ -15,7 +17,12 @@ const proxy = await Proxy.start(t, {
     web: catchAll({ v1: [backend.address] }, 'v1', {
       health: { kind: 'none' },
       outlier: { failures: 0 },
-      timeouts: { idle: '700ms', tunnel: '1m' },
+      timeouts: { tunnel: '2m' },
+    }),
+    pausing: catchAll({ v1: [backend.address] }, 'v1', {
+      health: { kind: 'none' },
+      routes: [{ path: '/pausing' }],
+      timeouts: { idle: PAUSE_MS, tunnel: '2m' },
     }),
   },
 });
@@ -125,7 +132,7 @@ t.test('a switch to what was not asked for is a bad answer', async (t) => {
       const seen = backend.request(backend.requests.length);
       client.write(Buffer.concat([requestBytes({ target: '/up', fields, body }), Buffer.from(HIDDEN)]));
       t.match(await client.response(), { status: 502, head: /bad-response/ }, what);
-      t.not(await (await seen).connection.closed(2_500), 'open', 'its connection is gone');
+      t.not(await (await seen).connection.closed(), 'open', 'its connection is gone');
       t.equal((await client.response()).body.toString(), '/hidden', 'and what followed is a request');
     });
     t.match(counts, { started: 2, completed: 1, upstreamFailed: 1 }, what);
@@ -172,43 +179,44 @@ t.test('any of those that were asked for may be switched to; framing fields of t
   await settledCounts(proxy);
 });
 
-async function open(): Promise<{ client: RawClient; connection: UpstreamConnection }> {
+let opened = 0;
+
+async function open(path = '/open'): Promise<{ client: RawClient; connection: UpstreamConnection }> {
+  const target = `${path}/${++opened}`;
   backend.use((_, connection) => {
     connection.write(SWITCHED);
     return 'taken';
-  });
-  const seen = backend.request(backend.requests.length);
+  }, target);
   const client = new RawClient(connect({ port: proxy.port, host: '127.0.0.1', allowHalfOpen: true }));
-  client.write(requestBytes({ target: '/up', fields: WEBSOCKET }));
+  client.write(requestBytes({ target, fields: WEBSOCKET }));
   t.equal((await client.response()).status, 101);
-  return { client, connection: (await seen).connection };
+  return { client, connection: (await backend.requestTo(target)).connection };
 }
 
 t.test('a tunnel with one end closed lives as long as a body may pause, and while there are bytes', async (t) => {
-  const whole = await open();
-  const counts = await countedDuring(proxy, async () => undefined).catch(() => null);
-  t.equal(counts, null, 'it is in flight');
-  const byClient = await open();
-  const byBackend = await open();
+  const whole = await open('/pausing');
+  t.equal((await versionState(proxy, 'pausing')).inFlight, 1, 'it is in flight');
+  const byClient = await open('/pausing');
+  const byBackend = await open('/pausing');
   byClient.client.end();
   byBackend.connection.end();
   for (let i = 0; i < 6; i++) {
-    await sleep(250);
+    await sleep(PAUSE_MS / 3);
     byClient.connection.write('.');
     byBackend.client.write('.');
   }
   t.equal((await byClient.client.take(6)).toString(), '......', 'twice as long as it may be silent');
   t.equal((await byBackend.connection.take(6)).toString(), '......');
-  t.equal(await byClient.client.closed(3_000), 'end');
-  t.not(await byBackend.connection.closed(3_000), 'open');
-  await eventually('two of three to be over', async () => (await versionState(proxy)).inFlight === 1);
+  t.equal(await byClient.client.closed(), 'end');
+  t.not(await byBackend.connection.closed(), 'open');
+  await eventually('two of three to be over', async () => (await versionState(proxy, 'pausing')).inFlight === 1);
   whole.client.write('still here');
   t.equal((await whole.connection.take(10)).toString(), 'still here', 'one that nobody has closed may be silent longer');
   for (const { client, connection } of [whole, byClient, byBackend]) {
     client.destroy();
     connection.destroy();
   }
-  await settledCounts(proxy);
+  await settledCounts(proxy, 'pausing');
 });
 
 t.test('the books of a tunnel close with it, though its last bytes are still on their way', async (t) => {
