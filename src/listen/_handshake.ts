@@ -5,12 +5,10 @@ import type { HandshakeFailure } from '../errors/handshake.ts';
 import { identityLines } from '../http/client-identity.ts';
 import type { Endpoints } from '../http/proxy-protocol.ts';
 import { EDGE, HANDSHAKES } from '../ledger/layout.ts';
-import type { Arriving, Context } from '../proxy/context.ts';
-import { Deadline } from '../proxy/deadline.ts';
-import type { Expiring } from '../proxy/deadline.ts';
-import { own } from '../proxy/sockets.ts';
-import type { SocketOwner } from '../proxy/sockets.ts';
+import type { Context } from '../proxy/context.ts';
 import { clientCertificateProblem, established, handleOf, holderOf, secureSocket } from './_secure-socket.ts';
+import { Stay } from './_stay.ts';
+import type { Ending, Stage } from './_stay.ts';
 import type { HandshakeTerms } from './tls-contexts.ts';
 
 /** A connection whose handshake is over. */
@@ -36,32 +34,29 @@ export interface HandshakeParts {
   readonly next: { secured(found: Secured): void };
 }
 
-function countHandshake(ctx: Context, what: number, by = 1): void {
-  ctx.ledger.count(EDGE.handshakes + what, by);
+/** Counts a handshake that failed. */
+export function countFailed(ctx: Context, reason: HandshakeFailure): void {
+  ctx.ledger.count(EDGE.handshakes + HANDSHAKES.failed + HANDSHAKE_FAILURES.indexOf(reason), 1);
 }
 
 /** There are too many handshakes under way: each costs a millisecond of CPU, and an answer would need one too. */
 export function refuseHandshake(ctx: Context, socket: Socket): void {
-  countHandshake(ctx, HANDSHAKES.failed + HANDSHAKE_FAILURES.indexOf('limit'));
+  countFailed(ctx, 'limit');
   socket.destroy();
 }
 
 /** A TLS handshake under way. It has a deadline of its own, and is counted by how it ends. */
-export class Handshake implements SocketOwner, Expiring, Arriving {
+export class Handshake implements Stage {
   private readonly ctx: Context;
   private readonly parts: HandshakeParts;
   private readonly socket: TLSSocket;
-  private readonly deadline: Deadline;
-  private readonly since: number;
-  private over = false;
+  private readonly stay: Stay;
 
   /** Takes over from the plain socket, which is of no use afterwards. */
   constructor(ctx: Context, plain: Socket, parts: HandshakeParts) {
     const { contexts, rest, since } = parts;
     this.ctx = ctx;
     this.parts = parts;
-    this.since = since;
-    this.deadline = new Deadline(this);
     this.socket = secureSocket(
       handleOf(plain),
       {
@@ -73,22 +68,16 @@ export class Handshake implements SocketOwner, Expiring, Arriving {
       },
       rest,
     );
-    own(this.socket, this);
     this.socket.on('secure', () => this.secure());
-    ctx.arriving.add(this);
-    ctx.handshakes++;
-    this.count(HANDSHAKES.open);
-    ctx.ledger.count(EDGE.connections, 1);
-    ctx.timers.arm(this.deadline, since + ctx.table.edge.timeouts.handshake - ctx.timers.now);
+    this.stay = new Stay(ctx, this.socket, this, { since, within: ctx.table.edge.timeouts.handshake, handshake: true });
   }
 
   private secure(): void {
-    if (this.over) return;
     const { contexts, ends, trusted, row, next } = this.parts;
     const { clientAuth } = contexts;
+    if (!this.stay.leave()) return;
     const problem = clientAuth === null ? null : clientCertificateProblem(this.socket);
     if (clientAuth !== null && clientAuth.required && problem !== null) return this.fail('client-certificate');
-    this.leave();
     established(this.socket);
     this.count(HANDSHAKES.done);
     if (this.socket.isSessionReused()) this.count(HANDSHAKES.resumed);
@@ -98,56 +87,23 @@ export class Handshake implements SocketOwner, Expiring, Arriving {
     next.secured({ socket: this.socket, ends: known, trusted, row, http2: this.socket.alpnProtocol === 'h2' });
   }
 
+  private count(what: number): void {
+    this.ctx.ledger.count(EDGE.handshakes + what, 1);
+  }
+
   private fail(reason: HandshakeFailure): void {
-    if (this.over) return;
-    this.count(HANDSHAKES.failed + HANDSHAKE_FAILURES.indexOf(reason));
-    this.leave();
+    countFailed(this.ctx, reason);
     this.ctx.callers.disconnect(this.parts.row);
     this.socket.destroy();
   }
 
-  private count(what: number, by = 1): void {
-    countHandshake(this.ctx, what, by);
-  }
-
-  private leave(): void {
-    this.over = true;
-    this.ctx.timers.drop(this.deadline);
-    this.ctx.arriving.delete(this);
-    this.ctx.handshakes--;
-    this.count(HANDSHAKES.open, -1);
-    this.ctx.ledger.count(EDGE.connections, -1);
-  }
-
-  closeIdle(at: number): void {
-    if (this.since <= at) this.close();
-  }
-
-  close(): void {
-    this.fail('closed');
-  }
-
-  expired(): void {
-    this.fail('timeout');
-  }
-
-  onData(): void {
+  take(): boolean {
     // No bytes of the client come before the handshake is over.
+    return true;
   }
 
-  onDrain(): void {
-    // Nothing is written here but by TLS itself.
-  }
-
-  onEnd(): void {
-    this.fail('closed');
-  }
-
-  onError(error: Error): void {
-    this.fail(handshakeFailure(error));
-  }
-
-  onClose(): void {
-    this.fail('closed');
+  ended(why: Ending): void {
+    if (why instanceof Error) this.fail(handshakeFailure(why));
+    else this.fail(why === 'timeout' ? 'timeout' : 'closed');
   }
 }

@@ -98,7 +98,7 @@ export class Entrance {
   /** Somebody may be a certificate authority that asks whether a name is ours: heard out first, then shown what answers that. */
   private listenTo(socket: Socket, parts: Omit<HandshakeParts, 'rest' | 'since'>, rest: Buffer): void {
     const { ctx } = this;
-    const hello = new Hello(ctx, socket, {
+    const { stay } = new Hello(ctx, socket, {
       asked: (asked, read, since) => {
         const answer = asked === null ? null : (this.challenges?.find(asked) ?? null);
         if (answer === null) new Handshake(ctx, socket, { ...parts, rest: read, since });
@@ -109,7 +109,7 @@ export class Entrance {
       },
       gone: () => ctx.callers.disconnect(parts.row),
     });
-    if (rest.length > 0) hello.onData(rest);
+    if (rest.length > 0) stay.onData(rest);
   }
 
   /** Row of the client among those whose connections are counted; null = it has too many. */
@@ -128,7 +128,7 @@ export class Entrance {
 
   private plain(socket: Socket, ends: Endpoints, trusted: boolean, row: number): SocketOwner {
     if (!this.http2) return this.enter(socket, ends, trusted, row);
-    return new Preface(this.ctx, socket, {
+    const { stay } = new Preface(this.ctx, socket, {
       spoken: (http2, read) => {
         if (!http2) return this.enter(socket, ends, trusted, row).onData(read);
         new H2Connection(this.ctx, socket, { ends, trusted, row }).onData(read);
@@ -140,6 +140,7 @@ export class Entrance {
       },
       gone: () => this.ctx.callers.disconnect(row),
     });
+    return stay;
   }
 
   private enter(socket: Socket, ends: Endpoints, trusted: boolean, row: number): ClientConnection {
