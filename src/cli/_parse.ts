@@ -113,6 +113,7 @@ export function parseCall(verb: Verb, argv: readonly string[], io: Io): Parsed {
     throw usageError(verb, `${verb.name} does not know what to do with "${args[verb.args.length]}"`, `usage: ${usageOf(verb)}`);
   const text = (flag: string): string | undefined => (typeof values[flag] === 'string' ? values[flag] : undefined);
   const { env } = io;
+  const json = values.json === true;
   let client: Client | null = null;
   const api = (): Client => {
     const url = adminUrl(verb, text('admin') ?? (env.SWITCHYARD_ADMIN_URL || DEFAULT_ADMIN));
@@ -122,7 +123,8 @@ export function parseCall(verb: Verb, argv: readonly string[], io: Io): Parsed {
     args,
     rest,
     io,
-    json: values.json === true,
+    json,
+    print: (answer, said) => void io.stdout.write(`${json ? JSON.stringify(answer, null, 2) : [said].flat().join('\n')}\n`),
     text,
     texts: (flag) => (Array.isArray(values[flag]) ? values[flag].map(String) : []),
     has: (flag) => values[flag] !== undefined,

@@ -57,15 +57,15 @@ export const certificatesVerb: Verb = {
     'Each certificate with its names, key, issuer, when it expires and where it comes from. What expires within 14 days, could not be renewed or was refused at the last reading is told below the table.',
   examples: ['switchyard certificates', 'switchyard certificates --reload'],
   run: async (call) => {
-    const { api, io, json } = call;
+    const { api } = call;
     if (!call.has('reload')) {
       const { body } = await api.call<CertificateView[]>('GET', '/v1/certificates');
-      io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${lines(body, call).join('\n')}\n`);
+      call.print(body, lines(body, call));
       return EXIT.done;
     }
     const { body } = await api.call<ReloadView>('POST', '/v1/certificates/reload');
     const said = [`${body.reloaded} replaced, ${body.refused.length} refused`, ...lines(body.certificates, call)];
-    io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${said.join('\n')}\n`);
+    call.print(body, said);
     return body.refused.length === 0 ? EXIT.done : EXIT.failed;
   },
 };

@@ -128,7 +128,7 @@ async function run(call: Call): Promise<number> {
   if (deploy.state === 'failed') throw fail(call, deploy);
   const swap = deploy.swap === null ? null : (await call.api.call<SwapView>('GET', `/v1/swaps/${encodeURIComponent(deploy.swap)}`)).body;
   if (answer.status === 200 && (swap === null || swap.finished)) {
-    call.io.stdout.write(call.json ? `${JSON.stringify(deploy, null, 2)}\n` : `${upstream}  ${version} is live already; nothing was changed\n`);
+    call.print(deploy, `${upstream}  ${version} is live already; nothing was changed`);
     return EXIT.done;
   }
   if (swap === null) throw new CliError(EXIT.failed, `the deploy of ${upstream} to ${version} has no swap`);

@@ -5,20 +5,20 @@ import { upstreamPath } from './_paths.ts';
 import { EXIT } from './verb.ts';
 import type { Call, Verb } from './verb.ts';
 
-async function drainBackend({ args: [upstream, address], api, io, json }: Call): Promise<number> {
+async function drainBackend({ args: [upstream, address], api, print }: Call): Promise<number> {
   const { body } = await api.call<UpstreamView>('POST', upstreamPath(upstream, 'backends', address, 'drain'), { body: {} });
   const inFlight = body.versions
     .flatMap(({ backends }) => backends)
     .filter((backend) => backend.address === address)
     .reduce((sum, backend) => sum + backend.inFlight, 0);
-  io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${upstream}  ${address} gets no new requests; ${inFlight} in flight\n`);
+  print(body, `${upstream}  ${address} gets no new requests; ${inFlight} in flight`);
   return EXIT.done;
 }
 
-async function drainVersion({ args: [upstream, id], api, io, json }: Call): Promise<number> {
+async function drainVersion({ args: [upstream, id], api, print }: Call): Promise<number> {
   const { body } = await api.call<VersionView>('DELETE', upstreamPath(upstream, 'versions', id));
   const wait = body.phase === 'draining' ? `\n  wait for it with: switchyard wait ${upstream} ${id} --for released` : '';
-  io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${upstream}  ${id} is ${body.phase}; ${flightText(body)}${wait}\n`);
+  print(body, `${upstream}  ${id} is ${body.phase}; ${flightText(body)}${wait}`);
   return EXIT.done;
 }
 

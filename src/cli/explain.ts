@@ -18,12 +18,11 @@ export const explainVerb: Verb = {
     'Answers the question why nothing seems to happen: which backend is not healthy yet and what its probe saw, what is still in flight and until when, who holds the swap, which limit is reached. Facts that block something come with what they block.',
   examples: ['switchyard explain web', 'switchyard explain web v2'],
   see: ['status', 'events'],
-  run: async ({ args, api, io, json }) => {
+  run: async ({ args, api, io, print }) => {
     const { body } = await api.call<Explanation>('GET', upstreamPath(args[0], 'explain'), { query: { version: args[1] } });
     const paint = painter(io.stdout, io.env);
     const rows = body.facts.map(({ fact, blocks }) => [blocks === 'nothing' ? '-' : paint('yellow', blocks), fact]);
-    const lines = [paint('bold', body.summary), ...(rows.length === 0 ? [] : table(['BLOCKS', 'FACT'], rows))];
-    io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${lines.join('\n')}\n`);
+    print(body, [paint('bold', body.summary), ...(rows.length === 0 ? [] : table(['BLOCKS', 'FACT'], rows))]);
     return EXIT.done;
   },
 };

@@ -47,16 +47,16 @@ export const historyVerb: Verb = {
     'Newest first: configurations, swaps that have ended, splits and holds by hand, drains, reloads of certificates. With --show each field with its old and new value; secrets are masked. The last 1000 changes are kept.',
   examples: ['switchyard history web', 'switchyard history --show 12'],
   run: async (call) => {
-    const { api, io, json } = call;
+    const { api } = call;
     const id = idOf(call.text('show'), '--show');
     if (id !== undefined) {
       const { body } = await api.call<HistoryEntry>('GET', `/v1/history/${id}`);
-      io.stdout.write(`${json ? JSON.stringify(body, null, 2) : entryText(body, call)}\n`);
+      call.print(body, entryText(body, call));
       return EXIT.done;
     }
     const query = { upstream: call.args.at(0), limit: call.text('limit') ?? '20' };
     const { body } = await api.call<HistoryEntry[]>('GET', '/v1/history', { query });
-    io.stdout.write(`${json ? JSON.stringify(body, null, 2) : listText(body, call)}\n`);
+    call.print(body, listText(body, call));
     return EXIT.done;
   },
 };
@@ -70,7 +70,7 @@ export const undoVerb: Verb = {
   details: 'It is a new change: nothing of the history is rewritten. Versions and split belong to deploys, and stay when a configuration is brought back.',
   examples: ['switchyard undo', 'switchyard undo --to 12'],
   run: async (call) => {
-    const { api, io, json } = call;
+    const { api, io } = call;
     const { body } = await api.call<UndoView>('POST', '/v1/undo', { body: { to: idOf(call.text('to'), '--to') } });
     const { kind, to, entry, swap } = body;
     const said = {
@@ -82,7 +82,7 @@ export const undoVerb: Verb = {
       split: `the split is as it was after change ${to}`,
     }[kind];
     const lines = entry === null ? [said] : [said, ...changeLines(entry.changes, painter(io.stdout, io.env))];
-    io.stdout.write(`${json ? JSON.stringify(body, null, 2) : lines.join('\n')}\n`);
+    call.print(body, lines);
     return EXIT.done;
   },
 };

@@ -13,9 +13,9 @@ function holding(name: 'hold' | 'unhold', summary: string, details: string, told
     see: [name === 'hold' ? 'unhold' : 'hold', 'status'],
     args: [{ name: 'UPSTREAM', required: true }],
     flags: {},
-    run: async ({ args, api, io, json }) => {
+    run: async ({ args, api, print }) => {
       const { body } = await api.call<UpstreamView>('POST', upstreamPath(args[0], name), { body: {} });
-      io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${body.name}  ${told(body)}\n`);
+      print(body, `${body.name}  ${told(body)}`);
       return EXIT.done;
     },
   };

@@ -23,11 +23,11 @@ async function planFor(call: Call, prune: boolean): Promise<Planned> {
   return { file, document, plan: body };
 }
 
-function planText({ plan }: Planned, call: Call): string {
+function planLines({ plan }: Planned, call: Call): string[] {
   const paint = painter(call.io.stdout, call.io.env);
   const { changes } = plan;
   const title = changes.length === 0 ? 'nothing to change' : `${plural(changes.length, 'change')} to revision ${plan.revision}`;
-  return [paint('bold', title), ...changeLines(changes, paint), ...noteLines(plan, paint)].join('\n');
+  return [paint('bold', title), ...changeLines(changes, paint), ...noteLines(plan, paint)];
 }
 
 /** `switchyard plan`: what apply would change. */
@@ -40,7 +40,7 @@ export const planVerb: Verb = {
   examples: ['switchyard plan', 'switchyard plan --config edge.json --json'],
   run: async (call) => {
     const planned = await planFor(call, call.has('prune'));
-    call.io.stdout.write(`${call.json ? JSON.stringify(planned.plan, null, 2) : planText(planned, call)}\n`);
+    call.print(planned.plan, planLines(planned, call));
     return EXIT.done;
   },
 };
@@ -60,7 +60,7 @@ export const applyVerb: Verb = {
     const planned = await planFor(call, prune);
     const { document, plan } = planned;
     const { io, json } = call;
-    if (!json) io.stdout.write(`${planText(planned, call)}\n`);
+    if (!json) io.stdout.write(`${planLines(planned, call).join('\n')}\n`);
     if (plan.changes.length === 0) {
       if (json) io.stdout.write(`${JSON.stringify(plan, null, 2)}\n`);
       return EXIT.done;
@@ -71,7 +71,7 @@ export const applyVerb: Verb = {
       query: { prune: String(prune) },
       ifMatch: `"${plan.revision}"`,
     });
-    io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `applied: revision ${body.revision}; take it back with: switchyard undo\n`);
+    call.print(body, `applied: revision ${body.revision}; take it back with: switchyard undo`);
     return EXIT.done;
   },
 };
@@ -87,15 +87,11 @@ export const diffVerb: Verb = {
   run: async (call) => {
     const { file, plan } = await planFor(call, true);
     const drift = plan.changes.map(({ path, from, to, changed }) => ({ path, from: to, to: from, changed }));
-    const { io, json } = call;
-    const paint = painter(io.stdout, io.env);
-    const notes = noteLines({ ...plan, kept: [] }, paint);
-    if (json) io.stdout.write(`${JSON.stringify({ drift, restart: plan.restart, revision: plan.revision }, null, 2)}\n`);
-    else if (drift.length === 0) io.stdout.write(`${[`no drift: what runs is what ${file} says`, ...notes].join('\n')}\n`);
-    else
-      io.stdout.write(
-        `${[paint('bold', `drift: ${plural(drift.length, 'field')} (${file} → what runs)`), ...changeLines(drift, paint, Date.now()), ...notes].join('\n')}\n`,
-      );
+    const paint = painter(call.io.stdout, call.io.env);
+    const title =
+      drift.length === 0 ? `no drift: what runs is what ${file} says` : paint('bold', `drift: ${plural(drift.length, 'field')} (${file} → what runs)`);
+    const lines = [title, ...changeLines(drift, paint, Date.now()), ...noteLines({ ...plan, kept: [] }, paint)];
+    call.print({ drift, restart: plan.restart, revision: plan.revision }, lines);
     return drift.length === 0 ? EXIT.done : EXIT.drift;
   },
 };

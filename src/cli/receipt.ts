@@ -19,7 +19,7 @@ export const receiptVerb: Verb = {
     'There is one once a version is released: no data thread can route to it, and nothing of it is in flight. It tells how many requests were started and how each ended (started = completed + aborted by the client + failed + killed), when the first and last one came, and which generation each thread had acknowledged. The last 10 versions of an upstream are remembered.',
   examples: ['switchyard receipt web v1', 'switchyard receipt web v1 --json > web-v1.receipt.json'],
   see: ['swap', 'versions'],
-  run: async ({ args, api, io, json }) => {
+  run: async ({ args, api, io, print }) => {
     const { body } = await api.call<Receipt>('GET', upstreamPath(args[0], 'versions', args[1], 'receipt'));
     const paint = painter(io.stdout, io.env);
     const words = wordsFor(body.kind);
@@ -28,7 +28,7 @@ export const receiptVerb: Verb = {
         ? `  no ${words.request} was ever ${body.kind === 'worker' ? 'taken by' : 'sent to'} it`
         : `  first ${words.request} ${body.firstRequestAt}, last ${body.lastRequestAt ?? '-'}`;
     const admitted = `  admitted with ${body.admitted.healthy} of ${body.admitted.of} ${words.backend}s ${words.healthy}; counted since ${body.countedSince}`;
-    io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${[...receiptLines(body, paint), requests, admitted].join('\n')}\n`);
+    print(body, [...receiptLines(body, paint), requests, admitted]);
     return EXIT.done;
   },
 };

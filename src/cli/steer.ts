@@ -14,13 +14,12 @@ function steering(name: 'promote' | 'pause' | 'resume' | 'abort', summary: strin
     see: ['swap', 'status'],
     args: [{ name: 'UPSTREAM', required: true }],
     flags: {},
-    run: async ({ args, api, io, json }) => {
+    run: async ({ args, api, io, print }) => {
       const { body: swap } = await api.call<SwapView>('POST', upstreamPath(args[0], 'swap', name), { body: {} });
       const paint = painter(io.stdout, io.env);
       const last = swap.steps.at(-1);
       const state = `  ${swap.state} at ${swap.weight} %${swap.paused ? ', paused' : ''}`;
-      const text = [`${swapTitle(swap, paint)}${state}`, ...(last === undefined ? [] : [stepLine(last, swap, paint)])].join('\n');
-      io.stdout.write(json ? `${JSON.stringify(swap, null, 2)}\n` : `${text}\n`);
+      print(swap, [`${swapTitle(swap, paint)}${state}`, ...(last === undefined ? [] : [stepLine(last, swap, paint)])]);
       return EXIT.done;
     },
   };

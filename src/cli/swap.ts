@@ -100,8 +100,7 @@ export function swapOptions(call: Call): Record<string, unknown> {
 export function printPlan(call: Call, plan: Plan): void {
   const paint = painter(call.io.stdout, call.io.env);
   const lines = plan.steps.map((step, at) => `  ${at + 1}. ${step}`);
-  const text = [`${paint('bold', plan.upstream)}  ${plan.from ?? 'nothing'} → ${paint('bold', plan.to)}  (dry run: nothing is changed)`, ...lines].join('\n');
-  call.io.stdout.write(call.json ? `${JSON.stringify(plan, null, 2)}\n` : `${text}\n`);
+  call.print(plan, [`${paint('bold', plan.upstream)}  ${plan.from ?? 'nothing'} → ${paint('bold', plan.to)}  (dry run: nothing is changed)`, ...lines]);
 }
 
 async function run(call: Call): Promise<number> {
@@ -120,7 +119,7 @@ async function run(call: Call): Promise<number> {
     return EXIT.done;
   }
   if (status === 200 && answer.finished) {
-    call.io.stdout.write(call.json ? `${JSON.stringify(answer, null, 2)}\n` : `${upstream}  ${to} is live already; nothing was changed\n`);
+    call.print(answer, `${upstream}  ${to} is live already; nothing was changed`);
     return EXIT.done;
   }
   if (status === 200 && !call.json) call.io.stdout.write('this very swap is running already\n');

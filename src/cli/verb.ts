@@ -51,6 +51,8 @@ export interface Call {
   readonly rest: readonly string[];
   readonly io: Io;
   readonly json: boolean;
+  /** Prints what the API has answered: as JSON where that was asked for, else as the text. */
+  readonly print: (answer: unknown, text: string | readonly string[]) => void;
   /** The value of a flag; undefined when it was not given. */
   text(flag: string): string | undefined;
   /** The values of a flag that may be given several times. */

@@ -14,10 +14,10 @@ export const versionsVerb: Verb = {
   details: 'Newest first: those that exist, then the last 10 that were released or rejected, with what they had served.',
   examples: ['switchyard versions web', "switchyard versions web --json | jq -r '.[].id'"],
   see: ['receipt', 'status'],
-  run: async ({ args, api, io, json }) => {
+  run: async ({ args, api, io, print }) => {
     const { body } = await api.call<VersionView[]>('GET', upstreamPath(args[0], 'versions'));
-    const text = body.length === 0 ? 'no versions' : versionLines(body, painter(io.stdout, io.env), Date.now()).join('\n');
-    io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${text}\n`);
+    const text = body.length === 0 ? 'no versions' : versionLines(body, painter(io.stdout, io.env), Date.now());
+    print(body, text);
     return EXIT.done;
   },
 };

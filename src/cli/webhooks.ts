@@ -41,17 +41,17 @@ export const webhooksVerb: Verb = {
     'PENDING is what waits, in order, FAILED counts attempts, DEAD what was given up. Below them: the last error of each that is in trouble. With --redeliver what was given up is sent once more, behind what waits.',
   examples: ['switchyard webhooks', 'switchyard webhooks --redeliver ci'],
   run: async (call) => {
-    const { api, io, json } = call;
+    const { api } = call;
     const name = call.text('redeliver');
     if (name !== undefined) {
       const path = `/v1/webhooks/${encodeURIComponent(name)}/redeliver`;
       const { body } = await api.call<{ again: number; webhook: WebhookView }>('POST', path);
       const waiting = plural(body.webhook.pending, 'event');
-      io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${waiting} on the way to ${name}, ${body.again} of them given up before\n`);
+      call.print(body, `${waiting} on the way to ${name}, ${body.again} of them given up before`);
       return EXIT.done;
     }
     const { body } = await api.call<WebhookView[]>('GET', '/v1/webhooks');
-    io.stdout.write(json ? `${JSON.stringify(body, null, 2)}\n` : `${lines(body, call).join('\n')}\n`);
+    call.print(body, lines(body, call));
     return EXIT.done;
   },
 };
