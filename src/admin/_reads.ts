@@ -70,8 +70,9 @@ async function readSwap(call: Call<z.output<typeof SwapParams>, z.output<typeof 
   return { status: reached ? 200 : 202, headers: reached ? {} : AGAIN, json: view };
 }
 
-const UPSTREAM_404 = { 404: ['no-such-upstream'] };
-const VERSION_404 = { 404: ['no-such-upstream', 'no-such-version'] };
+/** Problems of endpoints about an upstream, and about a version. */
+export const UPSTREAM_404 = { 404: ['no-such-upstream'] };
+export const VERSION_404 = { 404: ['no-such-upstream', 'no-such-version'] };
 
 /** Endpoints that change nothing. */
 export const READS: readonly Endpoint[] = [

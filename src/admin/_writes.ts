@@ -5,7 +5,7 @@ import { analysisAsked } from './_analysis-input.ts';
 import { endpoint } from './_endpoint.ts';
 import type { Answer, Call, Endpoint } from './_endpoint.ts';
 import { BackendParams, NoQuery, Nothing, RollbackBody, SplitBody, SwapBody, UpstreamBody, UpstreamParams, VersionBody, VersionParams } from './_inputs.ts';
-import { upstreamAnswer } from './_reads.ts';
+import { UPSTREAM_404, VERSION_404, upstreamAnswer } from './_reads.ts';
 import { PlanView, SwapView, UpstreamView, VersionView } from './_views.ts';
 
 function versionPath(upstream: string, version: string): string {
@@ -41,22 +41,16 @@ async function startSwap(call: Call<z.output<typeof UpstreamParams>, unknown, z.
   return startedAnswer(view, started ? 202 : 200);
 }
 
-const UPSTREAM_404 = { 404: ['no-such-upstream'] };
-const VERSION_404 = { 404: ['no-such-upstream', 'no-such-version'] };
+/** An order to an upstream: it says all by its path. */
+const ORDER = { method: 'POST', scope: 'operate', conditional: true, params: UpstreamParams, query: NoQuery, body: Nothing, bodyOptional: true } as const;
 const ONE_UPSTREAM = { 200: { text: 'The upstream as it is now', schema: UpstreamView } };
 
 function steering(verb: 'promote' | 'pause' | 'resume' | 'abort', summary: string): Endpoint {
   return endpoint({
-    method: 'POST',
+    ...ORDER,
     path: `/v1/upstreams/{upstream}/swap/${verb}`,
     id: `${verb}Swap`,
     summary,
-    scope: 'operate',
-    conditional: true,
-    params: UpstreamParams,
-    query: NoQuery,
-    body: Nothing,
-    bodyOptional: true,
     problems: { ...UPSTREAM_404, 409: ['no-running-swap', 'not-now'] },
     answers: { 200: { text: 'The swap as it is now', schema: SwapView } },
     handle: async ({ operations, params, caller }) => ({ status: 200, json: await operations.steer(params.upstream, verb, caller) }),
@@ -65,16 +59,10 @@ function steering(verb: 'promote' | 'pause' | 'resume' | 'abort', summary: strin
 
 function holding(verb: 'hold' | 'unhold', summary: string): Endpoint {
   return endpoint({
-    method: 'POST',
+    ...ORDER,
     path: `/v1/upstreams/{upstream}/${verb}`,
     id: `${verb}Upstream`,
     summary,
-    scope: 'operate',
-    conditional: true,
-    params: UpstreamParams,
-    query: NoQuery,
-    body: Nothing,
-    bodyOptional: true,
     problems: UPSTREAM_404,
     answers: ONE_UPSTREAM,
     handle: async ({ operations, params, caller }) => upstreamAnswer(await operations.hold(params.upstream, verb === 'hold', caller)),
@@ -211,16 +199,11 @@ const TRAFFIC: readonly Endpoint[] = [
   holding('hold', 'Holds requests at the door, in a bounded queue'),
   holding('unhold', 'Lets held requests go on'),
   endpoint({
-    method: 'POST',
+    ...ORDER,
     path: '/v1/upstreams/{upstream}/backends/{address}/drain',
     id: 'drainBackend',
-    scope: 'operate',
-    conditional: true,
     summary: 'Takes one backend of a live version out of the rotation until its version goes',
     params: BackendParams,
-    query: NoQuery,
-    body: Nothing,
-    bodyOptional: true,
     problems: { 404: ['no-such-upstream', 'not-found'], 409: ['not-now'] },
     answers: ONE_UPSTREAM,
     handle: async ({ operations, params, caller }) => upstreamAnswer(await operations.drainBackend(params.upstream, params.address, caller)),
