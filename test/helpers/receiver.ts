@@ -72,8 +72,9 @@ export class Receiver {
     return this.taken.filter(({ event }) => event.upstream === upstream).map(({ event }) => event.type);
   }
 
-  /** Whether a POST is signed with the secret, over the very bytes that came. */
+  /** Whether a POST is signed with the secret, over the very bytes that came, and in the last five minutes. */
   isSigned({ headers, body }: Received): boolean {
+    if (!(Math.abs(Date.now() / 1000 - Number(headers['webhook-timestamp'])) < 300)) return false;
     const content = `${String(headers['webhook-id'])}.${String(headers['webhook-timestamp'])}.${body}`;
     return headers['webhook-signature'] === `v1,${createHmac('sha256', this.secret).update(content).digest('base64')}`;
   }
