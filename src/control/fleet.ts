@@ -167,9 +167,9 @@ export class Fleet {
   async remove(name: string): Promise<void> {
     const { driver, config, slot, workers, gone } = this.get(name);
     const { versions } = driver.state;
-    gone.abort();
     this.served.delete(name);
     this.latest.delete(name);
+    gone.abort();
     await driver.close();
     const launched = this.parts.launches.disown(name);
     if (workers !== null) {

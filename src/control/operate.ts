@@ -287,7 +287,7 @@ export class Operator extends Desk implements Operations {
   }
 
   waitFor(name: string, id: string, goal: Goal, timeoutMs: number, signal: AbortSignal): Promise<{ reached: boolean; view: VersionView }> {
-    const { driver } = this.parts.fleet.get(name);
+    const { driver, gone } = this.parts.fleet.get(name);
     this.find(name, id);
     return new Promise((resolve, reject) => {
       let settled = false;
@@ -296,6 +296,7 @@ export class Operator extends Desk implements Operations {
         if (settled) return;
         settled = true;
         off();
+        gone.signal.removeEventListener('abort', giveUp);
         clearTimeout(timer);
         try {
           resolve({ reached, view: this.version(name, id) });
@@ -308,9 +309,11 @@ export class Operator extends Desk implements Operations {
         const standing = this.standing(name, id, goal);
         if (standing !== 'waiting') finish(standing === 'reached');
       };
-      const timer = setTimeout(() => finish(false), timeoutMs);
+      const giveUp = (): void => finish(false);
+      const timer = setTimeout(giveUp, timeoutMs);
       off = driver.changed(look);
-      signal.addEventListener('abort', () => finish(false), { once: true });
+      signal.addEventListener('abort', giveUp, { once: true });
+      gone.signal.addEventListener('abort', giveUp);
       look();
     });
   }

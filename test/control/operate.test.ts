@@ -104,6 +104,11 @@ t.test('a wait ends when it is reached, can never be reached, is given up, or is
   await operator.swap('web', { to: 'v2', backends: named(await backends.listen('v2', 1)) }, CALLER);
   t.match(await operator.waitFor('web', 'v0', 'drained', 30_000, never), { reached: true, view: { phase: 'released' } });
   t.match(await operator.waitFor('web', 'v0', 'live', 30_000, never), { reached: false }, 'not ever');
+  await operator.register('web', { id: 'v3', backends: named(await backends.listen('v3', 1, { health: 'fail' })) }, CALLER);
+  const orphaned = operator.waitFor('web', 'v3', 'live', 600_000, never);
+  const told = t.rejects(orphaned, refusal('no-such-upstream'), 'its upstream was removed');
+  await operator.deleteUpstream('web', CALLER);
+  await told;
 });
 
 t.test('the first step of a canary is not yet live', async (t) => {
