@@ -1,5 +1,6 @@
 import t from 'tap';
 import type { Test } from 'tap';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WebhookPolicy } from '../../src/pool/webhook.ts';
 import { Courier } from '../../src/webhooks/courier.ts';
@@ -75,10 +76,10 @@ class World {
   }
 }
 
-async function outboxOf(t: Test, since = 0): Promise<{ outbox: Outbox; again: () => Outbox }> {
+async function outboxOf(t: Test, since = 0): Promise<{ outbox: Outbox; path: string; again: () => Outbox }> {
   const path = join(await tempDir(t), 'ci.jsonl');
   const outbox = new Outbox(path, since, t.fail);
-  return { outbox, again: () => new Outbox(path, since, t.fail) };
+  return { outbox, path, again: () => new Outbox(path, since, t.fail) };
 }
 
 function give(outbox: Outbox, courier: Courier, ...items: readonly Delivery[]): void {
@@ -261,7 +262,7 @@ t.test('an event of the journal is put in once, and not when it is older than th
 });
 
 t.test('a file that has grown is begun anew with what is needed', async (t) => {
-  const { outbox, again } = await outboxOf(t);
+  const { outbox, path, again } = await outboxOf(t);
   const body = 'x'.repeat(10_000);
   for (let i = 0; i < 300; i++) {
     outbox.put({ ...delivery(`d${i}`, 'web', { seq: i + 1, n: 0 }), body });
@@ -275,6 +276,7 @@ t.test('a file that has grown is begun anew with what is needed', async (t) => {
     outbox.done(`e${i}`);
   }
   outbox.close();
+  t.ok(statSync(path).size < 2 * 1_048_576, 'of six megabytes that went through it');
   const later = again();
   t.strictSame([...later.waiting.keys()], ['last']);
   t.strictSame(later.triesOf('last'), { attempts: 7, next: 9 });
