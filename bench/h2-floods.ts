@@ -7,19 +7,18 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { FLOODS } from '../test/helpers/h2_floods.ts';
+import { LATENCIES, allKnown, latenciesOf, latencyCells, measureBeside, subjectsOf } from './beside.ts';
+import type { Beside, Trial } from './beside.ts';
 import { newCertificate } from './certificate.ts';
+import type { Pair } from './certificate.ts';
 import { loadOf } from './load.ts';
 import type { Load } from './load.ts';
-import { machine } from './machine.ts';
 import { sample, start } from './measure.ts';
 import type { Running, Sample } from './measure.ts';
 import { usage } from './processes.ts';
 import type { Processes } from './processes.ts';
-import { aligned, median } from './report.ts';
 import { SCENARIOS } from './scenarios.ts';
 import { number, tool } from './session.ts';
-import { SUBJECTS } from './subjects/all.ts';
-import { backend } from './subjects/backend.ts';
 import type { Subject } from './subjects/subject.ts';
 
 const NAMES = ['switchyard', 'nginx'];
@@ -64,29 +63,20 @@ function planOf(args: string[]): Plan | null {
     },
   });
   if (values.help) return null;
-  for (const [what, given, known] of [
-    ['subject', values.subject, NAMES],
-    ['kind', values.kind, KINDS],
-  ] as const) {
-    const unknown = given.find((name) => !known.includes(name));
-    if (unknown !== undefined) throw new Error(`there is no ${what} ${unknown}`);
-  }
+  allKnown('kind', values.kind, KINDS);
   return {
     connections: number('connections', values.connections, 1, 100, true),
     rate: number('rate', values.rate, 1, 100, true),
     rounds: number('rounds', values.rounds, 1, 9, true),
     seconds: number('seconds', values.seconds, 0.1, 10, false),
     kinds: values.kind,
-    subjects: SUBJECTS.filter(({ name, program }) => values.subject.includes(name) && program !== null),
+    subjects: subjectsOf(values.subject, NAMES),
   };
 }
 
 /** Of one subject beside one kind of flood; latencies in µs, medians of the rounds. */
-interface Figures {
-  readonly subject: string;
+interface Figures extends Beside {
   readonly kind: string;
-  readonly without: { readonly p50: number; readonly p99: number };
-  readonly with: { readonly p50: number; readonly p99: number };
   readonly failed: number;
   readonly flooders: number;
   readonly megabytes: number;
@@ -95,20 +85,20 @@ interface Figures {
 }
 
 const NORMAL = { ...SCENARIOS.find(({ name }) => name === 'tls')!, connections: CONNECTIONS };
-const latenciesOf = (rounds: readonly Sample[]): Figures['with'] => ({
-  p50: median(rounds.map(({ p50 }) => p50)),
-  p99: median(rounds.map(({ p99 }) => p99)),
-});
 
-class Trial {
+class FloodTrial implements Trial<Figures> {
   private readonly processes: Processes;
+  private readonly dir: string;
   private readonly behind: Running;
+  private readonly tls: Pair;
   private readonly load: Load;
   private readonly plan: Plan;
 
-  constructor(processes: Processes, dir: string, behind: Running, plan: Plan) {
+  constructor(processes: Processes, dir: string, behind: Running, tls: Pair, plan: Plan) {
     this.processes = processes;
+    this.dir = dir;
     this.behind = behind;
+    this.tls = tls;
     this.load = loadOf('autocannon', processes, dir);
     this.plan = plan;
   }
@@ -117,11 +107,15 @@ class Trial {
     return sample(running, this.behind, NORMAL, this.load, seconds);
   }
 
-  async warmUp(running: Running): Promise<void> {
+  async of(subject: Subject, found: Figures[]): Promise<void> {
+    const { dir, behind, tls } = this;
+    const running = await start(this.processes, subject, { backendPort: behind.place.port, parent: dir, core: 'subject', path: '/small', tls });
     await this.round(running, WARM_UP_SECONDS);
+    for (const kind of this.plan.kinds) found.push(await this.beside(running, kind));
+    await this.processes.stop(running.child);
   }
 
-  async beside(running: Running, kind: string): Promise<Figures> {
+  private async beside(running: Running, kind: string): Promise<Figures> {
     const [without, beside]: Sample[][] = [[], []];
     let [flooders, sent] = [0, 0];
     for (let round = 0; round < this.plan.rounds; round++) {
@@ -167,44 +161,25 @@ class Trial {
   }
 }
 
-function table(all: readonly Figures[]): string {
-  const ms = (micros: number): string => (micros / 1000).toFixed(2);
-  return aligned([
-    ['', 'flood', 'p50 ms', 'p99 ms', 'with: p50', 'p99', '× p99', 'failed', 'flooders', 'MB sent', 'CPU ms each'],
+function table(all: readonly Figures[]): string[][] {
+  return [
+    ['', 'flood', ...LATENCIES, 'failed', 'flooders', 'MB sent', 'CPU ms each'],
     ...all.map((one) => [
       one.subject,
       one.kind,
-      ...[one.without.p50, one.without.p99, one.with.p50, one.with.p99].map(ms),
-      (one.with.p99 / one.without.p99).toFixed(2),
+      ...latencyCells(one),
       String(one.failed),
       String(one.flooders),
       one.megabytes.toFixed(0),
-      ms(one.cpu),
+      (one.cpu / 1000).toFixed(2),
     ]),
-  ]);
+  ];
 }
 
 async function bench(plan: Plan, processes: Processes, dir: string): Promise<number> {
-  const { cpu, cores, kernel, node } = machine();
-  console.log(`${cpu}, ${cores} cores, Linux ${kernel}, Node ${node}: ${plan.connections} hostile clients at a time, ${plan.rate} new ones a second`);
-  const behind = await start(processes, backend, { backendPort: 0, parent: dir, core: 'load', path: '/small' });
+  const about = `${plan.connections} hostile clients at a time, ${plan.rate} new ones a second`;
   const tls = await newCertificate(dir);
-  const trial = new Trial(processes, dir, behind, plan);
-  const all: Figures[] = [];
-  let complete = true;
-  for (const subject of plan.subjects) {
-    try {
-      const running = await start(processes, subject, { backendPort: behind.place.port, parent: dir, core: 'subject', path: '/small', tls });
-      await trial.warmUp(running);
-      for (const kind of plan.kinds) all.push(await trial.beside(running, kind));
-      await processes.stop(running.child);
-    } catch (error) {
-      complete = false;
-      console.log(`${subject.name}: ${(error as Error).message}`);
-    }
-  }
-  if (all.length > 0) console.log(`\n${table(all)}`);
-  return complete ? 0 : 1;
+  return measureBeside<Figures>({ about, subjects: plan.subjects, processes, dir }, (behind) => new FloodTrial(processes, dir, behind, tls, plan), table);
 }
 
 process.exitCode = await tool(planOf, HELP, bench);

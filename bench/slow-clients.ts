@@ -7,20 +7,18 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { LATENCIES, latenciesOf, latencyCells, measureBeside, subjectsOf } from './beside.ts';
+import type { Beside, Latencies, Trial } from './beside.ts';
 import { idle } from './idle.ts';
 import { loadOf } from './load.ts';
 import type { Load } from './load.ts';
-import { machine } from './machine.ts';
 import { sample, start } from './measure.ts';
 import type { Running, Sample } from './measure.ts';
 import { usage } from './processes.ts';
 import type { Processes } from './processes.ts';
-import { aligned, median } from './report.ts';
 import { SCENARIOS } from './scenarios.ts';
 import type { Scenario } from './scenarios.ts';
 import { number, tool } from './session.ts';
-import { SUBJECTS } from './subjects/all.ts';
-import { backend } from './subjects/backend.ts';
 import type { Subject } from './subjects/subject.ts';
 
 const NAMES = ['switchyard', 'nginx', 'undici'];
@@ -61,14 +59,12 @@ function planOf(args: string[]): Plan | null {
     },
   });
   if (values.help) return null;
-  const unknown = values.subject.find((name) => !NAMES.includes(name));
-  if (unknown !== undefined) throw new Error(`there is no subject ${unknown}`);
   return {
     clients: number('clients', values.clients, 1, 10_000, true),
     every: number('every', values.every, 50, 60_000, true),
     seconds: number('seconds', values.seconds, 0.1, 10, false),
     wait: number('wait', values.wait, 1, 300, true),
-    subjects: SUBJECTS.filter(({ name, program }) => values.subject.includes(name) && program !== null),
+    subjects: subjectsOf(values.subject, NAMES),
   };
 }
 
@@ -77,25 +73,12 @@ interface Gone {
   readonly answered: number;
 }
 
-interface Figures {
-  readonly subject: string;
-  readonly without: Latencies;
-  readonly with: Latencies;
+interface Figures extends Beside {
   readonly rss: { readonly before: number; readonly during: number; readonly after: number };
   readonly bytesPerSlow: number;
   readonly bytesPerIdle: number;
   /** Null = not all were gone in time. */
   readonly gone: Gone | null;
-}
-
-interface Latencies {
-  readonly p50: number;
-  readonly p99: number;
-}
-
-/** Medians over rounds. */
-function latenciesOf(rounds: readonly Sample[]): Latencies {
-  return { p50: median(rounds.map(({ p50 }) => p50)), p99: median(rounds.map(({ p99 }) => p99)) };
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -111,7 +94,7 @@ async function nextLine(lines: AsyncIterator<string>, ms: number): Promise<strin
   return line;
 }
 
-class Trial {
+class SlowTrial implements Trial<Figures> {
   private readonly processes: Processes;
   private readonly dir: string;
   private readonly behind: Running;
@@ -128,10 +111,10 @@ class Trial {
     this.normal = SCENARIOS.find(({ name }) => name === 'small')!;
   }
 
-  async of(subject: Subject): Promise<Figures> {
+  async of(subject: Subject, found: Figures[]): Promise<void> {
     const running = await start(this.processes, subject, { backendPort: this.behind.place.port, parent: this.dir, core: 'subject', path: this.normal.path });
     try {
-      return { ...(await this.beside(running)), bytesPerIdle: await this.idle(subject) };
+      found.push({ ...(await this.beside(running)), bytesPerIdle: await this.idle(subject) });
     } finally {
       await this.processes.stop(running.child);
     }
@@ -184,43 +167,26 @@ class Trial {
   }
 }
 
-function table(all: readonly Figures[]): string {
-  const ms = (micros: number): string => (micros / 1000).toFixed(2);
+function table(all: readonly Figures[]): string[][] {
   const mb = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
   const kb = (bytes: number): string => (bytes / 1024).toFixed(1);
-  const head = ['', 'p50 ms', 'p99 ms', 'with: p50', 'p99', '× p99', 'RSS MB', 'with', 'after', 'KB/slow', 'KB/idle', 'gone after s', 'told why'];
-  return aligned([
-    head,
+  return [
+    ['', ...LATENCIES, 'RSS MB', 'with', 'after', 'KB/slow', 'KB/idle', 'gone after s', 'told why'],
     ...all.map((one) => [
       one.subject,
-      ...[one.without.p50, one.without.p99, one.with.p50, one.with.p99].map(ms),
-      (one.with.p99 / one.without.p99).toFixed(2),
+      ...latencyCells(one),
       ...[one.rss.before, one.rss.during, one.rss.after].map(mb),
       kb(one.bytesPerSlow),
       kb(one.bytesPerIdle),
       one.gone === null ? 'not in time' : one.gone.seconds.toFixed(1),
       one.gone === null ? '-' : String(one.gone.answered),
     ]),
-  ]);
+  ];
 }
 
-async function bench(plan: Plan, processes: Processes, dir: string): Promise<number> {
-  const { cpu, cores, kernel, node } = machine();
-  console.log(`${cpu}, ${cores} cores, Linux ${kernel}, Node ${node}: ${plan.clients} clients that send a byte each ${plan.every} ms`);
-  const behind = await start(processes, backend, { backendPort: 0, parent: dir, core: 'load', path: '/small' });
-  const trial = new Trial(processes, dir, behind, plan);
-  const all: Figures[] = [];
-  let complete = true;
-  for (const subject of plan.subjects) {
-    try {
-      all.push(await trial.of(subject));
-    } catch (error) {
-      complete = false;
-      console.log(`${subject.name}: ${(error as Error).message}`);
-    }
-  }
-  if (all.length > 0) console.log(`\n${table(all)}`);
-  return complete ? 0 : 1;
+function bench(plan: Plan, processes: Processes, dir: string): Promise<number> {
+  const about = `${plan.clients} clients that send a byte each ${plan.every} ms`;
+  return measureBeside<Figures>({ about, subjects: plan.subjects, processes, dir }, (behind) => new SlowTrial(processes, dir, behind, plan), table);
 }
 
 process.exitCode = await tool(planOf, HELP, bench);
