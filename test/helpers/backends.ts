@@ -1,9 +1,8 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Answers, HealthMode, Order, Reply, VersionRecord } from './backend_messages.ts';
-import { childEnv } from './process.ts';
+import { childEnv, killed } from './process.ts';
 import type { Teardown } from './temp.ts';
 import { PATIENCE, within } from './wait.ts';
 
@@ -31,11 +30,8 @@ export class Backends {
     return backends;
   }
 
-  async stop(): Promise<void> {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
-    const gone = once(this.child, 'exit');
-    this.child.kill('SIGKILL');
-    await gone;
+  stop(): Promise<void> {
+    return killed(this.child);
   }
 
   /** Starts backends of a version on ports of their own (or one on the port given). @returns their addresses. */

@@ -1,12 +1,10 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { Authority } from './certificates.ts';
-import { childEnv } from './process.ts';
-import { freePorts } from './ports.ts';
+import { childEnv, killed } from './process.ts';
+import { freePorts, isOpen } from './ports.ts';
 import { tempDir } from './temp.ts';
 import type { Teardown } from './temp.ts';
 import { eventually } from './wait.ts';
@@ -63,8 +61,8 @@ export class Pebble {
     await writeFile(config, JSON.stringify({ pebble }));
     const names = ['-defaultIPv4', '127.0.0.1', '-defaultIPv6', '', '-dns01', `127.0.0.1:${dns}`, '-management', `127.0.0.1:${dnsManagement}`];
     const child = launch('pebble-challtestsrv', [...names, '-http01', '', '-https01', '', '-tlsalpn01', '']);
-    t.teardown(() => ended(child));
-    await eventually('the name server of pebble', () => open(dnsManagement), 60_000);
+    t.teardown(() => killed(child));
+    await eventually('the name server of pebble', () => isOpen(dnsManagement), 60_000);
     const env = { PEBBLE_VA_NOSLEEP: '1', PEBBLE_WFE_NONCEREJECT: String(nonceReject), PEBBLE_AUTHZREUSE: '0' };
     const here = new Pebble(t, { ca: authority.cert, port, config, env, dns: `127.0.0.1:${dns}` });
     await here.resume();
@@ -76,12 +74,12 @@ export class Pebble {
     const child = launch('pebble', ['-config', this.#config, '-dnsserver', this.#dns], this.#env);
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => (this.output += text));
-    this.#t.teardown(() => ended(child));
-    await eventually('pebble', () => open(this.#port), 60_000);
+    this.#t.teardown(() => killed(child));
+    await eventually('pebble', () => isOpen(this.#port), 60_000);
   }
 
   async stop(): Promise<void> {
-    if (this.#child !== null) await ended(this.#child);
+    if (this.#child !== null) await killed(this.#child);
   }
 
   /** How often something appears in its log. */
@@ -97,21 +95,4 @@ function launch(command: string, args: readonly string[], env: Record<string, st
   });
   for (const stream of [child.stdout, child.stderr]) stream?.resume();
   return child;
-}
-
-async function ended(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, 'exit');
-  child.kill('SIGKILL');
-  await gone;
-}
-
-function open(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1' }, () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.on('error', () => resolve(false));
-  });
 }

@@ -1,4 +1,4 @@
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import type { Server } from 'node:net';
 
 /** Below the range from which Linux takes the ports of outgoing connections, so that no client socket can sit on one. */
@@ -69,4 +69,15 @@ export async function portRange(count: number): Promise<number> {
   const first = next;
   next += count;
   return first;
+}
+
+/** Whether somebody takes connections there. */
+export function isOpen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1' }, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', () => resolve(false));
+  });
 }

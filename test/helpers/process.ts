@@ -18,6 +18,14 @@ export function childEnv(extra: Record<string, string> = {}): Record<string, str
   return { ...Object.fromEntries(kept.map(([name, value]) => [name, value ?? ''])), ...extra };
 }
 
+/** Ends a child at once, if it has not ended, and waits until it has gone. */
+export async function killed(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill('SIGKILL');
+  await gone;
+}
+
 /** A child of this very Node, its output collected. */
 export class NodeProcess {
   readonly child: ChildProcess;
