@@ -27,7 +27,7 @@ export function receiptLines(receipt: Receipt, paint: Paint): string[] {
   return [
     `${paint('bold', `receipt  ${receipt.upstream} ${receipt.version}`)}  released ${receipt.releasedAt}`,
     `  ${outcomeText(receipt.counts, receipt.kind)}`,
-    ...(receipt.mirrored > 0 ? [`  of these ${plural(receipt.mirrored, 'copy', 'copies')} of requests for another version`] : []),
+    ...(receipt.mirrored > 0 ? [`  beside them ${plural(receipt.mirrored, 'copy', 'copies')} of requests for another version`] : []),
     ...killed,
     `  peak ${receipt.peakInFlight} ${words.inFlight}; drained in ${seconds(receipt.drainMs)}; ${receipt.kind === 'worker' ? `without work since generation ${receipt.generation} (members` : `unroutable since generation ${receipt.generation} (threads`}: ${acks || 'none'})`,
   ];

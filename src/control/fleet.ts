@@ -239,10 +239,10 @@ export class Fleet {
     if (workers != null) return workers.crew.register.counts(version);
     const counts = emptyCounts();
     for (const { slot } of version.backends) this.parts.ledger.addCounts(counts, slot);
-    return counts;
+    return this.parts.ledger.addCopies(counts, version.slot);
   }
 
-  /** What a canary is judged by. WebSockets and event streams that are open are no requests that wait for an answer. */
+  /** What a canary is judged by: requests, no copies of them. WebSockets and event streams that are open are no requests that wait for an answer. */
   sample(name: string, version: Version): Sample {
     const { started, streams, tunnels } = this.counts(name, version);
     const { codes, broken, bins } = this.parts.ledger.traffic(version.backends.map(({ slot }) => slot));

@@ -1,6 +1,6 @@
 import type { ClientTableControl } from '../ledger/clients-control.ts';
-import type { ControlLedger } from '../ledger/control.ts';
-import { EDGE } from '../ledger/layout.ts';
+import type { ControlLedger, Traffic } from '../ledger/control.ts';
+import { EDGE, STEERED } from '../ledger/layout.ts';
 import type { Register } from '../members/register.ts';
 import { weightOf } from '../pool/split.ts';
 import { isFinished } from '../pool/upstream.ts';
@@ -64,6 +64,7 @@ function measureUpstream(name: string, served: Served, fleet: Fleet, ledger: Con
         counts: fleet.counts(name, version),
         workers: null,
         traffic: ledger.traffic(version.backends.map(({ slot }) => slot)),
+        mirrored: mirroredOf(ledger, version.slot),
         backends: version.backends.map(({ address, slot }) => {
           const { inFlight, started } = fleet.backendCounts(slot);
           return { address, healthy: health.get(address)?.health === 'healthy', inFlight, requests: started };
@@ -72,6 +73,11 @@ function measureUpstream(name: string, served: Served, fleet: Fleet, ledger: Con
     }),
     ...swapsOf(name, served, fleet),
   };
+}
+
+function mirroredOf(ledger: ControlLedger, versionSlot: number): Traffic | null {
+  const traffic = ledger.traffic([versionSlot]);
+  return traffic.steered[STEERED.mirror] === 0 ? null : traffic;
 }
 
 function measureWorkers(name: string, served: Served, register: Register, fleet: Fleet) {
@@ -90,6 +96,7 @@ function measureWorkers(name: string, served: Served, register: Register, fleet:
         counts: register.counts(version),
         workers: { run: of('run'), quiesce: of('quiesce'), stop: of('stop') },
         traffic: null,
+        mirrored: null,
         backends: [],
       };
     }),

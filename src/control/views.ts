@@ -67,7 +67,7 @@ export function versionView(state: UpstreamState, version: Version, observed: Ob
     id: version.id,
     phase: version.phase,
     weight: weightOf(state.split, version.id),
-    inFlight: counts.inFlight,
+    inFlight: counts.inFlight + counts.mirroredInFlight,
     streams: counts.streams,
     tunnels: counts.tunnels,
     createdAt: iso(version.createdAt),

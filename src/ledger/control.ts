@@ -27,9 +27,10 @@ export interface Counts {
   upstreamFailed: number;
   killed: number;
   killedByKind: { http: number; stream: number; tunnel: number };
-  /** Of those that have started: copies of requests for another version. */
-  mirrored: number;
   inFlight: number;
+  /** Copies of requests for another version; in none of the others. */
+  mirrored: number;
+  mirroredInFlight: number;
   streams: number;
   tunnels: number;
   openSockets: number;
@@ -48,8 +49,9 @@ export function emptyCounts(): Counts {
     upstreamFailed: 0,
     killed: 0,
     killedByKind: { http: 0, stream: 0, tunnel: 0 },
-    mirrored: 0,
     inFlight: 0,
+    mirrored: 0,
+    mirroredInFlight: 0,
     streams: 0,
     tunnels: 0,
     openSockets: 0,
@@ -192,12 +194,19 @@ export class ControlLedger {
     into.streams += this.i32[gauges + GAUGE.streams];
     into.tunnels += this.i32[gauges + GAUGE.tunnels];
     into.openSockets += this.i32[gauges + GAUGE.openSockets];
-    into.mirrored += f64[row + COUNTER.steered + STEERED.mirror];
     into.bytesIn += f64[row + COUNTER.bytesIn];
     into.bytesOut += f64[row + COUNTER.bytesOut];
     const firstAt = f64[row + COUNTER.firstAt];
     if (firstAt !== 0 && (into.firstAt === 0 || firstAt < into.firstAt)) into.firstAt = firstAt;
     into.lastAt = Math.max(into.lastAt, f64[row + COUNTER.lastAt]);
+  }
+
+  /** Adds the copies that a version has got, which are on its own row, to `into`. */
+  addCopies(into: Counts, versionSlot: number): Counts {
+    const { started, inFlight } = this.addCounts(emptyCounts(), versionSlot);
+    into.mirrored += started;
+    into.mirroredInFlight += inFlight;
+    return into;
   }
 
   /** Sum over the threads of the highest number in flight that each of them saw on this slot. */
@@ -309,7 +318,8 @@ export class ControlLedger {
       this.f64[counters + COUNTER.killedTunnel] += tunnels;
       this.f64[counters + COUNTER.killedStream] += streams;
       this.f64[counters + COUNTER.killedHttp] += counts.inFlight - tunnels - streams;
-      lost += counts.inFlight;
+      // A row that has got copies is of a version: nobody waits for them.
+      if (this.f64[counters + COUNTER.steered + STEERED.mirror] === 0) lost += counts.inFlight;
       const peak = this.i32[gauges + GAUGE.peak];
       this.i32.fill(0, gauges, gauges + GAUGES);
       this.i32[gauges + GAUGE.peak] = peak;

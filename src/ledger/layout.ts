@@ -10,6 +10,9 @@
  *     │ per slot: gauges (Int32 × 8) · counters (Float64 × 80)                         │
  *     └────────────────────────────────────────────────────────────────────────────────┘
  *
+ * Rows are of backends, of versions and of upstreams. Requests are counted on the row of their backend; copies of requests on that of
+ * their version, so that neither is ever taken for the other. In flight is on both: it is what a drain waits for.
+ *
  * A thread's cells lie together, so that two threads never write to one cache line. Counters are
  * Float64: exact to 2^53 and never torn on a 64-bit machine; gauges are Int32, read with Atomics.
  */

@@ -1,4 +1,4 @@
-import { COUNTER, COUNTERS, EDGE, GAUGE, GAUGES, HEAD, binOf, layoutFor, CONTROL_CELLS } from './layout.ts';
+import { COUNTER, COUNTERS, EDGE, GAUGE, GAUGES, HEAD, STEERED, binOf, layoutFor, CONTROL_CELLS } from './layout.ts';
 
 /** How a claim ends; each claim ends in exactly one of them. */
 export const OUTCOME = {
@@ -116,6 +116,26 @@ export class ThreadLedger {
     Atomics.store(this.i32, row + GAUGE.inFlight, this.i32[row + GAUGE.inFlight] - 1);
   }
 
+  /** Counts a copy of a request: in flight on the backend and its version, and in the books of the version alone. */
+  claimCopy(slot: number, versionSlot: number): void {
+    this.f64[this.counters + versionSlot * COUNTERS + COUNTER.started]++;
+    this.steered(versionSlot, STEERED.mirror);
+    this.move(slot, 1);
+    this.move(versionSlot, 1);
+  }
+
+  /** Ends the claim of a copy. */
+  settleCopy(slot: number, versionSlot: number, outcome: Outcome): void {
+    this.f64[this.counters + versionSlot * COUNTERS + outcome]++;
+    this.move(versionSlot, -1);
+    this.move(slot, -1);
+  }
+
+  private move(slot: number, change: 1 | -1): void {
+    const at = this.gauges + slot * GAUGES + GAUGE.inFlight;
+    Atomics.store(this.i32, at, this.i32[at] + change);
+  }
+
   /** A claim has become a stream or a tunnel. */
   become(slot: number, kind: Kind): void {
     if (kind === KIND.http) return;
@@ -140,9 +160,9 @@ export class ThreadLedger {
     this.f64[this.counters + slot * COUNTERS + COUNTER.broken]++;
   }
 
-  /** Counts a failure of a backend by its position in FAILURE_LIST, and raises its run of failures. */
-  failed(slot: number, failure: number): void {
-    this.f64[this.counters + slot * COUNTERS + COUNTER.failures + failure]++;
+  /** Counts a failure of a backend by its position in FAILURE_LIST, on its own row or on `row`, and raises its run of failures. */
+  failed(slot: number, failure: number, row = slot): void {
+    this.f64[this.counters + row * COUNTERS + COUNTER.failures + failure]++;
     this.i32[this.gauges + slot * GAUGES + GAUGE.failuresInRow]++;
   }
 

@@ -1,7 +1,7 @@
 import type { Registry } from 'prom-client';
 import { GATE_WAIT_BOUNDS } from '../pool/gates.ts';
 import { ReadHistogram } from './_histogram.ts';
-import type { Described, Point } from './metrics.ts';
+import type { Described, Point } from './_points.ts';
 import type { GateMetrics, MetricsSnapshot } from './source.ts';
 
 function* eachPoint({ upstreams }: MetricsSnapshot): Generator<{ at: readonly [upstream: string, before: string]; gates: GateMetrics }> {

@@ -1,4 +1,4 @@
-import type { Described, Point } from './metrics.ts';
+import type { Described, Point } from './_points.ts';
 
 /** Of the configuration and of webhooks. */
 export const WHOLE: readonly Described[] = [

@@ -6,8 +6,11 @@ import type { Phase } from '../pool/phase.ts';
 import { GATES, gateWaits } from './_gates.ts';
 import { ReadHistogram } from './_histogram.ts';
 import { BUCKET_BOUNDS, latencyOf } from './_latency.ts';
+import { MIRRORED, mirroredLatency } from './_mirrored.ts';
+import { CLASSES, eachVersion, perVersion } from './_points.ts';
+import type { Described, Point } from './_points.ts';
 import { WHOLE } from './_whole.ts';
-import type { BackendMetrics, MetricsSnapshot, MetricsSource, UpstreamMetrics, VersionMetrics } from './source.ts';
+import type { BackendMetrics, MetricsSnapshot, MetricsSource, UpstreamMetrics } from './source.ts';
 
 export interface Metrics {
   readonly contentType: string;
@@ -15,32 +18,8 @@ export interface Metrics {
   text(): Promise<string>;
 }
 
-/** One point of a series: labels in the order of the metric's names, and the value. */
-export type Point = readonly [labels: readonly string[], value: number];
-
-export interface Described {
-  readonly type: 'counter' | 'gauge';
-  readonly name: string;
-  readonly help: string;
-  readonly labels: readonly string[];
-  readonly read: (now: MetricsSnapshot) => Iterable<Point>;
-}
-
 const PHASES: readonly Phase[] = ['admitting', 'standby', 'live', 'draining', 'drained'];
 const NO_SWAPS: Readonly<Record<string, number>> = { done: 0, rejected: 0, 'rolled-back': 0, aborted: 0 };
-const CLASSES = ['1xx', '2xx', '3xx', '4xx', '5xx'];
-
-function* eachVersion({ upstreams }: MetricsSnapshot): Generator<{ upstream: UpstreamMetrics; version: VersionMetrics; at: readonly string[] }> {
-  for (const upstream of upstreams) {
-    for (const version of upstream.versions) yield { upstream, version, at: [upstream.name, version.id] };
-  }
-}
-
-function perVersion(points: (version: VersionMetrics) => readonly (readonly [string, number])[]): Described['read'] {
-  return function* read(now) {
-    for (const { version, at } of eachVersion(now)) for (const [label, value] of points(version)) yield [[...at, label], value];
-  };
-}
 
 function perBackend(value: (backend: BackendMetrics) => number): Described['read'] {
   return perVersion(({ backends }) => backends.map((backend) => [backend.address, value(backend)]));
@@ -95,8 +74,11 @@ const METRICS: readonly Described[] = [
     name: 'switchyard_steered_requests_total',
     help: 'Requests that reached a version by another way than the split: pinned sessions and previews of one without weight, assets that another version did not have, copies of requests for others.',
     labels: ['upstream', 'version', 'by'],
-    read: perVersion(({ traffic }) => (traffic === null ? [] : Object.entries(STEERED).map(([by, i]) => [by, traffic.steered[i] ?? 0]))),
+    read: perVersion(({ traffic, mirrored }) =>
+      traffic === null ? [] : Object.entries(STEERED).map(([by, i]) => [by, (traffic.steered[i] ?? 0) + (mirrored?.steered[i] ?? 0)]),
+    ),
   },
+  ...MIRRORED,
   {
     type: 'counter',
     name: 'switchyard_retries_total',
@@ -337,6 +319,7 @@ export function createMetrics(source: MetricsSource): Metrics {
         traffic === null ? [] : [{ labels: { upstream, version: id }, ...latencyOf(traffic) }],
       ),
   );
+  mirroredLatency(registry, () => now);
   gateWaits(registry, () => now);
   collectDefaultMetrics({ register: registry });
   let scrape: Promise<string> | null = null;

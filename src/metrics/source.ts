@@ -104,6 +104,8 @@ export interface VersionMetrics {
   readonly counts: Counts;
   /** null = it is of workers: they take jobs, which are counted as leases. */
   readonly traffic: Traffic | null;
+  /** Of copies of requests for another version; null = it has got none. */
+  readonly mirrored: Traffic | null;
   /** Members by what they are to do; null = it serves requests. */
   readonly workers: Readonly<Record<'run' | 'quiesce' | 'stop', number>> | null;
   readonly backends: readonly BackendMetrics[];

@@ -129,7 +129,7 @@ export interface Receipt {
     readonly killed: number;
   };
   readonly killedByKind: { readonly http: number; readonly stream: number; readonly tunnel: number };
-  /** Of those that started: copies of requests for another version. */
+  /** Copies of requests for another version, beside those that are counted above. */
   readonly mirrored: number;
   readonly peakInFlight: number;
   readonly drainMs: number;

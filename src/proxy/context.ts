@@ -160,8 +160,8 @@ export class Context {
     if (index !== undefined) this.ledger.rejected(index);
   }
 
-  countFailed(slot: number, fault: Fault): void {
+  countFailed(slot: number, fault: Fault, row = slot): void {
     const index = FAILURE_INDEX.get(fault);
-    if (index !== undefined) this.ledger.failed(slot, index);
+    if (index !== undefined) this.ledger.failed(slot, index, row);
   }
 }

@@ -3,8 +3,8 @@ import { FAILURE, type Fault } from '../errors/catalogue.ts';
 import { pick } from '../balance/pick.ts';
 import { bytes } from '../http/chars.ts';
 import { BODY } from '../http/request-head.ts';
-import { NOT_MIRRORED, STEERED } from '../ledger/layout.ts';
-import { KIND, OUTCOME, type Outcome } from '../ledger/thread.ts';
+import { NOT_MIRRORED } from '../ledger/layout.ts';
+import { OUTCOME, type Outcome } from '../ledger/thread.ts';
 import type { MirrorPolicy } from '../pool/policy.ts';
 import { Answer, READ } from './_answer.ts';
 import type { ExchangeRecord } from './_record.ts';
@@ -16,7 +16,7 @@ import { UpstreamConnection, type UpstreamUser } from './upstream.ts';
 
 const MARK = Buffer.from('X-Switchyard-Mirror: 1\r\n', 'latin1');
 const SP = 0x20;
-/** Of an answer; a longer one is not read to its end. */
+/** Of an answer, with what goes before it; a longer one is not read to its end. */
 const MOST_ANSWER = 1_048_576;
 
 /** What is mirrored of an upstream, and where to. Compiled with the table: upstreams without it, or without a version on standby, have none. */
@@ -40,7 +40,7 @@ export class Mirror {
   }
 }
 
-/** The copies that a thread has under way. They are claimed and counted as requests are, and no client waits for one. */
+/** The copies that a thread has under way. They are claimed as requests are, counted apart from them, and no client waits for one. */
 export class Shadows {
   private readonly open = new Set<Shadow>();
   private readonly ctx: Context;
@@ -63,10 +63,10 @@ export class Shadows {
     const index = pick(mirror.version.rotation, ledger, NOBODY, (Math.random() * 2 ** 32) >>> 0, Math.random);
     if (index < 0) return ledger.notMirrored(slot, NOT_MIRRORED.unavailable);
     const backend = mirror.version.backends[index];
-    ledger.claim(backend.slot, mirror.version.slot, this.ctx.timers.epoch);
-    ledger.steered(backend.slot, STEERED.mirror);
+    ledger.claimCopy(backend.slot, mirror.version.slot);
     load.mirrored++;
-    this.open.add(new Shadow(this.ctx, { mirror, backend, load, isHead, over: (shadow) => this.open.delete(shadow) }, marked(request)));
+    const failure = upstream!.policy.outlier.answers;
+    this.open.add(new Shadow(this.ctx, { mirror, backend, load, isHead, failure, over: (shadow) => this.open.delete(shadow) }, marked(request)));
   }
 
   /** Ends what is under way on a version. */
@@ -88,6 +88,8 @@ interface ShadowParts {
   readonly backend: BackendTarget;
   readonly load: UpstreamLoad;
   readonly isHead: boolean;
+  /** Answers from this status on are failures of the backend. */
+  readonly failure: number;
   readonly over: (shadow: Shadow) => void;
 }
 
@@ -129,7 +131,11 @@ class Shadow implements UpstreamUser, Expiring {
   received(chunk: Buffer): void {
     this.taken += chunk.length;
     this.answer.offer(chunk);
-    if (this.status === 0 && !this.readHead()) return;
+    if (this.status === 0 && !this.readHead()) {
+      // Whoever says without an end that an answer will come is no better than who gives none.
+      if (this.connection !== null && this.taken > MOST_ANSWER) this.lose(FAILURE.badResponse);
+      return;
+    }
     let found = this.answer.nextBody();
     while (found === READ.data) found = this.answer.nextBody();
     if (found === READ.bad) this.lose(FAILURE.badResponse);
@@ -148,7 +154,9 @@ class Shadow implements UpstreamUser, Expiring {
         return false;
       }
       if (status < 200) continue;
-      this.ctx.ledger.succeeded(this.parts.backend.slot);
+      const { slot } = this.parts.backend;
+      if (status < this.parts.failure) this.ctx.ledger.succeeded(slot);
+      else this.ctx.ledger.erred(slot);
       Object.assign(this, { status, keepAlive, keepAliveSeconds });
       return true;
     }
@@ -161,7 +169,7 @@ class Shadow implements UpstreamUser, Expiring {
     this.answer.drop();
     if (reusable) connection.giveBack(this.keepAliveSeconds);
     else connection.destroy();
-    this.ctx.ledger.answered(this.parts.backend.slot, this.status, performance.now() - this.startedAt, this.sent, this.taken);
+    this.ctx.ledger.answered(this.versionSlot, this.status, performance.now() - this.startedAt, this.sent, this.taken);
     this.end(OUTCOME.completed);
   }
 
@@ -180,7 +188,7 @@ class Shadow implements UpstreamUser, Expiring {
   }
 
   private lose(fault: Fault): void {
-    this.ctx.countFailed(this.parts.backend.slot, fault);
+    this.ctx.countFailed(this.parts.backend.slot, fault, this.versionSlot);
     this.drop(OUTCOME.upstreamFailed);
   }
 
@@ -197,7 +205,7 @@ class Shadow implements UpstreamUser, Expiring {
   private end(outcome: Outcome): void {
     this.ctx.timers.drop(this.deadline);
     this.parts.load.mirrored--;
-    this.ctx.ledger.settle(this.parts.backend.slot, this.versionSlot, outcome, KIND.http);
+    this.ctx.ledger.settleCopy(this.parts.backend.slot, this.versionSlot, outcome);
     this.parts.over(this);
   }
 }

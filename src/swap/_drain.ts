@@ -152,7 +152,7 @@ export function tryFinishDrain(turn: Turn, id: string): void {
   if (version?.phase !== 'draining' || drain == null || drain.acks === null) return;
   if (!turn.world.idle(version)) return;
   const counts = turn.world.counts(version);
-  if (counts.inFlight !== 0) return;
+  if (counts.inFlight !== 0 || counts.mirroredInFlight !== 0) return;
   const now = turn.world.now;
   const done = changeVersion(turn, id, { drain: { ...drain, doneAt: now, keepUntil: drain.keep > 0 || drain.gates !== null ? now + drain.keep : null } });
   const swap = turn.state.swap;

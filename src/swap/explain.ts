@@ -143,7 +143,7 @@ function draining(version: Version, world: World): { summary: string; facts: Fac
   const facts: Fact[] = [];
   const words = wordsOf(world.policy);
   const { drain } = version;
-  const { inFlight, streams, tunnels } = world.counts(version);
+  const { inFlight, streams, tunnels, mirroredInFlight } = world.counts(version);
   if (drain !== null && drain.openUntil !== null)
     facts.push({ fact: `it is open to sessions of before for another ${seconds(drain.openUntil - world.now)}; drain it to close it now`, blocks: 'released' });
   else if (drain === null || drain.generation === null) facts.push({ fact: 'the split without it is not published yet', blocks: 'released' });
@@ -153,9 +153,11 @@ function draining(version: Version, world: World): { summary: string; facts: Fac
   const cutIn = (until: number): string => seconds(drain?.openUntil != null ? until - drain.since : until - world.now);
   const after = drain?.openUntil == null ? 'in' : 'at its close, after';
   if (drain !== null && plain > 0) facts.push({ fact: `${plain} ${words.requests} in flight, cut ${after} ${cutIn(drain.requestsUntil)}`, blocks: 'released' });
+  if (drain !== null && mirroredInFlight > 0)
+    facts.push({ fact: `${mirroredInFlight} copies of requests in flight, cut ${after} ${cutIn(drain.requestsUntil)}`, blocks: 'released' });
   if (drain !== null && streams + tunnels > 0)
     facts.push({ fact: `${streams} streams and ${tunnels} tunnels open, cut ${after} ${cutIn(drain.tunnelsUntil)}`, blocks: 'released' });
-  return { summary: `${version.id} is ${isOpen(version) ? 'open' : 'draining'}: ${inFlight} in flight.`, facts };
+  return { summary: `${version.id} is ${isOpen(version) ? 'open' : 'draining'}: ${inFlight + mirroredInFlight} in flight.`, facts };
 }
 
 function kept(state: UpstreamState, version: Version, world: World): { summary: string; facts: Fact[] } {

@@ -23,6 +23,7 @@ export function receiptFor(state: UpstreamState, version: Version, world: World)
   if (drain === null || drain.generation === null || drain.acks === null || drain.doneAt === null) throw new Error(`version ${version.id} is not drained`);
   const counts = world.counts(version);
   const ended = counts.completed + counts.clientAborted + counts.upstreamFailed + counts.killed;
+  if (counts.mirroredInFlight !== 0) throw new Error(`version ${version.id}: ${counts.mirroredInFlight} copies of requests have not ended`);
   if (counts.started !== ended) throw new Error(`version ${version.id}: ${counts.started} requests started, ${ended} ended`);
   return {
     upstream: state.name,

@@ -50,7 +50,7 @@ function versionOf(ledger: ControlLedger, id: string, slots: number[], change: P
     const own = ledger.addCounts(emptyCounts(), slot);
     return { address: `10.0.0.${i + 1}:80`, healthy: i === 0, inFlight: own.inFlight, requests: own.started };
   });
-  return { id, phase: 'live', weight: 100, counts, workers: null, traffic: ledger.traffic(slots), backends, ...change };
+  return { id, phase: 'live', weight: 100, counts, workers: null, traffic: ledger.traffic(slots), mirrored: null, backends, ...change };
 }
 
 /** Waits of 0.1 s at most, up to 300 s, and of more than a day. */
@@ -118,7 +118,8 @@ function busyLedger() {
 t.test('every metric of the contract, with its type, help and labels', async (t) => {
   const { ledger, backends } = busyLedger();
   const jobs = { workers: { run: 2, quiesce: 1, stop: 0 }, traffic: null, backends: [] };
-  const families = await scrape(snapshotOf([versionOf(ledger, 'v1', backends), versionOf(ledger, 'v2', [], jobs)]));
+  const copies = { mirrored: ledger.traffic(backends) };
+  const families = await scrape(snapshotOf([versionOf(ledger, 'v1', backends, copies), versionOf(ledger, 'v2', [], jobs)]));
   const expected: readonly (readonly [string, string, string])[] = [
     ['switchyard_requests_total', 'counter', 'code,upstream,version'],
     ['switchyard_request_duration_seconds', 'histogram', 'le,upstream,version'],
@@ -127,6 +128,9 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
     ['switchyard_backend_requests_total', 'counter', 'backend,upstream,version'],
     ['switchyard_upstream_failures_total', 'counter', 'reason,upstream,version'],
     ['switchyard_steered_requests_total', 'counter', 'by,upstream,version'],
+    ['switchyard_mirrored_requests_total', 'counter', 'code,upstream,version'],
+    ['switchyard_mirrored_failures_total', 'counter', 'reason,upstream,version'],
+    ['switchyard_mirrored_request_duration_seconds', 'histogram', 'le,upstream,version'],
     ['switchyard_not_mirrored_total', 'counter', 'reason,upstream'],
     ['switchyard_waiting_requests', 'gauge', 'upstream'],
     ['switchyard_retries_total', 'counter', ''],
@@ -227,6 +231,34 @@ t.test('gates and webhooks, as their counters say', async (t) => {
   t.equal(value(`switchyard_gate_wait_seconds_count{${at}}`), 4);
   t.equal(value(`switchyard_gate_wait_seconds_sum{${at}}`), 90_300);
   t.equal(value('switchyard_webhook_oldest_pending_seconds{webhook="ci"}'), 90);
+});
+
+t.test('copies of requests are in series of their own, which only a version has that has got some', async (t) => {
+  const ledger = new ControlLedger(1, 4);
+  const [backend, v1, v2] = ledger.takeSlots(3) ?? [];
+  const thread = new ThreadLedger(ledger.buffer, 0);
+  for (const status of [200, 200, 500]) {
+    thread.claimCopy(backend, v1);
+    thread.answered(v1, status, 5, 10, 100);
+    thread.settleCopy(backend, v1, OUTCOME.completed);
+  }
+  thread.claimCopy(backend, v1);
+  thread.failed(backend, 0, v1);
+  thread.settleCopy(backend, v1, OUTCOME.upstreamFailed);
+  const families = await scrape(snapshotOf([versionOf(ledger, 'v1', [backend], { mirrored: ledger.traffic([v1]) }), versionOf(ledger, 'v2', [v2])]));
+  const at = 'upstream="web",version="v1"';
+  const value = (name: string, labels: string): number | undefined => families.get(name.replace(/_count$/, ''))?.series.get(`${name}{${labels}${at}}`);
+  t.equal(value('switchyard_mirrored_requests_total', 'code="2xx",'), 2);
+  t.equal(value('switchyard_mirrored_requests_total', 'code="5xx",'), 1);
+  t.equal(value('switchyard_mirrored_failures_total', `reason="${FAILURE_LIST[0].code}",`), 1);
+  t.equal(value('switchyard_mirrored_request_duration_seconds_count', ''), 3);
+  t.equal(value('switchyard_steered_requests_total', 'by="mirror",'), 4);
+  t.equal(value('switchyard_requests_total', 'code="2xx",'), 0);
+  t.equal(value('switchyard_request_duration_seconds_count', ''), 0);
+  t.equal(value('switchyard_upstream_failures_total', `reason="${FAILURE_LIST[0].code}",`), 0);
+  const [, fails] = [ledger.failuresInRow(v1), ledger.failuresInRow(backend)];
+  t.equal(fails, 1, 'but a backend that fails them fails');
+  t.notMatch([...families.get('switchyard_mirrored_requests_total')!.series.keys()].join('\n'), 'v2');
 });
 
 t.test('every refusal is counted, each reason in one series', async (t) => {
