@@ -1,5 +1,4 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { EventEmitter } from 'node:events';
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import { CHUNK, ChunkedReader } from '../http/chunked.ts';
 import { FIELD, FIELD_NAMES, type FieldBlock } from '../http/fields.ts';
@@ -8,6 +7,7 @@ import { BODY, type Body } from '../http/request-head.ts';
 import { ResponseHead } from '../http/response-head.ts';
 import { CHUNK_END, HeadWriter, chunkSize } from '../http/writer.ts';
 import { copyOf, type ClientSocket, type SocketOwner } from '../proxy/sockets.ts';
+import { listenToBody, ownStream, type StreamOwner } from './_h2-owned.ts';
 import type { Thrift } from './_h2-thrift.ts';
 
 const { NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR } = constants;
@@ -26,6 +26,8 @@ const answer = new ResponseHead();
 /** What a stream needs of its connection. */
 interface StreamKeeper {
   readonly thrift: Thrift;
+  /** The client takes streams back in the bytes that are read now. */
+  readonly takesBack: boolean;
   /** It is over, and its owner has been told. */
   ended(stream: ServerHttp2Stream, socket: H2StreamSocket): void;
 }
@@ -35,7 +37,7 @@ interface StreamKeeper {
  * the head is written as HTTP/1.1 and read by the one strict reader, the body is framed by us, and what is written in answer
  * becomes frames. So each rule, limit, deadline and count of a request is the same for both protocols.
  */
-export class H2StreamSocket implements ClientSocket {
+export class H2StreamSocket implements ClientSocket, StreamOwner {
   owner: SocketOwner | undefined;
   readonly copies = true;
   /** We ended it before its time, for reasons that are not the client's. */
@@ -53,7 +55,6 @@ export class H2StreamSocket implements ClientSocket {
   private uploaded = false;
   /** A WebSocket: bytes go both ways, and each end is closed by itself. */
   private tunnels = false;
-  /** Trailers of the request, as they came. */
   received: readonly string[] = NONE;
   /** Trailers of the answer; null = there can be none. */
   private trailers: Record<string, string | string[]> | null = null;
@@ -63,13 +64,18 @@ export class H2StreamSocket implements ClientSocket {
   constructor(stream: ServerHttp2Stream, session: StreamKeeper) {
     this.stream = stream;
     this.session = session;
-    const owned = stream as OwnedStream;
-    owned.socket = this;
-    owned.emit = emit;
-    owned._destroy = destroyQuietly;
+    ownStream(stream, this);
   }
 
-  /** The client has reset it. Its 'close' may come only when all that it had sent was read, and nobody else reads it now. */
+  get takesBack(): boolean {
+    return this.session.takesBack;
+  }
+
+  drained(): void {
+    this.owner?.onDrain();
+  }
+
+  /** Its 'close' may come only when all that it had sent was read, and nobody else reads it now. */
   aborted(): void {
     if (!this.isCut) this.owner?.onClose();
     this.stream.resume();
@@ -101,16 +107,9 @@ export class H2StreamSocket implements ClientSocket {
     this.chunked = chunked;
     this.uploaded = ended;
     // Of a WebSocket nothing is read before there is one: to the reader those bytes would be a request.
-    if (!ended && !webSocket) this.listen();
+    if (!ended && !webSocket) listenToBody(this.stream);
     this.owner?.onData(scratch.view());
     return true;
-  }
-
-  private listen(): void {
-    const { stream } = this;
-    stream.on('data', onBody);
-    stream.on('trailers', onTrailers);
-    stream.on('end', onBodyEnd);
   }
 
   onBody(chunk: Buffer): void {
@@ -225,7 +224,7 @@ export class H2StreamSocket implements ClientSocket {
     this.state = STATE.tunnel;
     this.tunnels = true;
     this.stream.respond([':status', '200', ...fields]);
-    this.listen();
+    listenToBody(this.stream);
   }
 
   private body(bytes: Buffer, from: number): number {
@@ -306,62 +305,6 @@ export class H2StreamSocket implements ClientSocket {
   }
 }
 
-type OwnedStream = ServerHttp2Stream & { socket: H2StreamSocket };
-const inherited = Reflect.get(EventEmitter.prototype, 'emit') as (
-  this: ServerHttp2Stream,
-  event: string | symbol,
-  a?: unknown,
-  b?: unknown,
-  c?: unknown,
-) => boolean;
-
-/** What happens to every stream is told without listeners: adding four of them would be a fortieth of a small request. */
-function emit(this: OwnedStream, event: string | symbol, a?: unknown, b?: unknown, c?: unknown): boolean {
-  switch (event) {
-    case 'close':
-      this.socket.closed();
-      return true;
-    case 'drain':
-      this.socket.owner?.onDrain();
-      return true;
-    case 'aborted':
-      this.socket.aborted();
-      return true;
-    case 'wantTrailers':
-      this.socket.sendTrailers();
-      return true;
-    case 'error':
-      // What follows is 'close'.
-      return true;
-    default:
-      return inherited.call(this, event, a, b, c);
-  }
-}
-
-/**
- * A stream ends before its last write is known to be done, and Node makes an error for that write which nobody sees. Without
- * a stack, which is most of its cost, it saves a twelfth of a small request.
- */
-function destroyQuietly(this: OwnedStream, error: Error | null, done: (error?: Error | null) => void): void {
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 0;
-  try {
-    (Object.getPrototypeOf(this) as ServerHttp2Stream)._destroy.call(this, error, done);
-  } finally {
-    Error.stackTraceLimit = stackTraceLimit;
-  }
-}
-
-// One function for all streams: closures for each would be most of what a stream costs in memory.
-function onBody(this: ServerHttp2Stream, chunk: Buffer): void {
-  (this as OwnedStream).socket.onBody(chunk);
-}
-function onBodyEnd(this: ServerHttp2Stream): void {
-  (this as OwnedStream).socket.onBodyEnd();
-}
-function onTrailers(this: ServerHttp2Stream, _headers: unknown, _flags: unknown, raw: string[]): void {
-  (this as OwnedStream).socket.received = raw;
-}
 /** Behind `fields`: names in lower case and values, one after the other, without what speaks of a connection. */
 function fieldsOf(block: FieldBlock, bytes: Buffer, fields: string[] = []): string[] {
   for (let i = 0; i < block.count; i++) {

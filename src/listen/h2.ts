@@ -69,6 +69,8 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   private readonly wire: H2Wire;
   private readonly gauge: HeadGauge;
   private readonly decodable: Allowance;
+  /** The client takes streams back in the bytes that are read now. */
+  takesBack = false;
   private open = 0;
   private blamed = false;
   private state: number = STATE.open;
@@ -236,6 +238,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     if (!this.measured(bytes)) this.flooded();
     // It may have ended by what was measured.
     if (this.state < STATE.dying) this.wire.feed(bytes);
+    this.takesBack = false;
   }
 
   /** What all of it will cost, before any of it is looked at. @returns false when that is too much. */
@@ -251,6 +254,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     const reset = gauge.resets - resets;
     if (reset > 0 && !this.resets.spend(reset, now)) return false;
     this.counted += reset;
+    this.takesBack = reset > 0;
     if (gauge.beside > beside) thrift.cameBeside(gauge.beside - beside);
     return true;
   }

@@ -34,6 +34,8 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
   prefaces = NO_PREFACES;
   readonly exchange: Exchange;
   address: string;
+  /** Among the clients of the thread. */
+  place = -1;
   /** In the client table, or NO_ROW. */
   row = NO_ROW;
   private readonly ctx: Context;

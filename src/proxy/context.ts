@@ -13,6 +13,7 @@ import type { Timers } from './deadline.ts';
 import { HoldQueues } from './hold.ts';
 import { Ids } from './ids.ts';
 import { Shadows } from './mirror.ts';
+import { Roster } from './roster.ts';
 import { sharedRead, type Dial } from './sockets.ts';
 import type { CompiledTable } from './targets.ts';
 import { TrustedProxies } from './trust.ts';
@@ -51,7 +52,7 @@ export class Context {
   readonly ids = new Ids();
   readonly hold: HoldQueues;
   readonly shadows = new Shadows(this);
-  readonly clients = new Set<ClientConnection>();
+  readonly clients = new Roster<ClientConnection>();
   /** Connections whose client is not known yet. */
   readonly arriving = new Set<Arriving>();
   /** Fields by which the proxy tells who a client is. */
