@@ -50,11 +50,11 @@ t.test('only a 200 with a decision is one; everything else is a wait that says w
     [302, '{"decision":"pass"}', 'wait', 'g answered 302'],
   ] as const) {
     answer = { status, body, ...(status === 302 ? { location: '/elsewhere' } : {}) };
-    t.match(await askGate(gatePolicy('g', 'step', { url: url() }), QUESTION, going(), 1_000, counts), { decision, reason }, `${status} ${body.slice(0, 40)}`);
+    t.match(await askGate(gatePolicy('g', 'step', { url: url() }), QUESTION, going(), 20_000, counts), { decision, reason }, `${status} ${body.slice(0, 40)}`);
   }
   answer = { status: 200, body: JSON.stringify({ decision: 'stop', reason: 'r'.repeat(9_999) }) };
-  t.equal((await askGate(gatePolicy('g', 'step', { url: url() }), QUESTION, going(), 1_000, counts)).reason.length, 500, 'a long reason is cut');
-  t.match(await askGate(gatePolicy('g', 'step', { url: 'http://127.0.0.1:1/' }), QUESTION, going(), 1_000, counts), {
+  t.equal((await askGate(gatePolicy('g', 'step', { url: url() }), QUESTION, going(), 20_000, counts)).reason.length, 500, 'a long reason is cut');
+  t.match(await askGate(gatePolicy('g', 'step', { url: 'http://127.0.0.1:1/' }), QUESTION, going(), 20_000, counts), {
     decision: 'wait',
     reason: /^g cannot be asked: .*ECONNREFUSED/,
   });
@@ -100,7 +100,7 @@ t.test('the name and password of an address are sent as such, and said nowhere',
   const found = await measure({ url: named, query: 'up', min: null, max: 1, interval: 1_000, timeout: 20_000 }, NAMES, going());
   t.equal(authorization, `Basic ${Buffer.from('ann:p@ss').toString('base64')}`);
   t.notMatch(found.problem, /ann|p%40ss|p@ss/);
-  const { reason } = await askGate(gatePolicy('g', 'step', { url: named }), QUESTION, going(), 1_000, counts);
+  const { reason } = await askGate(gatePolicy('g', 'step', { url: named }), QUESTION, going(), 20_000, counts);
   t.equal(authorization, `Basic ${Buffer.from('ann:p@ss').toString('base64')}`);
   t.notMatch(reason, /ann|p%40ss|p@ss/);
 });

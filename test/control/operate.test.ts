@@ -39,7 +39,7 @@ t.test('a swap is found by its id while it runs, when it has ended, and when a r
   const backends = await Backends.start(t);
   const proxy = await start(t, await backends.listen('v0', 1));
   const { operator, fleet } = proxy.control;
-  const slow = send(proxy.port, { target: '/hold' }, 10_000);
+  const slow = send(proxy.port, { target: '/hold' }, 60_000);
   await eventually('the request', async () => (await backends.record('v0')).held === 1);
   const { view } = await operator.swap('web', { to: 'v1', backends: named(await backends.listen('v1', 1)) }, CALLER);
   t.match(operator.swapById(view.id), { id: view.id, finished: false });
@@ -89,15 +89,15 @@ t.test('a wait ends when it is reached, can never be reached, is given up, or is
   const proxy = await start(t, await backends.listen('v0', 1));
   const { operator } = proxy.control;
   const never = new AbortController().signal;
-  t.match(await operator.waitFor('web', 'v0', 'live', 1_000, never), { reached: true, view: { phase: 'live' } });
+  t.match(await operator.waitFor('web', 'v0', 'live', 30_000, never), { reached: true, view: { phase: 'live' } });
   await operator.register('web', { id: 'v1', backends: named(await backends.listen('v1', 1, { health: 'fail' })) }, CALLER);
   t.match(await operator.waitFor('web', 'v1', 'admitted', 50, never), { reached: false, view: { phase: 'admitting' } });
   const gone = new AbortController();
-  const given = operator.waitFor('web', 'v1', 'admitted', 10_000, gone.signal);
+  const given = operator.waitFor('web', 'v1', 'admitted', 600_000, gone.signal);
   gone.abort();
   t.match(await given, { reached: false });
-  const doomed = operator.waitFor('web', 'v1', 'live', 10_000, never);
-  const rejected = operator.waitFor('web', 'v1', 'rejected', 10_000, never);
+  const doomed = operator.waitFor('web', 'v1', 'live', 600_000, never);
+  const rejected = operator.waitFor('web', 'v1', 'rejected', 600_000, never);
   await operator.removeVersion('web', 'v1', CALLER);
   t.match(await doomed, { reached: false, view: { phase: 'rejected' } });
   t.match(await rejected, { reached: true });
