@@ -16,6 +16,8 @@ interface Variant {
   readonly bothCores?: boolean;
   readonly accessLog?: boolean;
   readonly disturb?: Subject['disturb'];
+  /** Further upstreams, by name. */
+  readonly beside?: Readonly<Record<string, unknown>>;
   /** Arguments of Node before the script. */
   readonly nodeArgs?: readonly string[];
 }
@@ -50,7 +52,7 @@ export function switchyardWith(variant: Variant): Subject {
         limits: { connections: 12_000 },
         accessLog: variant.accessLog === true ? 'full' : 'off',
         stateDir: join(dir, 'state'),
-        upstreams: upstreamsOf(variant, backendPort, h2c),
+        upstreams: { ...upstreamsOf(variant, backendPort, h2c), ...variant.beside },
       };
       const file = join(dir, 'proxy.config.json');
       writeFileSync(file, JSON.stringify(config));

@@ -22,6 +22,8 @@ const STOPPING_LOOK_MS = 100;
 /** How long the admin API may be away while a swap is watched: a restart of the proxy takes less. */
 const AWAY_MS = 10_000;
 const AWAY_PAUSE_MS = 250;
+/** Of a version that was rejected; those that have failed first. */
+const SHOWN_BACKENDS = 20;
 
 const ORDER: readonly Until[] = ['admitted', 'live', 'drained', 'released'];
 
@@ -191,9 +193,18 @@ interface Seen {
 /** Why a swap failed: each backend of the rejected version with its last probe, as the swap has kept it. */
 async function backendLines(api: Client, swap: SwapView): Promise<string[]> {
   const kept = swap.steps.findLast(({ name }) => name === 'not admitted')?.evidence.backends as Readonly<Record<string, Seen>> | undefined;
-  if (kept !== undefined) return Object.entries(kept).map(([address, seen]) => backendLine(address, seen, swap.upstreamKind));
+  if (kept !== undefined) return fewLines(failedFirst(Object.entries(kept)).map(([address, seen]) => backendLine(address, seen, swap.upstreamKind)));
   const version = await versionOf(api, swap.upstream, swap.to);
-  return (version?.backends ?? []).map((backend) => backendLine(backend.address, backend, swap.upstreamKind));
+  return fewLines((version?.backends ?? []).map((backend) => backendLine(backend.address, backend, swap.upstreamKind)));
+}
+
+function failedFirst(backends: [string, Seen][]): [string, Seen][] {
+  return backends.toSorted(([, a], [, b]) => Number(a.health === 'healthy') - Number(b.health === 'healthy'));
+}
+
+function fewLines(lines: readonly string[]): string[] {
+  const more = lines.length - SHOWN_BACKENDS;
+  return more <= 0 ? [...lines] : [...lines.slice(0, SHOWN_BACKENDS), `    and ${more} more`];
 }
 
 function backendLine(address: string, { health, lastProbe }: Seen, kind: UpstreamKind): string {

@@ -14,6 +14,20 @@ function killedText({ kind, killedByKind: { http, stream, tunnel } }: Receipt): 
   return kind === 'worker' ? plural(http, 'lease') : [plural(http, 'request'), plural(stream, 'stream'), plural(tunnel, 'tunnel')].join(', ');
 }
 
+/** So many acks are shown each by its name. */
+const NAMED_ACKS = 8;
+
+/** `0 at 9, 1 at 9`; of hundreds of members how many are at which generation. */
+function acksText(acks: Receipt['acks']): string {
+  const all = Object.entries(acks);
+  if (all.length <= NAMED_ACKS) return all.map(([thread, generation]) => `${thread} at ${generation}`).join(', ') || 'none';
+  const generations = all.map(([, generation]) => generation);
+  return [...new Set(generations)]
+    .toSorted((a, b) => a - b)
+    .map((generation) => `${generations.filter((one) => one === generation).length} at ${generation}`)
+    .join(', ');
+}
+
 /** A receipt in a few lines. */
 export function receiptLines(receipt: Receipt, paint: Paint): string[] {
   const words = wordsFor(receipt.kind);
@@ -21,14 +35,11 @@ export function receiptLines(receipt: Receipt, paint: Paint): string[] {
     receipt.counts.killed > 0
       ? [`  ${paint('yellow', `${receipt.kind === 'worker' ? 'killed' : 'killed at the drain deadline'}: ${killedText(receipt)}`)}`]
       : [];
-  const acks = Object.entries(receipt.acks)
-    .map(([thread, generation]) => `${thread} at ${generation}`)
-    .join(', ');
   return [
     `${paint('bold', `receipt  ${receipt.upstream} ${receipt.version}`)}  released ${receipt.releasedAt}`,
     `  ${outcomeText(receipt.counts, receipt.kind)}`,
     ...(receipt.mirrored > 0 ? [`  beside them ${plural(receipt.mirrored, 'copy', 'copies')} of requests for another version`] : []),
     ...killed,
-    `  peak ${receipt.peakInFlight} ${words.inFlight}; drained in ${seconds(receipt.drainMs)}; ${receipt.kind === 'worker' ? `without work since generation ${receipt.generation} (members` : `unroutable since generation ${receipt.generation} (threads`}: ${acks || 'none'})`,
+    `  peak ${receipt.peakInFlight} ${words.inFlight}; drained in ${seconds(receipt.drainMs)}; ${receipt.kind === 'worker' ? `without work since generation ${receipt.generation} (members` : `unroutable since generation ${receipt.generation} (threads`}: ${acksText(receipt.acks)})`,
   ];
 }

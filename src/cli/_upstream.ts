@@ -1,5 +1,6 @@
 import type { DeployView, SwapView, UpstreamView, VersionView } from '../control/operations.ts';
 import type { Phase } from '../pool/phase.ts';
+import { memberLines } from './_members.ts';
 import { stageLine, stageOf, watchedVersion } from './_progress.ts';
 import type { Rates } from './_rates.ts';
 import { stepLine, swapTitle } from './_steps.ts';
@@ -55,29 +56,6 @@ export function versionLines(versions: readonly VersionView[], paint: Paint, now
   });
   const head = versions.at(0)?.kind === 'worker' ? WORKER_HEAD : VERSION_HEAD;
   return table(watched === undefined ? head : [...head, ...RATE_HEAD], rows);
-}
-
-function memberLines(version: VersionView, paint: Paint, now: number): string[] {
-  const rows = version.members.map(({ name, order, generation, state, ready, leases, counts, lastReportAt }) => {
-    const colour = order === 'run' ? 'green' : order === 'stop' ? 'red' : 'yellow';
-    const standing = state === 'alive' ? (ready ? paint('green', 'ready') : paint('yellow', 'not ready')) : paint('yellow', state);
-    const { started, upstreamFailed, killed } = counts;
-    return [
-      name,
-      standing,
-      paint(colour, order),
-      String(generation),
-      String(leases),
-      String(started),
-      String(upstreamFailed),
-      String(killed),
-      ago(lastReportAt, now),
-    ];
-  });
-  const there = new Set(version.members.map(({ name }) => name));
-  const missing = version.backends.filter(({ address, health }) => !there.has(address) && health !== 'healthy');
-  for (const { address, lastProbe } of missing) rows.push([address, paint('red', lastProbe?.error ?? 'has not reported')]);
-  return table([`MEMBER OF ${version.id}`, 'STATE', 'ORDER', ' FOLLOWS', ' IN HAND', ' LEASES', ' FAILED', ' KILLED', ' HEARD'], rows);
 }
 
 function backendLines(version: VersionView, paint: Paint): string[] {

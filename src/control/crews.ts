@@ -22,8 +22,18 @@ export class Workers {
     parts: { evidence: (version: string, member: string) => void; emit: (event: SwitchyardEvent) => void },
   ) {
     this.store = new MemberStore(stateDir, name);
+    const heard = new Set<string>();
     this.crew = new Crew(name, policy, {
       ...parts,
+      // Of hundreds of members that report, or vanish, in one moment the life of a swap hears once.
+      evidence: (version, member) => {
+        if (heard.has(version)) return;
+        heard.add(version);
+        setImmediate(() => {
+          heard.delete(version);
+          parts.evidence(version, member);
+        });
+      },
       now: () => performance.now(),
       wall: Date.now,
       after: (ms, run) => {

@@ -72,6 +72,7 @@ function measureUpstream(name: string, served: Served, fleet: Fleet, ledger: Con
       };
     }),
     ...swapsOf(name, served, fleet),
+    members: null,
   };
 }
 
@@ -87,20 +88,21 @@ function measureWorkers(name: string, served: Served, register: Register, fleet:
     waiting: 0,
     notMirrored: [],
     versions: state.versions.map((version) => {
-      const orders = register.of(version.slot).map((entry) => register.orderOf(entry));
-      const of = (order: string): number => orders.filter((one) => one === order).length;
+      const workers = { run: 0, quiesce: 0, stop: 0 };
+      for (const entry of register.of(version.slot)) workers[register.orderOf(entry)]++;
       return {
         id: version.id,
         phase: version.phase,
         weight: weightOf(state.split, version.id),
         counts: register.counts(version),
-        workers: { run: of('run'), quiesce: of('quiesce'), stop: of('stop') },
+        workers,
         traffic: null,
         mirrored: null,
         backends: [],
       };
     }),
     ...swapsOf(name, served, fleet),
+    members: { refused: { ...register.happened.refused }, lost: register.happened.lost },
   };
 }
 

@@ -1,3 +1,4 @@
+import { fewOf } from '../errors/message.ts';
 import { emptyCounts } from '../ledger/control.ts';
 import type { Counts } from '../ledger/control.ts';
 import type { Register } from '../members/register.ts';
@@ -39,9 +40,14 @@ function countsOf({ tally: { completed, failed, aborted, killed }, inHand }: Ent
   return { started: completed + failed + aborted + killed + inHand, completed, clientAborted: aborted, upstreamFailed: failed, killed };
 }
 
-/** Workers in the words of backends: a member's leases are its requests, and it is available while it may take work. */
+/** Workers in the words of backends, at this moment: a member's leases are its requests, and it is available while it may take work. */
 export function workersObserved(register: Register): Omit<Observed, 'policy' | 'verdict' | 'launched' | 'stopping'> {
-  const at = (version: Version, address: string): Entry[] => register.of(version.slot).filter(({ id }) => id === address);
+  const places = new Map<number, Map<string, Entry[]>>();
+  const at = ({ slot }: Version, address: string): Entry[] => {
+    let byName = places.get(slot);
+    if (byName === undefined) places.set(slot, (byName = Map.groupBy(register.of(slot), ({ id }) => id)));
+    return byName.get(address) ?? [];
+  };
   return {
     counts: (version) => register.counts(version),
     backendCounts: (version, { address }) => {
@@ -63,9 +69,6 @@ function addTo(sum: Counts, entry: Entry): void {
   sum.inFlight += entry.inHand;
 }
 
-/** Members that are told of one by one; the rest is a number. */
-const TOLD = 10;
-
 /** Who keeps a draining version (`id`, or any) from its release: what each of its members still has in hand, or has not confirmed. */
 export function memberFacts(register: Register, { versions }: UpstreamState, id: string | null): Explanation['facts'] {
   const draining = versions.filter((version) => version.phase === 'draining' && (id === null || version.id === id));
@@ -80,6 +83,5 @@ export function memberFacts(register: Register, { versions }: UpstreamState, id:
       return entry.inHand === 0 ? [] : [`${entry.id} has ${entry.inHand} in hand${names}`];
     });
   });
-  const more = found.length > TOLD ? [`${found.length - TOLD} more members`] : [];
-  return [...found.slice(0, TOLD), ...more].map((fact) => ({ fact, blocks: 'released' }));
+  return fewOf(found).map((fact) => ({ fact, blocks: 'released' }));
 }

@@ -25,6 +25,8 @@ export interface Entry {
   spent: boolean;
   /** Known from before the proxy was started, and not heard since. */
   restored: boolean;
+  /** It is on disk that it is there: before that it is not told to run. */
+  saved: boolean;
   /** On the monotonic clock: when it was last heard, and when it is presumed dead. */
   heardAt: number;
   until: number;
@@ -51,6 +53,10 @@ export interface Entry {
   /** Reports that it may send now, and since when it may send more. */
   credit: number;
   creditAt: number;
+}
+
+export function keyOf(id: string, instance: string): string {
+  return `${id}\n${instance}`;
 }
 
 /** What is kept about a version beside its members that are there. */
@@ -94,6 +100,7 @@ export function newEntry(
     tally: { ...who.tally },
     slot,
     restored: false,
+    saved: false,
     heardAt: now,
     until,
     wallAt: wall,

@@ -1,5 +1,6 @@
 import type { Counts } from '../ledger/control.ts';
 import { BINS } from '../ledger/layout.ts';
+import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import type { Version } from '../pool/version.ts';
 import type { WorkerPolicy } from '../pool/policy.ts';
 import type { UpstreamState } from '../pool/upstream.ts';
@@ -9,8 +10,14 @@ import type { Saved } from './_saved.ts';
 import { Register } from './register.ts';
 import type { Order, OrderView, Report } from './report.ts';
 
-/** Figures change all the time; they are on disk so long later. Who is there is on disk before it is acted on. */
+/** Figures change all the time; they are on disk so long later. Who is there is on disk before it is told to run. */
 const SAVE_MS = 5_000;
+/** Those who come within so long of the last save are saved together, so that hundreds who come at once do not cost a write each; */
+const TOGETHER_MS = 25;
+/** … and writing takes at most this share of the time, however slow the disk is. */
+const SAVING_SHARE = 0.2;
+/** Before a save that has failed is tried again for them. */
+const RETRY_MS = 1_000;
 /** Reports that may wait for other orders at a time; the answer to more comes at once. */
 const MOST_WAITING = 1_000;
 
@@ -54,6 +61,10 @@ export class Crew {
   private nextSlot = 1;
   private cancelExpiry = (): void => undefined;
   private cancelSave: (() => void) | null = null;
+  /** Who waits to be on disk. */
+  private savers: { resolve: () => void; reject: (error: unknown) => void }[] = [];
+  private cancelJoint: (() => void) | null = null;
+  private saveAgainAt = Number.NEGATIVE_INFINITY;
   private closed = false;
 
   /** @throws Refusal when what is on disk is damaged. */
@@ -79,12 +90,13 @@ export class Crew {
   async report(id: string, report: Report, waitMs: number, signal: AbortSignal): Promise<OrderView> {
     this.take(id, report);
     const { instance, order, generation } = report;
+    if (!this.register.isSaved(id, instance)) await this.saved();
     const news = this.register.isNews(id, instance, { order, generation });
     if (waitMs > 0 && !news && this.waiting.size < MOST_WAITING) await this.wait({ id, instance, heard: { order, generation } }, waitMs, signal);
     return this.register.tell(id, instance);
   }
 
-  /** Takes a report. @throws Refusal when it cannot be taken. */
+  /** Takes a report, of a member that may not be on disk yet. @throws Refusal when it cannot be taken. */
   take(id: string, report: Report): void {
     this.register.report(id, report);
     this.settle();
@@ -111,18 +123,48 @@ export class Crew {
     this.settle();
   }
 
-  /** What has changed is saved, and told to whoever waits for it. @throws when it cannot be saved: then nobody is told to run. */
+  /** What has changed is saved, at once or with what changes next, and told to whoever waits for it. */
   private settle(): void {
-    if (this.register.unsaved) this.save();
+    if (this.register.unsaved) this.saveSoon();
     else this.saveLater();
     this.answerWatchers();
     this.wake();
     this.armExpiry();
   }
 
+  /** Resolves when whoever is there now is on disk. @throws when that cannot be: then it is not told to run. */
+  private saved(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.closed) reject(new Refusal(REFUSAL.internal, 'The proxy is shutting down.'));
+      else this.savers.push({ resolve, reject });
+    });
+  }
+
+  /** @throws when it cannot be saved; so does whoever waits for it. */
   private save(): void {
-    this.parts.store.save(this.snapshot());
-    this.register.unsaved = false;
+    const began = this.parts.now();
+    this.cancelJoint?.();
+    this.cancelJoint = null;
+    const { savers } = this;
+    this.savers = [];
+    try {
+      this.parts.store.save(this.snapshot());
+    } catch (error) {
+      this.saveAgainAt = this.parts.now() + RETRY_MS;
+      for (const { reject } of savers) reject(error);
+      throw error;
+    }
+    const now = this.parts.now();
+    this.saveAgainAt = now + Math.max(TOGETHER_MS, (now - began) / SAVING_SHARE);
+    this.register.markSaved();
+    for (const { resolve } of savers) resolve();
+  }
+
+  private saveSoon(): void {
+    const wait = this.saveAgainAt - this.parts.now();
+    if (wait <= 0) this.attempt(() => this.save());
+    if (this.closed || !this.register.unsaved) return;
+    this.cancelJoint ??= this.parts.after(Math.max(1, this.saveAgainAt - this.parts.now()), () => this.attempt(() => this.save()));
   }
 
   private snapshot(): Saved {
@@ -168,7 +210,7 @@ export class Crew {
     if (next === null) return;
     this.cancelExpiry = this.parts.after(Math.max(1, Math.ceil(next - this.parts.now())), () => {
       this.register.expire();
-      this.attempt(() => this.settle());
+      this.settle();
       this.armExpiry();
     });
   }
@@ -184,6 +226,7 @@ export class Crew {
     this.closed = true;
     this.cancelExpiry();
     this.cancelSave?.();
+    this.cancelJoint?.();
     for (const waiting of this.waiting) waiting.finish();
     this.attempt(() => this.save());
   }
@@ -213,7 +256,7 @@ export class Crew {
     this.generation++;
     this.save();
     this.register.publish(state, this.generation);
-    this.attempt(() => this.settle());
+    this.settle();
     return this.generation;
   }
 
@@ -226,17 +269,17 @@ export class Crew {
   private probe(version: Version, mode: Parameters<SwapPorts['probe']>[1]): void {
     if (mode === 'off') return;
     this.register.begin(version, mode !== 'steady');
-    this.attempt(() => this.settle());
+    this.settle();
   }
 
   private cut(version: Version, kind: 'requests' | 'tunnels'): void {
     if (kind === 'tunnels') return;
     this.register.cut(version);
-    this.attempt(() => this.settle());
+    this.settle();
   }
 
   private free(version: Version): void {
     this.register.free(version);
-    this.attempt(() => this.settle());
+    this.settle();
   }
 }

@@ -20,8 +20,9 @@ import type { WorkerPolicy } from '../pool/policy.ts';
 import { weightOf } from '../pool/split.ts';
 import type { UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
-import { closeBooks, countReport, countsOf, emptyTally, maySpend, newEntry, REPORTS_PER_SECOND, startedOf } from './_books.ts';
+import { closeBooks, countReport, countsOf, emptyTally, keyOf, maySpend, newEntry, REPORTS_PER_SECOND, startedOf } from './_books.ts';
 import type { Books, Entry } from './_books.ts';
+import { Happened } from './_happened.ts';
 import { healthOfPlaces } from './_places.ts';
 import type { Order, OrderView, Report } from './report.ts';
 import { savedOf } from './_saved.ts';
@@ -59,8 +60,9 @@ export class Register {
   private table: Table | null = null;
   /** Another one whenever somebody may have to be told something else. */
   epoch = 0;
-  /** Who is there is not as it was saved: nobody is told to run before it is. */
+  /** Who is there is not as it was saved: who has come since is not told to run before it is. */
   unsaved = false;
+  readonly happened = new Happened();
 
   constructor(policy: WorkerPolicy, parts: RegisterParts) {
     this.policy = policy;
@@ -71,8 +73,7 @@ export class Register {
   report(id: string, report: Report): OrderView {
     const known = this.entries.get(keyOf(id, report.instance));
     const entry = known ?? this.join(id, report);
-    if (!maySpend(entry, this.parts.now()))
-      throw new Refusal(REFUSAL.reportRate, `${id} reports more than ${REPORTS_PER_SECOND} times a second.`, { member: id });
+    if (!maySpend(entry, this.parts.now())) throw this.happened.tooOften(id, REPORTS_PER_SECOND);
     const before = { restored: entry.restored, ready: entry.ready, heard: entry.heard };
     if (known === undefined || report.seq === null || report.seq > entry.seq) this.take(entry, report);
     const isNews = known === undefined || before.restored || before.ready !== entry.ready || before.heard === 0;
@@ -85,12 +86,8 @@ export class Register {
 
   private join(id: string, report: Report): Entry {
     const { instance, version, done } = report;
-    if (done !== null && done.completed + done.failed + done.aborted > 0)
-      throw new Refusal(REFUSAL.memberExpired, `Instance ${instance} of ${id} is not known any more; report as another instance, and count from 0.`, {
-        member: id,
-      });
-    if (this.entries.size >= this.policy.maxMembers)
-      throw new Refusal(REFUSAL.membersFull, `There are ${this.policy.maxMembers} members already.`, { members: this.entries.size });
+    if (done !== null && done.completed + done.failed + done.aborted > 0) throw this.happened.expired(id, instance);
+    if (this.entries.size >= this.policy.maxMembers) throw this.happened.full(this.policy.maxMembers);
     const [now, wall] = [this.parts.now(), this.parts.wall()];
     const slot = this.slotOf(version);
     // Who comes back after its time to give back was over does not begin anew.
@@ -161,7 +158,7 @@ export class Register {
     const now = this.parts.now();
     const answer = this.answer(entry);
     if (answer.order !== 'run') return answer;
-    if (now - entry.heardAt > ttl / 2 || entry.restored) return { ...answer, order: 'quiesce' };
+    if (now - entry.heardAt > ttl / 2 || entry.restored || !entry.saved) return { ...answer, order: 'quiesce' };
     // It counts from when it got this, at the latest when we give up on its answer.
     entry.until = Math.max(entry.until, now + within + ttl);
     return answer;
@@ -182,7 +179,8 @@ export class Register {
     this.drop(entry, 'it has left');
   }
 
-  private drop(entry: Entry, why: string): void {
+  /** @param assigned whether others take its place at once. */
+  private drop(entry: Entry, why: string, assigned = true): void {
     const books = this.books.get(entry.slot ?? -1);
     const leases = closeBooks(entry, books);
     this.entries.delete(keyOf(entry.id, entry.instance));
@@ -190,7 +188,7 @@ export class Register {
     if (books?.places.includes(entry.id) === true) books.lost.set(entry.id, { at: this.parts.wall(), error: why });
     this.unsaved = true;
     this.epoch++;
-    this.assign(entry.slot);
+    if (assigned) this.assign(entry.slot);
     this.parts.lost(entry, leases, why);
     this.parts.evidence(entry.version, entry.id);
   }
@@ -206,11 +204,17 @@ export class Register {
   /** Presumes dead whoever is overdue, and counts as killed what members that were told to stop still have in hand. */
   expire(): void {
     const now = this.parts.now();
+    const slots = new Set<number | null>();
     for (const entry of this.all()) {
-      if (now >= entry.until) this.drop(entry, `no report for ${this.policy.ttl / 1_000} s`);
-      else if (entry.inHand > 0 && now >= this.stopDeadline(entry))
-        this.drop(entry, `it had work in hand ${this.policy.stop / 1_000} s after it was told to stop`);
+      const isLate = now >= entry.until;
+      if (!isLate && (entry.inHand === 0 || now < this.stopDeadline(entry))) continue;
+      const why = isLate ? `no report for ${this.policy.ttl / 1_000} s` : `it had work in hand ${this.policy.stop / 1_000} s after it was told to stop`;
+      this.drop(entry, why, false);
+      this.happened.lost++;
+      slots.add(entry.slot);
     }
+    // Once for all of them: hundreds may vanish in one moment.
+    for (const slot of slots) this.assign(slot);
   }
 
   private stopDeadline({ stopAt }: Entry): number {
@@ -306,16 +310,12 @@ export class Register {
 
   health(version: Version): ReadonlyMap<string, BackendHealth> {
     const books = this.books.get(version.slot);
-    return books === undefined
-      ? new Map()
-      : healthOfPlaces(
-          books,
-          this.of(version.slot).filter((entry) => this.isNewest(entry)),
-          this.newest,
-        );
+    if (books === undefined) return new Map();
+    const present = this.of(version.slot).filter((entry) => this.isNewest(entry));
+    return healthOfPlaces(books, present, this.newest);
   }
 
-  /** The members of a version, those that are about to be presumed dead included. */
+  /** Of a version, with those that are about to be presumed dead. */
   of(slot: number): Entry[] {
     return [...this.entries.values()].filter((entry) => entry.slot === slot);
   }
@@ -328,8 +328,8 @@ export class Register {
     return this.newest.get(entry.id) === entry;
   }
 
-  isDeclared(entry: Entry): boolean {
-    return entry.slot !== null && this.books.get(entry.slot)?.places.includes(entry.id) === true;
+  isDeclared({ id, slot }: Entry): boolean {
+    return this.books.get(slot ?? -1)?.places.includes(id) === true;
   }
 
   /** Milliseconds until it is presumed dead, unless it reports. */
@@ -338,7 +338,9 @@ export class Register {
   }
 
   private inHand(slot: number): number {
-    return this.of(slot).reduce((sum, { inHand }) => sum + inHand, 0);
+    let sum = 0;
+    for (const entry of this.entries.values()) if (entry.slot === slot) sum += entry.inHand;
+    return sum;
   }
 
   private slotOf(version: string): number | null {
@@ -351,7 +353,7 @@ export class Register {
     const books = this.books.get(slot ?? -1);
     if (books === undefined) return;
     const all = this.of(books.slot);
-    const able = all.filter((entry) => entry.ready && !entry.restored && entry.stopAt === null && this.newest.get(entry.id) === entry);
+    const able = all.filter((entry) => entry.ready && !entry.restored && entry.stopAt === null && this.isNewest(entry));
     const running = pickRunning(able, this.weight(books.id));
     for (const entry of all) {
       if (entry.running !== running.has(entry)) this.epoch++;
@@ -364,28 +366,34 @@ export class Register {
   }
 
   // ── Over a restart of the proxy. ──
-
   private readonly restored = new Map<string, Saved['versions'][string]>();
 
   /** Takes up who was there in an earlier life of the proxy. Nobody is believed to be alive, and nobody to have stopped, until heard or `ttl` has passed. */
   restore(saved: Saved): void {
-    const [now, wall] = [this.parts.now(), this.parts.wall()];
+    const now = this.parts.now();
+    const life = { now, until: now + Math.max(saved.ttl, this.policy.ttl), wall: this.parts.wall() };
     for (const [id, one] of Object.entries(saved.versions)) this.restored.set(id, one);
     for (const member of saved.members) {
-      const life = { now, until: now + Math.max(saved.ttl, this.policy.ttl), wall };
       const entry = newEntry(member, null, life);
-      Object.assign(entry, { restored: true, ranIn: member.spent ? 0 : saved.generation, toldIn: saved.generation });
+      Object.assign(entry, { restored: true, saved: true, ranIn: member.spent ? 0 : saved.generation, toldIn: saved.generation });
       this.entries.set(keyOf(member.id, member.instance), entry);
       this.newest.set(member.id, entry);
     }
+  }
+
+  /** Whether it is on disk that this member is there; one that is not there need not be. */
+  isSaved(id: string, instance: string): boolean {
+    return this.entries.get(keyOf(id, instance))?.saved !== false;
+  }
+
+  /** What `save` gave last is on disk. */
+  markSaved(): void {
+    this.unsaved = false;
+    for (const entry of this.entries.values()) entry.saved = true;
   }
 
   save(): Saved {
     const longest = this.all().reduce((most, { until }) => Math.max(most, until - this.parts.now()), this.policy.ttl);
     return savedOf(this.generation, longest, this.restored, [...this.books.values()], this.all());
   }
-}
-
-function keyOf(id: string, instance: string): string {
-  return `${id}\n${instance}`;
 }

@@ -145,6 +145,23 @@ const METRICS: readonly Described[] = [
     ),
   },
   {
+    type: 'counter',
+    name: 'switchyard_members_lost_total',
+    help: 'Workers that were presumed dead because they did not report, or cut off because they did not give back what they had in hand.',
+    labels: ['upstream'],
+    read: ({ upstreams }) => upstreams.flatMap(({ name, members }): Point[] => (members === null ? [] : [[[name], members.lost]])),
+  },
+  {
+    type: 'counter',
+    name: 'switchyard_reports_refused_total',
+    help: 'Reports of workers that were not taken: full (as many members as there may be), expired (presumed dead before), rate (too many a second).',
+    labels: ['upstream', 'reason'],
+    read: ({ upstreams }) =>
+      upstreams.flatMap(({ name, members }): Point[] =>
+        members === null ? [] : Object.entries(members.refused).map(([reason, count]): Point => [[name, reason], count]),
+      ),
+  },
+  {
     type: 'gauge',
     name: 'switchyard_split_weight',
     help: 'Percent of the traffic of an upstream that a version gets.',

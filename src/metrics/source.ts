@@ -74,6 +74,8 @@ export interface UpstreamMetrics {
   readonly versions: readonly VersionMetrics[];
   /** Swaps that have ended, by outcome: `done`, `rejected`, `rolled-back`, `aborted`. */
   readonly swaps: Readonly<Record<string, number>>;
+  /** What has happened to its members since the start; null = it serves requests. */
+  readonly members: { readonly refused: Readonly<Record<'full' | 'expired' | 'rate', number>>; readonly lost: number } | null;
   /** Seconds that the running or last swap has spent in each of its states. */
   readonly swapSeconds: Readonly<Record<string, number>>;
   /** Of the points at which gates stand. */

@@ -1,3 +1,4 @@
+import { fewOf } from '../errors/message.ts';
 import type { BackendHealth } from '../health/evidence.ts';
 import type { Swap } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
@@ -108,7 +109,7 @@ function reject(turn: Turn, version: Version): void {
   const need = readyNeeded(turn, version, swap);
   const missing = version.backends.filter(({ address }) => !ready.includes(address));
   const words = wordsOf(turn.world.policy);
-  const named = missing.map(({ address }) => describeBackend(address, seen.get(address), words)).join('; ');
+  const named = fewOf(missing.map(({ address }) => describeBackend(address, seen.get(address), words))).join('; ');
   const reason = `${ready.length} of ${version.backends.length} ${words.backends} passed in time, ${need} needed: ${named}`;
   if (swap !== null) changeSwap(turn, { reason });
   withdraw(turn, version, reason);

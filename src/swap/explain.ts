@@ -1,3 +1,4 @@
+import { fewOf } from '../errors/message.ts';
 import type { UpstreamState } from '../pool/upstream.ts';
 import type { Gates } from '../pool/gates.ts';
 import { weightOf } from '../pool/split.ts';
@@ -55,7 +56,7 @@ function explainUpstream(state: UpstreamState, world: World): Explanation {
     facts.push({ fact: `no version has weight; ${world.policy.worker === null ? 'requests are answered 503' : 'nobody may take work'}`, blocks: 'live' });
   for (const version of state.versions) {
     if (version.phase !== 'live') facts.push(...explainVersion(state, version, world).facts);
-    else facts.push(...unhealthy(version, world).map((fact): Fact => ({ fact, blocks: 'nothing' })));
+    else facts.push(...fewOf(unhealthy(version, world)).map((fact): Fact => ({ fact, blocks: 'nothing' })));
   }
   const last = state.swap === null || state.swap.reason === null ? '' : ` The last swap, to ${state.swap.to}, was ${state.swap.state}: ${state.swap.reason}.`;
   return { upstream: state.name, version: null, summary: live.length === 0 ? `Nothing is live.${last}` : `Live: ${listed(live)}.${last}`, facts };
@@ -99,7 +100,7 @@ function admitting(state: UpstreamState, version: Version, world: World): { summ
   const gate = swap?.to === version.id ? gateFact(swap.gates, world) : null;
   if (gate !== null) return { summary: `${version.id} is not admitted: a gate has not passed it.`, facts: [{ fact: gate, blocks: 'admitted' }] };
   const missing = unhealthy(version, world);
-  const facts = missing.map((fact): Fact => ({ fact, blocks: 'admitted' }));
+  const facts = fewOf(missing).map((fact): Fact => ({ fact, blocks: 'admitted' }));
   const left = version.admitBy === null ? 'there is no time limit' : `${seconds(version.admitBy - world.now)} left`;
   facts.push({ fact: left, blocks: 'nothing' });
   const { backends } = wordsOf(world.policy);
@@ -112,7 +113,7 @@ function waiting(state: UpstreamState, version: Version, world: World): { summar
   if (swap?.to !== version.id) facts.push({ fact: `no swap to ${version.id} has been asked for`, blocks: 'live' });
   else if (swap.paused) facts.push({ fact: 'the swap is paused; resume or promote it', blocks: 'live' });
   else facts.push({ fact: gateFact(swap.gates, world) ?? `the swap is ${swap.state}`, blocks: 'live' });
-  facts.push(...unhealthy(version, world).map((fact): Fact => ({ fact, blocks: 'live' })));
+  facts.push(...fewOf(unhealthy(version, world)).map((fact): Fact => ({ fact, blocks: 'live' })));
   if (reachOf(version, world.policy).mirror) facts.push({ fact: `requests are mirrored to it: ${world.counts(version).mirrored} so far`, blocks: 'nothing' });
   return { summary: `${version.id} is admitted and waits on standby without ${wordsOf(world.policy).traffic}.`, facts };
 }
@@ -135,7 +136,7 @@ function live(state: UpstreamState, version: Version, world: World): { summary: 
     if (verdict !== null) facts.unshift({ fact: `judged so far: ${verdict.words}`, blocks: verdict.decision === 'pass' ? 'nothing' : 'live' });
     facts.unshift({ fact: (swap.paused ? null : gateFact(swap.gates, world)) ?? hold, blocks: 'live' });
   }
-  facts.push(...unhealthy(version, world).map((fact): Fact => ({ fact, blocks: 'nothing' })));
+  facts.push(...fewOf(unhealthy(version, world)).map((fact): Fact => ({ fact, blocks: 'nothing' })));
   return { summary: `${version.id} is live with ${weight} % of the ${traffic}.`, facts };
 }
 

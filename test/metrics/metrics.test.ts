@@ -81,7 +81,7 @@ function snapshotOf(versions: VersionMetrics[], change: Partial<MetricsSnapshot>
     config: { revision: 12, drift: 2, pulls: { applied: 1 } },
     webhooks: [{ name: 'ci', delivered: 7, failed: 2, dead: 1, pending: 3, oldest: 90 }],
     rejected: REJECT_LIST.map((_, i) => i),
-    upstreams: [{ name: 'web', waiting: 8, notMirrored: [3, 2, 1], versions, swaps: { done: 4 }, swapSeconds: { admitting: 1.25 }, gates: [GATE], ...web }],
+    upstreams: [{ name: 'web', waiting: 8, notMirrored: [3, 2, 1], versions, swaps: { done: 4 }, swapSeconds: { admitting: 1.25 }, gates: [GATE], members: null, ...web }],
     ...change,
   };
 }
@@ -119,7 +119,10 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
   const { ledger, backends } = busyLedger();
   const jobs = { workers: { run: 2, quiesce: 1, stop: 0 }, traffic: null, backends: [] };
   const copies = { mirrored: ledger.traffic(backends) };
-  const families = await scrape(snapshotOf([versionOf(ledger, 'v1', backends, copies), versionOf(ledger, 'v2', [], jobs)]));
+  const members = { refused: { full: 3, expired: 2, rate: 1 }, lost: 4 };
+  const families = await scrape(
+    snapshotOf([versionOf(ledger, 'v1', backends, copies), versionOf(ledger, 'v2', [], jobs)], {}, { members }),
+  );
   const expected: readonly (readonly [string, string, string])[] = [
     ['switchyard_requests_total', 'counter', 'code,upstream,version'],
     ['switchyard_request_duration_seconds', 'histogram', 'le,upstream,version'],
@@ -140,6 +143,8 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
     ['switchyard_members', 'gauge', 'order,upstream,version'],
     ['switchyard_leases_in_hand', 'gauge', 'upstream,version'],
     ['switchyard_leases_total', 'counter', 'outcome,upstream,version'],
+    ['switchyard_members_lost_total', 'counter', 'upstream'],
+    ['switchyard_reports_refused_total', 'counter', 'reason,upstream'],
     ['switchyard_split_weight', 'gauge', 'upstream,version'],
     ['switchyard_version_phase', 'gauge', 'phase,upstream,version'],
     ['switchyard_swaps_total', 'counter', 'outcome,upstream'],
@@ -178,6 +183,8 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
     const [series] = family?.series.keys() ?? [];
     t.equal((series?.match(/[a-z]+(?==")/g) ?? []).join(','), labels, `${name} has its labels`);
   }
+  t.equal(families.get('switchyard_members_lost_total')?.series.get('switchyard_members_lost_total{upstream="web"}'), 4);
+  t.equal(families.get('switchyard_reports_refused_total')?.series.get('switchyard_reports_refused_total{reason="full",upstream="web"}'), 3);
   t.strictSame([...families.keys()].filter((name) => name.startsWith('switchyard_')).toSorted(), expected.map(([name]) => name).toSorted(), 'and no others');
   t.ok(families.has('process_cpu_seconds_total') && families.has('process_resident_memory_bytes'), 'process metrics');
 });
