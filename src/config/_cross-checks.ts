@@ -68,8 +68,16 @@ export function upstreamIssues(upstream: ParsedUpstream, under: Path): Issue[] {
   return [...issues, ...liveIssues(upstream.live, Object.keys(upstream.versions), [...under, 'live'])];
 }
 
-function workerIssues({ versions, admission, worker }: ParsedWorker, under: Path): Issue[] {
+function workerIssues({ versions, admission, worker, canary }: ParsedWorker, under: Path): Issue[] {
   const issues: Issue[] = [];
+  const p99 = canary.analysis?.p99MsMax ?? null;
+  if (p99 !== null)
+    issues.push(
+      issue(
+        [...under, 'canary', 'analysis', 'p99MsMax'],
+        `expected none, because workers are judged by jobs that failed, not by how long jobs take, got ${p99}`,
+      ),
+    );
   for (const [id, seed] of Object.entries(versions)) {
     const path = [...under, 'versions', id];
     const isPolled = worker.poll !== null;

@@ -180,7 +180,7 @@ function seedsOf(
 
 /** What only concerns requests is as if it had not been said. */
 function resolveWorker(name: string, parsed: ParsedWorker, readers: Readers, under: readonly PropertyKey[]): Omit<UpstreamConfig, 'spec'> {
-  const { worker, admission, drain, rollback, gates, versions, live, launch } = parsed;
+  const { worker, admission, drain, rollback, canary, gates, versions, live, launch } = parsed;
   const { policy } = resolveWeb(name, webSchema.parse({ routes: [{}] }), readers, []);
   return {
     name,
@@ -191,7 +191,7 @@ function resolveWorker(name: string, parsed: ParsedWorker, readers: Readers, und
       admission,
       rollback,
       drain: { requests: drain.requests, tunnels: drain.requests },
-      canary: { steps: [], analysis: null },
+      canary,
       gates,
     },
     ...seedsOf({ versions, live, launch }, readers.folder, under),

@@ -121,6 +121,7 @@ const workerSchema = z.strictObject({
   admission,
   drain: z.strictObject({ requests: duration(0).default(5 * MINUTE) }).prefault({}),
   rollback,
+  canary,
   gates,
   launch: launchFields.nullable().default(null),
   versions: z.record(name, workerVersion).default({}),

@@ -1,5 +1,5 @@
 import type { LaunchInput } from './_launch-input.ts';
-import type { GateInput } from './canary-input.ts';
+import type { AnalysisInput, GateInput } from './canary-input.ts';
 import type { Duration, VersionInput } from './input.ts';
 
 /** Members by number (`v2-1`, `v2-2`, …) or by name; by address where they are polled. */
@@ -24,6 +24,8 @@ export interface WorkerUpstreamInput {
   drain?: { requests?: Duration };
   /** How long an outgoing version is kept for a rollback; default 0: released at once. */
   rollback?: { keep?: Duration };
+  /** Steps of swaps that name none (default: none, all members at once), and how they are judged: by the jobs that failed. See docs/canary.md. */
+  canary?: { steps?: readonly { weight: number; hold?: Duration | null }[]; analysis?: boolean | Omit<AnalysisInput, 'p99MsMax'> };
   /** Who is asked before a swap goes on, in this order: see docs/gates.md. */
   gates?: readonly GateInput[];
   /** How versions of it are started, unless a deploy says otherwise; `replicas` are its members. */

@@ -34,9 +34,13 @@ export interface CrewParts {
   readonly emit: (event: SwitchyardEvent) => void;
 }
 
-/** A canary of workers is judged by the jobs that have failed; how long jobs take is nobody's business. */
-function sampleOf({ started, completed, upstreamFailed }: Counts): ReturnType<SwapPorts['sample']> {
-  return { started, requests: completed + upstreamFailed, errors: upstreamFailed, bins: Array.from({ length: BINS }, () => 0) };
+/**
+ * A canary of workers is judged by the jobs that have failed, and those that were lost with the process that had them in hand: a version that
+ * crashes with each job says of none that it has failed. Those that were given back undone are for somebody else to do.
+ */
+function sampleOf({ started, completed, upstreamFailed, killed }: Counts): ReturnType<SwapPorts['sample']> {
+  const errors = upstreamFailed + killed;
+  return { started, requests: completed + errors, errors, bins: Array.from({ length: BINS }, () => 0) };
 }
 
 interface Waiting {

@@ -65,6 +65,7 @@ export function stepVerdict(state: UpstreamState, world: World, over: boolean): 
   const now = samplesNow(state, swap, world);
   return judge({
     policy,
+    what: world.policy.worker === null ? 'requests' : 'jobs',
     steps: Math.max(1, swap.canary.filter(({ hold }) => hold !== 0).length),
     windowMs: world.now - window.since,
     counted: since(window.base, now),

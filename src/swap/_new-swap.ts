@@ -22,6 +22,7 @@ export function newSwap(turn: Turn, { request, id, by, kind }: NewSwap): Swap {
   const before = turn.state.split;
   const from = before.map(({ version }) => version).filter((version) => version !== request.to);
   checkNumbers(request);
+  if (policy.worker !== null) checkJobs(request);
   const steps = request.canary ?? (kind === 'swap' ? policy.canary.steps : []);
   const canary = canaryFor(steps, from, weightOf(before, request.to));
   return {
@@ -61,6 +62,16 @@ function checkNumbers(request: SwapRequest): void {
   for (const [path, value, least] of given) {
     if (value !== undefined && !(Number.isFinite(value) && value >= least)) throw invalid(path, `${value}: expected a number of at least ${least}`);
   }
+}
+
+/** What is known of requests and not of jobs cannot be a condition. */
+function checkJobs({ analysis }: SwapRequest): void {
+  if (typeof analysis !== 'object') return;
+  for (const [path, value] of [
+    ['analysis.p99MsMax', analysis.p99MsMax],
+    ['analysis.latencyFactor', analysis.latencyFactor],
+  ] as const)
+    if (value != null) throw invalid(path, `${value}: expected none, because workers are judged by jobs that failed, not by how long jobs take`);
 }
 
 function invalid(path: string, message: string): Refusal {

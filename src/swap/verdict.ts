@@ -17,7 +17,7 @@ export interface Verdict {
   readonly errorTest: ErrorTest;
   readonly latency: readonly QuantileTest[];
   readonly prometheus: Checked | null;
-  /** Requests were sent to the new version, but it has not answered enough of them: that is no lack of traffic. */
+  /** Requests were sent to the new version, or jobs taken by it, but it has not answered enough of them: that is no lack of traffic. */
   readonly unanswered: boolean;
 }
 
@@ -48,6 +48,8 @@ interface QuantileTest {
 
 export interface Judged {
   readonly policy: AnalysisPolicy;
+  /** What is counted. How long jobs take says nothing about a version, and is not judged. */
+  readonly what: 'requests' | 'jobs';
   /** Steps of this canary that are judged: they share its chance of a false alarm. */
   readonly steps: number;
   /** How long the window is, in milliseconds. */
@@ -75,13 +77,14 @@ export function since(base: Samples, now: Samples): Samples {
 /**
  * Judges a canary step. Promised: over all looks at all steps of a canary that is no worse, at most `falseAlarms` of them
  * end in `fail` for errors or latency relative to the stable versions (requests taken as independent; see _evidence.ts).
- * Half of that is spent on errors, half on latency. One that is significantly better passes.
+ * Half of that is spent on errors, half on latency; of jobs, which have none, all on errors. One that is significantly better passes.
  */
 export function judge(judged: Judged): Verdict {
   const { policy, counted, checked, windowMs } = judged;
-  const spent = policy.falseAlarms / judged.steps / 2;
+  const hasLatency = judged.what === 'requests';
+  const spent = policy.falseAlarms / judged.steps / (hasLatency ? 2 : 1);
   const errorTest = testErrors(counted, spent);
-  const latency = judged.warm === null ? [] : testLatency(judged.warm, policy, spent);
+  const latency = judged.warm === null || !hasLatency ? [] : testLatency(judged.warm, policy, spent);
   const unanswered = counted.incoming.started >= policy.minRequests && counted.incoming.requests < policy.minRequests;
   const found = { windowMs, incoming: sideOf(counted.incoming), stable: sideOf(counted.stable), errorTest, latency, prometheus: checked, unanswered };
   const fault = externalFault(policy, checked) ?? (counted.incoming.requests < policy.minRequests ? null : faultOf(judged, errorTest, latency, spent));
@@ -130,14 +133,14 @@ function tenths(ms: number): number {
 }
 
 /** Why the new version has failed, or null. */
-function faultOf({ policy, counted, warm, over }: Judged, errorTest: ErrorTest, latency: readonly QuantileTest[], spent: number): string | null {
+function faultOf({ policy, what, counted, warm, over }: Judged, errorTest: ErrorTest, latency: readonly QuantileTest[], spent: number): string | null {
   const { incoming, stable } = counted;
   const { errorRateMax, p99MsMax } = policy;
-  if (errorTest.worse >= errorTest.threshold) return `${failures(incoming)}, of the versions before it ${failures(stable)}`;
+  if (errorTest.worse >= errorTest.threshold) return `${failures(incoming, what)}, of the versions before it ${failures(stable, what)}`;
   const rate = incoming.errors / incoming.requests;
   const certain = Math.log(1 / spent);
   if (errorRateMax !== null && rate > errorRateMax && (over || evidence(incoming.errors, incoming.requests, errorRateMax) >= certain))
-    return `${failures(incoming)}, more than errorRateMax allows (${percent(errorRateMax)})`;
+    return `${failures(incoming, what)}, more than errorRateMax allows (${percent(errorRateMax)})`;
   const slow = latency.find(({ surely, atMost }) => atMost !== null && surely > atMost);
   if (slow !== undefined) {
     return `${nameOf(slow.quantile)} is ${slow.incoming} ms and of the versions before it ${slow.stable} ms, more than ${policy.latencyFactor} times as long`;
@@ -158,27 +161,27 @@ function externalFault({ prometheus }: AnalysisPolicy, checked: Checked | null):
 }
 
 /** Why it cannot be judged, or null. */
-function lackOf({ policy, counted, warm, checked }: Judged): string | null {
+function lackOf({ policy, what, counted, warm, checked }: Judged): string | null {
   const { minRequests } = policy;
   const { incoming, stable } = counted;
   if (incoming.requests < minRequests && incoming.started >= minRequests)
-    return `only ${incoming.requests} of ${incoming.started} requests were answered so far; ${minRequests} are needed`;
-  if (incoming.requests < minRequests) return `too few requests: ${incoming.requests} of the ${minRequests} needed`;
-  if (stable.requests < minRequests) return `too few requests of the versions before it: ${stable.requests} of the ${minRequests} needed`;
-  if (warm === null) return 'latencies are not judged before the warm-up is over';
+    return `only ${incoming.requests} of ${incoming.started} ${what === 'jobs' ? 'jobs were finished' : 'requests were answered'} so far; ${minRequests} are needed`;
+  if (incoming.requests < minRequests) return `too few ${what}: ${incoming.requests} of the ${minRequests} needed`;
+  if (stable.requests < minRequests) return `too few ${what} of the versions before it: ${stable.requests} of the ${minRequests} needed`;
+  if (warm === null && what === 'requests') return 'latencies are not judged before the warm-up is over';
   if (policy.prometheus !== null && (checked === null || checked.value === null))
     return `the Prometheus query has no answer${checked?.problem == null ? '' : `: ${checked.problem}`}`;
   return null;
 }
 
-function praise({ counted: { incoming, stable } }: Judged, { better, threshold }: ErrorTest): string {
+function praise({ what, counted: { incoming, stable } }: Judged, { better, threshold }: ErrorTest): string {
   return better >= threshold
-    ? `${failures(incoming)}, significantly fewer than of the versions before it (${percent(stable.errors / stable.requests)})`
-    : `no worse: ${failures(incoming)}, of the versions before it ${percent(stable.errors / stable.requests)}`;
+    ? `${failures(incoming, what)}, significantly fewer than of the versions before it (${percent(stable.errors / stable.requests)})`
+    : `no worse: ${failures(incoming, what)}, of the versions before it ${percent(stable.errors / stable.requests)}`;
 }
 
-function failures({ errors, requests }: Sample): string {
-  return `${errors} of ${requests} requests failed (${percent(errors / requests)})`;
+function failures({ errors, requests }: Sample, what: Judged['what']): string {
+  return `${errors} of ${requests} ${what} failed (${percent(errors / requests)})`;
 }
 
 function percent(share: number): string {

@@ -287,6 +287,12 @@ const BAD: readonly (readonly [string, unknown, string, string])[] = [
   ],
   ['short token', { admin: { token: 'hunter2' } }, 'admin.token', 'expected a token of 8 to 256 characters without spaces, got a value that is not shown'],
   ['kind of upstream', { upstreams: { jobs: { kind: 'queue' } } }, 'upstreams.jobs.kind', "expected 'web' or 'worker', got 'queue'"],
+  [
+    'a latency that jobs are judged by',
+    { upstreams: { jobs: { kind: 'worker', canary: { analysis: { p99MsMax: '1s' } } } } },
+    'upstreams.jobs.canary.analysis.p99MsMax',
+    'expected none, because workers are judged by jobs that failed, not by how long jobs take, got 1000',
+  ],
   ['routes of workers', { upstreams: { jobs: { kind: 'worker', routes: [{}] } } }, 'upstreams.jobs.routes', 'is not a known field'],
   [
     'a member named twice',

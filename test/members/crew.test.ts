@@ -173,3 +173,19 @@ t.test('there is room for so many members, and the refusal says how many', async
   await world.advance(100);
   t.match(await third, { order: 'run' });
 });
+
+t.test('a canary is judged by jobs that failed or were lost, over the lives of its members', async (t) => {
+  const world = new World(2);
+  await world.begin();
+  await world.advance(1_000);
+  const sample = (): unknown => world.crew.ports().sample(world.v1);
+  await world.report('v1-1', { done: { completed: 0, failed: 0, aborted: 0 }, inHand: 3 });
+  await world.report('v1-1', { done: { completed: 5, failed: 2, aborted: 4 }, inHand: 3 });
+  t.match(sample(), { started: 14, requests: 7, errors: 2 }, 'given back undone is no failure');
+  await world.advance(1_000);
+  await world.report('v1-1', { instance: 'two', done: { completed: 0, failed: 0, aborted: 0 } });
+  await world.report('v1-1', { instance: 'two', done: { completed: 1, failed: 0, aborted: 0 } });
+  t.match(sample(), { requests: 8, errors: 2 }, 'it counts from 0 again, the sum does not');
+  await world.advance(TTL);
+  t.match(sample(), { requests: 11, errors: 5 }, 'what was in hand of a process that has gone is lost');
+});

@@ -83,7 +83,16 @@ export function playCanary(scene: Scene, random: () => number): { second: number
     add(incoming, scene.rps * scene.share, scene.incomingErrors(second), scene.latency?.incoming ?? null);
     add(stable, scene.rps * (1 - scene.share), scene.stableErrors(second), scene.latency?.stable ?? null);
     const counted = { incoming: sampleOf(incoming), stable: sampleOf(stable) };
-    const verdict = judge({ policy, steps: scene.steps, windowMs: second * 1_000, counted, warm: counted, checked: null, over: second === scene.seconds });
+    const verdict = judge({
+      policy,
+      what: 'requests',
+      steps: scene.steps,
+      windowMs: second * 1_000,
+      counted,
+      warm: counted,
+      checked: null,
+      over: second === scene.seconds,
+    });
     if (verdict.decision === 'fail') return { second, verdict };
   }
   return null;
