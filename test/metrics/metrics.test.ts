@@ -81,7 +81,9 @@ function snapshotOf(versions: VersionMetrics[], change: Partial<MetricsSnapshot>
     config: { revision: 12, drift: 2, pulls: { applied: 1 } },
     webhooks: [{ name: 'ci', delivered: 7, failed: 2, dead: 1, pending: 3, oldest: 90 }],
     rejected: REJECT_LIST.map((_, i) => i),
-    upstreams: [{ name: 'web', waiting: 8, notMirrored: [3, 2, 1], versions, swaps: { done: 4 }, swapSeconds: { admitting: 1.25 }, gates: [GATE], members: null, ...web }],
+    upstreams: [
+      { name: 'web', waiting: 8, notMirrored: [3, 2, 1], versions, swaps: { done: 4 }, swapSeconds: { admitting: 1.25 }, gates: [GATE], members: null, ...web },
+    ],
     ...change,
   };
 }
