@@ -15,7 +15,8 @@ async function join(t: Teardown, proxy: Proxy, version: string, member: string):
 }
 
 t.test('workers are swapped by the verbs that swap backends', async (t) => {
-  const proxy = await Proxy.start(t, { upstreams: { jobs: workerUpstream({ versions: { v1: { members: 2 } } }) } });
+  const jobs = workerUpstream({ versions: { v1: { members: 2 } }, drain: { requests: '3m' } }, { ttl: '15s' });
+  const proxy = await Proxy.start(t, { upstreams: { jobs } });
   const [a, b] = await Promise.all([join(t, proxy, 'v1', 'v1-1'), join(t, proxy, 'v1', 'v1-2')]);
   await eventually('v1 runs', () => a.order === 'run' && b.order === 'run');
   const lease = a.begin('job-1');
