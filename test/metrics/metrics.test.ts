@@ -122,9 +122,7 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
   const jobs = { workers: { run: 2, quiesce: 1, stop: 0 }, traffic: null, backends: [] };
   const copies = { mirrored: ledger.traffic(backends) };
   const members = { refused: { full: 3, expired: 2, rate: 1 }, lost: 4 };
-  const families = await scrape(
-    snapshotOf([versionOf(ledger, 'v1', backends, copies), versionOf(ledger, 'v2', [], jobs)], {}, { members }),
-  );
+  const families = await scrape(snapshotOf([versionOf(ledger, 'v1', backends, copies), versionOf(ledger, 'v2', [], jobs)], {}, { members }));
   const expected: readonly (readonly [string, string, string])[] = [
     ['switchyard_requests_total', 'counter', 'code,upstream,version'],
     ['switchyard_request_duration_seconds', 'histogram', 'le,upstream,version'],
