@@ -353,6 +353,13 @@ export interface ConfigInput {
     handshakes?: number;
     /** Requests under way on one HTTP/2 connection; default 100. */
     streams?: number;
+    /**
+     * Bytes of request bodies that one HTTP/2 connection may have sent without a backend having taken them; default 1048576. It is the window of
+     * the connection.
+     */
+    unread?: number;
+    /** The same of all HTTP/2 connections; default 268435456. Past it connections that have any are not read from. */
+    unreadTotal?: number;
     /** Connections of one client address (IPv6: of one /64) over all threads; default: no limit. Peers in `trustedProxies` are exempt. */
     connectionsPerClient?: number | null;
     /** Requests of one client address over all threads and upstreams; default: no limit. */

@@ -246,6 +246,8 @@ export const configSchema = z.strictObject({
       connections: whole(1, 10_000_000).default(10_000),
       handshakes: whole(1, 1_000_000).default(1000),
       streams: whole(1, 10_000).default(100),
+      unread: whole(65_536, GIB, ' (bytes)').default(1_048_576),
+      unreadTotal: whole(1_048_576, 1024 * GIB, ' (bytes)').default(268_435_456),
       connectionsPerClient: whole(1, 10_000_000).nullable().default(null),
       rate: rateOrNone,
       clients: whole(64, 2 ** 20).default(65_536),

@@ -27,6 +27,7 @@ export function measure(
     acked: threads.acks(),
     clientConnections: ledger.edge(EDGE.connections),
     clientsCounted: clients.inUse(Number(process.hrtime.bigint())),
+    unread: { bytes: ledger.edge(EDGE.unread), holds: ledger.edge(EDGE.heldBack) },
     clientsUncounted: ledger.edge(EDGE.uncounted),
     retries: ledger.edge(EDGE.retries),
     redirects: ledger.edge(EDGE.redirects),

@@ -324,7 +324,7 @@ export class ControlLedger {
       this.i32.fill(0, gauges, gauges + GAUGES);
       this.i32[gauges + GAUGE.peak] = peak;
     }
-    for (const gauge of [EDGE.connections, EDGE.handshakes + HANDSHAKES.open]) this.f64[this.layout.edge + thread * EDGES + gauge] = 0;
+    for (const gauge of [EDGE.connections, EDGE.unread, EDGE.handshakes + HANDSHAKES.open]) this.f64[this.layout.edge + thread * EDGES + gauge] = 0;
     return lost;
   }
 

@@ -92,6 +92,9 @@ export const EDGE = {
   rejected: 8,
   handshakes: 64,
   requests: 84,
+  /** Bytes of request bodies that nobody has taken, now; and how often a client was not read from because they were too many. */
+  unread: 88,
+  heldBack: 89,
 } as const;
 /** Cells from EDGE.challenges: questions of certificate authorities that were answered, by how they came. */
 export const CHALLENGES = { http: 0, tls: 1 } as const;
@@ -99,7 +102,7 @@ export const CHALLENGES = { http: 0, tls: 1 } as const;
 export const HANDSHAKES = { done: 0, resumed: 1, tls13: 2, open: 3, failed: 4 } as const;
 /** Cells from EDGE.requests: heads of requests that could be read, by version of HTTP; the first two follow the minor version. */
 export const REQUESTS = { http10: 0, http11: 1, http2: 2 } as const;
-export const EDGES = 88;
+export const EDGES = 96;
 
 if (FAILURE_LIST.length > COUNTER.broken - COUNTER.failures) throw new Error('ledger: no room for all failures');
 if (REJECT_LIST.length > EDGE.handshakes - EDGE.rejected) throw new Error('ledger: no room for all rejections');

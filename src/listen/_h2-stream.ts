@@ -7,8 +7,8 @@ import { BODY, type Body } from '../http/request-head.ts';
 import { ResponseHead } from '../http/response-head.ts';
 import { CHUNK_END, HeadWriter, chunkSize } from '../http/writer.ts';
 import { copyOf, type ClientSocket, type SocketOwner } from '../proxy/sockets.ts';
+import type { Backlog, StalledStream } from './_h2-backlog.ts';
 import { listenToBody, ownStream, type StreamOwner } from './_h2-owned.ts';
-import type { Thrift } from './_h2-thrift.ts';
 
 const { NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR } = constants;
 
@@ -25,9 +25,13 @@ const answer = new ResponseHead();
 
 /** What a stream needs of its connection. */
 interface StreamKeeper {
-  readonly thrift: Thrift;
+  readonly backlog: Backlog;
+  /** What comes may be less than the client would send. */
+  readonly withholds: boolean;
   /** The client takes streams back in the bytes that are read now. */
   readonly takesBack: boolean;
+  /** Bytes of a body have been taken. */
+  taken(bytes: number): void;
   /** It is over, and its owner has been told. */
   ended(stream: ServerHttp2Stream, socket: H2StreamSocket): void;
 }
@@ -37,7 +41,7 @@ interface StreamKeeper {
  * the head is written as HTTP/1.1 and read by the one strict reader, the body is framed by us, and what is written in answer
  * becomes frames. So each rule, limit, deadline and count of a request is the same for both protocols.
  */
-export class H2StreamSocket implements ClientSocket, StreamOwner {
+export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream {
   owner: SocketOwner | undefined;
   readonly copies = true;
   /** We ended it before its time, for reasons that are not the client's. */
@@ -78,7 +82,7 @@ export class H2StreamSocket implements ClientSocket, StreamOwner {
   /** Its 'close' may come only when all that it had sent was read, and nobody else reads it now. */
   aborted(): void {
     if (!this.isCut) this.owner?.onClose();
-    this.stream.resume();
+    this.resume();
   }
 
   closed(): void {
@@ -107,13 +111,14 @@ export class H2StreamSocket implements ClientSocket, StreamOwner {
     this.chunked = chunked;
     this.uploaded = ended;
     // Of a WebSocket nothing is read before there is one: to the reader those bytes would be a request.
-    if (!ended && !webSocket) listenToBody(this.stream);
+    if (webSocket) this.session.backlog.stall(this);
+    else if (!ended) listenToBody(this.stream);
     this.owner?.onData(scratch.view());
     return true;
   }
 
   onBody(chunk: Buffer): void {
-    this.session.thrift.piece(chunk.length);
+    this.session.taken(chunk.length);
     if (!this.chunked) {
       this.owner?.onData(chunk);
       return;
@@ -142,11 +147,21 @@ export class H2StreamSocket implements ClientSocket, StreamOwner {
   }
 
   pause(): void {
+    this.session.backlog.stall(this);
     this.stream.pause();
   }
 
   resume(): void {
+    this.session.backlog.flow(this);
     this.stream.resume();
+  }
+
+  get unread(): number {
+    return this.stream.readableLength;
+  }
+
+  get withheld(): boolean {
+    return this.session.withholds;
   }
 
   // ── the answer ──────────────────────────────────────────────────────────────────────────────────
@@ -224,6 +239,7 @@ export class H2StreamSocket implements ClientSocket, StreamOwner {
     this.state = STATE.tunnel;
     this.tunnels = true;
     this.stream.respond([':status', '200', ...fields]);
+    this.session.backlog.flow(this);
     listenToBody(this.stream);
   }
 

@@ -4,8 +4,6 @@ import type { Expiring, Timers } from '../proxy/deadline.ts';
 
 /** Bytes of request bodies that a stream may have on the way without our having taken them. */
 export const STREAM_WINDOW = 262_144;
-/** The same of a connection; node:http2 gives it anew for what has come, taken or not. */
-export const SESSION_WINDOW = 1_048_576;
 /** Of all streams, also those that are over by now: what they may send still is forgotten past that. */
 const MOST_WINDOWS = 128 * STREAM_WINDOW;
 /** What a client may send beside requests: so many bytes at once, and a second. */
@@ -38,6 +36,8 @@ export class Thrift implements Expiring {
   private readonly timers: Timers;
   private readonly deadline: Deadline;
   private readonly wasted: () => void;
+  /** Of the connection. */
+  private readonly window: number;
   private useful = 0;
   /** Bytes of bodies that may come, by the windows of streams. */
   private windows = 0;
@@ -53,9 +53,10 @@ export class Thrift implements Expiring {
   private besideWritten = 0;
   private besideAt: number;
 
-  /** @param share of what is forgiven, for this client. @param wasted called when there was too much. */
-  constructor(socket: Socket, timers: Timers, share: number, wasted: () => void) {
+  /** @param share of what is forgiven, for this client. @param window of its connection. @param wasted called when there was too much. */
+  constructor(socket: Socket, timers: Timers, { share, window }: { share: number; window: number }, wasted: () => void) {
     this.socket = socket;
+    this.window = window;
     this.besideBurst = BESIDE_BURST * share;
     this.besideAt = timers.now;
     this.timers = timers;
@@ -124,7 +125,7 @@ export class Thrift implements Expiring {
     this.written = bytesWritten;
     this.useful = 0;
     this.at = now;
-    if (this.debt > BURST + SESSION_WINDOW) this.wasted();
+    if (this.debt > BURST + this.window) this.wasted();
     else this.timers.arm(this.deadline, came > BUSY_BYTES ? BUSY_MS : QUIET_MS);
   }
 

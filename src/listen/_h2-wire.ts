@@ -10,6 +10,8 @@ type Done = (error?: Error | null) => void;
  */
 export class H2Wire extends Duplex {
   private readonly socket: Socket;
+  /** The socket is not read, whatever the session wants. */
+  held = false;
   private gathering = false;
   private pieces: Buffer[] = [];
   private size = 0;
@@ -32,8 +34,18 @@ export class H2Wire extends Duplex {
   }
 
   override resume(): this {
-    if (this.socket.isPaused()) this.socket.resume();
+    if (!this.held && this.socket.isPaused()) this.socket.resume();
     return this;
+  }
+
+  hold(): void {
+    this.held = true;
+    this.socket.pause();
+  }
+
+  release(): void {
+    this.held = false;
+    this.resume();
   }
 
   override cork(): void {

@@ -13,9 +13,12 @@ import { MANY_CLIENTS } from '../proxy/callers.ts';
 import { Deadline } from '../proxy/deadline.ts';
 import type { Expiring } from '../proxy/deadline.ts';
 import { own, type SocketOwner } from '../proxy/sockets.ts';
+import type { HeldBack } from '../proxy/unread.ts';
 import { Allowance } from './_allowance.ts';
+import { Backlog } from './_h2-backlog.ts';
 import { H2StreamSocket } from './_h2-stream.ts';
-import { SESSION_WINDOW, STREAM_WINDOW, Thrift } from './_h2-thrift.ts';
+import { STREAM_WINDOW, Thrift } from './_h2-thrift.ts';
+import { SessionWindow } from './_h2-window.ts';
 import { H2Wire } from './_h2-wire.ts';
 
 const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = constants;
@@ -57,7 +60,7 @@ export interface H2Client {
  * An HTTP/2 connection (RFC 9113): each of its streams is a client connection of its own to the rest of the proxy. Here are only
  * the things that streams share: flow control and frames (node:http2), how many there may be, how long there may be none.
  */
-export class H2Connection implements Expiring, Arriving, SocketOwner {
+export class H2Connection implements Expiring, Arriving, HeldBack, SocketOwner {
   private readonly ctx: Context;
   private readonly client: H2Client;
   private readonly socket: Socket;
@@ -66,6 +69,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   private readonly forwarder: Forwarder;
   private readonly deadline: Deadline;
   readonly thrift: Thrift;
+  readonly backlog: Backlog;
   private readonly wire: H2Wire;
   private readonly gauge: HeadGauge;
   private readonly decodable: Allowance;
@@ -101,7 +105,7 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
       settings: {
         enableConnectProtocol: true,
         enablePush: false,
-        initialWindowSize: STREAM_WINDOW,
+        initialWindowSize: Math.min(STREAM_WINDOW, limits.unread),
         maxConcurrentStreams: limits.streams,
         maxHeaderListSize: limits.head * HEAD_ROOM,
       },
@@ -116,11 +120,11 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
       // A backend may send any field twice; that is for its client to judge, and no reason to throw here.
       strictSingleValueFields: false,
     });
-    this.session.setLocalWindowSize(SESSION_WINDOW);
+    this.backlog = new Backlog(limits.unread, ctx.unread, new SessionWindow(this.session, limits.unread));
     this.session.on('stream', (stream: ServerHttp2Stream, _headers, flags, raw) => this.begin(stream, flags, raw));
     this.session.on('error', (error: NodeJS.ErrnoException) => this.failed(error));
     this.session.on('close', () => this.leave());
-    this.thrift = new Thrift(socket, ctx.timers, share, () => this.flooded());
+    this.thrift = new Thrift(socket, ctx.timers, { share, window: limits.unread }, () => this.flooded());
     ctx.arriving.add(this);
     ctx.ledger.count(EDGE.connections, 1);
     ctx.ledger.count(EDGE.accepted, 1);
@@ -151,6 +155,8 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   ended(stream: ServerHttp2Stream, socket: H2StreamSocket): void {
     const { ctx } = this;
     this.open--;
+    this.backlog.flow(socket);
+    this.settle();
     // A reset that we were made to send costs as much as one that came (RFC 9113 §10.5; CVE-2023-44487, CVE-2025-8671).
     if (!socket.isCut && (stream.rstCode !== constants.NGHTTP2_NO_ERROR || stream.aborted)) this.pay();
     // Who lets as many requests end as it takes back is no flood.
@@ -232,13 +238,44 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
     else this.session.destroy(new Error('a flood'), code);
   }
 
+  taken(bytes: number): void {
+    this.thrift.piece(bytes);
+    if (this.backlog.isShort || this.backlog.bytes > 0) this.settle();
+  }
+
+  private settle(): void {
+    const { backlog, ctx, wire } = this;
+    backlog.settle();
+    if (this.state >= STATE.dying || backlog.bytes === 0 || !ctx.unread.isFull) {
+      if (wire.held && backlog.bytes === 0) this.proceed();
+      return;
+    }
+    wire.hold();
+    ctx.unread.hold(this);
+  }
+
+  /** The client is read from again. */
+  proceed(): void {
+    this.ctx.unread.forget(this);
+    this.wire.release();
+  }
+
+  /** That a body does not come may be because there is no room for it. */
+  get withholds(): boolean {
+    return this.backlog.isShort || this.wire.held;
+  }
+
   onData(bytes: Buffer): void {
     if (this.state < STATE.dying) this.thrift.came(bytes.length);
     if (this.state >= STATE.dying) return;
+    const { data } = this.gauge;
     if (!this.measured(bytes)) this.flooded();
     // It may have ended by what was measured.
-    if (this.state < STATE.dying) this.wire.feed(bytes);
+    if (this.state >= STATE.dying) return;
+    this.backlog.expect(this.gauge.data - data);
+    this.wire.feed(bytes);
     this.takesBack = false;
+    this.settle();
   }
 
   /** What all of it will cost, before any of it is looked at. @returns false when that is too much. */
@@ -280,6 +317,8 @@ export class H2Connection implements Expiring, Arriving, SocketOwner {
   private leave(): void {
     if (this.state === STATE.over) return;
     this.state = STATE.over;
+    this.ctx.unread.forget(this);
+    this.backlog.close();
     this.thrift.end();
     this.ctx.timers.drop(this.deadline);
     this.ctx.arriving.delete(this);

@@ -209,6 +209,20 @@ const METRICS: readonly Described[] = [
   },
   {
     type: 'gauge',
+    name: 'switchyard_unread_body_bytes',
+    help: 'Bytes of request bodies of HTTP/2 clients that are here because their backends take no more for now.',
+    labels: [],
+    read: ({ unread: { bytes } }) => [[[], bytes]],
+  },
+  {
+    type: 'counter',
+    name: 'switchyard_unread_body_holds_total',
+    help: 'How often an HTTP/2 client was not read from any further because there were too many of those bytes in all.',
+    labels: [],
+    read: ({ unread: { holds } }) => [[[], holds]],
+  },
+  {
+    type: 'gauge',
     name: 'switchyard_clients_counted',
     help: 'Rows of the client table in use: addresses that have a connection, or have sent requests faster than their rate, while these are limited.',
     labels: [],

@@ -17,6 +17,8 @@ export interface MetricsSnapshot {
   /** Connections and requests let through because the client table had no room to count them. */
   readonly clientsUncounted: number;
   readonly retries: number;
+  /** Bytes of request bodies that nobody has taken, now; and how often a client was not read from because they were too many. */
+  readonly unread: { readonly bytes: number; readonly holds: number };
   /** Requests that were answered with another address. */
   readonly redirects: number;
   /** Requests whose head could be read, by version of HTTP. */

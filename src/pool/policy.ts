@@ -209,6 +209,9 @@ export interface EdgeLimits {
   readonly handshakes: number;
   /** Open at a time, an HTTP/2 connection. */
   readonly streams: number;
+  /** Bytes of request bodies that lie here untaken: of an HTTP/2 connection, and of all of them, over all threads. */
+  readonly unread: number;
+  readonly unreadTotal: number;
   /** Of one client address, over all threads; null = no limit. */
   readonly connectionsPerClient: number | null;
   /** Of one client address, over all threads; null = no limit. */

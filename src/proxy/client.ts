@@ -24,8 +24,7 @@ const PIPELINE_LIMIT = 65_536;
 /** Pipelined requests that the proxy answers by itself in one turn of the event loop; then it is the turn of the others. */
 const MOST_A_TURN = 16;
 /** After the last answer: what the client may still send, and how long, before the socket is closed. */
-const LINGER_BYTES = 4_194_304;
-const LINGER_MS = 2_000;
+const LINGER = { bytes: 4_194_304, ms: 2_000 } as const;
 
 /** An HTTP/1.x client: reads requests one after another, frames their answers, keeps its deadlines. */
 export class ClientConnection implements Downstream, Expiring, SocketOwner {
@@ -98,7 +97,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
       if (at < chunk.length) this.stash(chunk.subarray(at));
     } else if (this.state === STATE.tunnel) this.exchange.tunnel?.up(chunk, 0, chunk.length);
     // Not read any further, it keeps its time: a reset could reach the client before the answer does.
-    else if ((this.lingered += chunk.length) > LINGER_BYTES) this.socket.pause();
+    else if ((this.lingered += chunk.length) > LINGER.bytes) this.socket.pause();
   }
 
   /** Reads requests while there are any whole ones. What is behind the one under way, or behind answers nobody reads, waits. */
@@ -122,7 +121,10 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
         continue;
       }
       if (head.fault !== null) this.refuseHead(head.fault);
-      else if (partial === null) this.keepPartial(buf.subarray(at));
+      else if (partial === null) {
+        this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.clientHead);
+        this.partial = Accumulator.begin(RequestHead.small(this.ctx.table.edge.limits), buf.subarray(at));
+      }
       at = to;
     }
     this.reading = false;
@@ -133,11 +135,6 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     if (this.state === STATE.tunnel) this.exchange.tunnel?.up(rest, 0, rest.length);
     else this.stash(rest);
     if (this.state === STATE.head && !this.congested) this.ctx.later(() => this.readPending());
-  }
-
-  private keepPartial(bytes: Buffer): void {
-    this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts.clientHead);
-    this.partial = Accumulator.begin(RequestHead.small(this.ctx.table.edge.limits), bytes);
   }
 
   private stash(rest: Buffer): void {
@@ -319,8 +316,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     if (this.closeAfter) return this.linger();
     this.state = STATE.head;
     this.idleSince = this.ctx.timers.now;
-    const { keepAlive, body } = this.ctx.table.edge.timeouts;
-    this.ctx.timers.arm(this.deadline, this.congested ? body : keepAlive);
+    this.ctx.timers.arm(this.deadline, this.ctx.table.edge.timeouts[this.congested ? 'body' : 'keepAlive']);
     if (!this.reading) this.readPending();
   }
 
@@ -344,7 +340,7 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
     this.socket.end();
     this.socket.resume();
     // A slow reader gets the time of a body for what is still to be sent.
-    this.ctx.timers.arm(this.deadline, this.socket.writableLength > 0 ? this.ctx.table.edge.timeouts.body : LINGER_MS);
+    this.ctx.timers.arm(this.deadline, this.socket.writableLength > 0 ? this.ctx.table.edge.timeouts.body : LINGER.ms);
   }
 
   /** Ends the connection if it is idle, and was so at that time (on the wheel's clock). */
@@ -393,8 +389,12 @@ export class ClientConnection implements Downstream, Expiring, SocketOwner {
 
   expired(): void {
     if (this.state === STATE.head && this.partial !== null) this.refuseHead(REJECT.headTimeout);
-    else if (this.state === STATE.busy && !this.congested && !this.exchange.upload.complete && this.exchange.inFlight)
-      this.exchange.badUpload(REJECT.bodyTimeout);
-    else this.close();
+    else if (this.state !== STATE.busy || this.congested || this.exchange.upload.complete || !this.exchange.inFlight) this.close();
+    else if (this.socket.withheld !== true) this.exchange.badUpload(REJECT.bodyTimeout);
+    else {
+      // There was no room for more of the body: it has as much time again.
+      this.bodySince += this.ctx.table.edge.timeouts.body;
+      this.awaitBody();
+    }
   }
 }

@@ -17,6 +17,7 @@ import { Roster } from './roster.ts';
 import { sharedRead, type Dial } from './sockets.ts';
 import type { CompiledTable } from './targets.ts';
 import { TrustedProxies } from './trust.ts';
+import { UnreadBodies } from './unread.ts';
 
 const REJECT_INDEX = new Map<Fault, number>(REJECT_LIST.map((fault, index) => [fault, index]));
 const FAILURE_INDEX = new Map<Fault, number>(FAILURE_LIST.map((fault, index) => [fault, index]));
@@ -52,6 +53,7 @@ export class Context {
   readonly ids = new Ids();
   readonly hold: HoldQueues;
   readonly shadows = new Shadows(this);
+  readonly unread: UnreadBodies;
   readonly clients = new Roster<ClientConnection>();
   /** Connections whose client is not known yet. */
   readonly arriving = new Set<Arriving>();
@@ -104,6 +106,7 @@ export class Context {
     this.table = parts.table;
     this.onTable = parts.onTable;
     this.hold = new HoldQueues(this, parts.threads);
+    this.unread = new UnreadBodies(parts.ledger, () => this.table.edge.limits.unreadTotal / parts.threads);
     this.requestHead = new RequestHead(parts.table.edge.limits);
     this.trusted = new TrustedProxies(parts.table.edge.trustedProxies);
   }

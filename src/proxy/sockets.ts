@@ -26,6 +26,8 @@ export interface ClientSocket {
   readonly writableNeedDrain: boolean;
   readonly writableLength: number;
   readonly writableEnded: boolean;
+  /** The client may have more to send than it is let. */
+  readonly withheld?: boolean;
   /** It copies what is written to it at once. */
   readonly copies?: true;
   /** It encrypts, and so copies, what is written to it when nothing else waits to be. */

@@ -25,6 +25,8 @@ t.test('an empty configuration is one of defaults', async (t) => {
           connections: 10_000,
           handshakes: 1000,
           streams: 100,
+          unread: 1_048_576,
+          unreadTotal: 268_435_456,
           connectionsPerClient: null,
           rate: null,
           clients: 65_536,

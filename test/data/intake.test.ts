@@ -19,6 +19,8 @@ const EDGE: EdgePolicy = {
     connections: 10,
     handshakes: 10,
     streams: 10,
+    unread: 1_048_576,
+    unreadTotal: 268_435_456,
     connectionsPerClient: null,
     rate: null,
     clients: 64,

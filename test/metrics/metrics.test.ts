@@ -72,6 +72,7 @@ function snapshotOf(versions: VersionMetrics[], change: Partial<MetricsSnapshot>
     clientsCounted: 5,
     clientsUncounted: 2,
     retries: 3,
+    unread: { bytes: 70_000, holds: 13 },
     redirects: 6,
     handshakes: { done: 9, resumed: 4, tls13: 6, open: 1, failed: [2] },
     certificates: [{ listener: '0.0.0.0:443', name: 'a.example', expires: 1_800_000_000 }],
@@ -152,6 +153,8 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
     ['switchyard_client_connections', 'gauge', ''],
     ['switchyard_client_requests_total', 'counter', 'protocol'],
     ['switchyard_acme_challenges_total', 'counter', 'type'],
+    ['switchyard_unread_body_bytes', 'gauge', ''],
+    ['switchyard_unread_body_holds_total', 'counter', ''],
     ['switchyard_clients_counted', 'gauge', ''],
     ['switchyard_clients_uncounted_total', 'counter', ''],
     ['switchyard_rejected_requests_total', 'counter', 'reason'],
@@ -214,6 +217,8 @@ t.test('the figures are those of the ledger', async (t) => {
   t.equal(value('switchyard_clients_counted'), 5);
   t.equal(value('switchyard_clients_uncounted_total'), 2);
   t.equal(value('switchyard_retries_total'), 3);
+  t.equal(value('switchyard_unread_body_bytes'), 70_000);
+  t.equal(value('switchyard_unread_body_holds_total'), 13);
   t.equal(value(`switchyard_resent_requests_total{${at}}`), 2);
   t.equal(value('switchyard_redirects_total'), 6);
 });

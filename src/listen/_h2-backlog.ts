@@ -1,0 +1,90 @@
+import type { UnreadBodies } from '../proxy/unread.ts';
+
+/** Parts of the window that it is opened or closed by: for each read it would be a call and a frame. */
+const STEPS = 8;
+
+/** A stream that is not read now. */
+export interface StalledStream {
+  /** Bytes of its body that are here. */
+  readonly unread: number;
+}
+
+/**
+ * The bytes of bodies that a connection has here because the backends of their streams take no more. The streams' own windows would let
+ * them be streams × 256 KiB, and node:http2 gives back the window of the connection for what comes, taken or not. So that window (RFC 9113
+ * §5.2) is made smaller by what lies here: the client may send the rest of it, and the two together are never more than `most`, but for
+ * the one read in which a stream comes to a halt.
+ */
+export class Backlog {
+  /** Bytes that lay here when that was looked at last. */
+  bytes = 0;
+  private readonly stalled = new Set<StalledStream>();
+  private readonly most: number;
+  private readonly step: number;
+  private readonly window: { set(size: number): void };
+  private readonly all: UnreadBodies;
+  /** Size of the window. */
+  private size: number;
+
+  /** @param window of the connection, which has the size of `most`. */
+  constructor(most: number, all: UnreadBodies, window: { set(size: number): void }) {
+    this.most = most;
+    this.step = Math.ceil(most / STEPS);
+    this.size = most;
+    this.all = all;
+    this.window = window;
+  }
+
+  stall(stream: StalledStream): void {
+    this.stalled.add(stream);
+  }
+
+  flow(stream: StalledStream): void {
+    this.stalled.delete(stream);
+  }
+
+  /** Others may have to wait for those that are stalled. */
+  get isShort(): boolean {
+    return this.size < this.most;
+  }
+
+  /** So many bytes of bodies are about to be read: some may be of stalled streams, and the window would be given back for them at once. */
+  expect(coming: number): void {
+    if (coming === 0 || this.stalled.size === 0) return;
+    this.measure();
+    const room = this.roomBeside(this.bytes + coming);
+    if (room < this.size) this.set(room);
+  }
+
+  /** Bytes have come, or were taken. */
+  settle(): void {
+    if (this.stalled.size === 0 && this.bytes === 0 && !this.isShort) return;
+    this.measure();
+    const room = this.roomBeside(this.bytes);
+    // A step less stays: it would be taken back with the next read.
+    if (room > this.size + this.step) this.set(room);
+  }
+
+  /** The connection is over. */
+  close(): void {
+    this.stalled.clear();
+    this.measure();
+  }
+
+  private measure(): void {
+    const before = this.bytes;
+    this.bytes = 0;
+    for (const { unread } of this.stalled) this.bytes += unread;
+    if (this.bytes !== before) this.all.change(this.bytes - before);
+  }
+
+  private roomBeside(bytes: number): number {
+    const steps = Math.floor((this.most - bytes) / this.step);
+    return steps >= STEPS ? this.most : Math.max(0, steps * this.step);
+  }
+
+  private set(size: number): void {
+    this.size = size;
+    this.window.set(size);
+  }
+}
