@@ -78,7 +78,12 @@ export class HoldQueues {
       // Those that come while these go on, behind them on the same connection, wait for the next time.
       for (const exchange of Array.from(waiting)) {
         if (upstream === undefined) exchange.unhold(REJECT.noRoute);
-        else if (upstream.held || (!exchange.unhold(null) && ++vain >= (upstream.queue === null ? 1 : MOST_ASKED))) break;
+        else if (upstream.held) break;
+        else if (!exchange.unhold(null)) {
+          // It may have come while the upstream was held, and wait for a place only now.
+          if (upstream.queue !== null) this.poll();
+          if (++vain >= (upstream.queue === null ? 1 : MOST_ASKED)) break;
+        }
       }
     }
   }

@@ -1,5 +1,6 @@
 import { sameRequest } from './codec-target.ts';
 import { Failure, expect, shown } from './failure.ts';
+import { MIRRORED_BODY } from './world.ts';
 import { judgeRequest, judgeResponse, valuesOf } from './judge.ts';
 import type { Message, Question } from './judge.ts';
 import type { MemorySocket } from './memory-socket.ts';
@@ -94,7 +95,14 @@ export interface Attempt {
   message: Message;
   answer: string;
   tunnel: boolean;
+  /** It is a copy of the client's request: the client has nothing of its answer. */
+  readonly copy: boolean;
 }
+
+/** In everything that a backend says to a copy: no client may see it. */
+export const OF_A_COPY = 'said-to-a-copy';
+const MARK = /^[^\r\n]* HTTP\/1\.1\r\nX-Switchyard-Mirror: 1\r\n/;
+const MARK_FIELD = 'x-switchyard-mirror';
 
 /** A backend's end of one connection. */
 export class Backend {
@@ -108,6 +116,8 @@ export class Backend {
   surprised = false;
   /** It has ended or reset the connection. */
   closed = false;
+  /** It says nothing to a copy, ever. */
+  mute = false;
   private at = 0;
   private seen = -1;
 
@@ -117,6 +127,24 @@ export class Backend {
 
   get current(): Attempt | undefined {
     return this.attempts.at(-1);
+  }
+
+  /** What was written to it last, whether it has come or not, is a copy. */
+  get hasCopy(): boolean {
+    const { written } = this.socket;
+    const { current } = this;
+    if (current !== undefined && (!current.message.complete || written.length === current.message.end)) return current.copy;
+    return MARK.test(written.slice(current?.message.end ?? 0));
+  }
+
+  /** It has been given a request, and the answer to it is not over. */
+  get busy(): boolean {
+    if (this.socket.destroyed) return false;
+    const { current, socket } = this;
+    if (current === undefined) return socket.connecting || socket.written !== '';
+    const last = finalOf(current);
+    const over = last !== null && last.message.complete && last.message.end === current.answer.length && last.message.start[0] !== '101';
+    return !over || socket.written.length > current.message.end;
   }
 
   send(text: string): void {
@@ -161,11 +189,14 @@ export class Backend {
       const whole = last !== null && last.message.complete && last.message.end === current.answer.length;
       expect(whole, () => `a request follows the answer ${shown(current.answer)}`);
     }
+    const copy = valuesOf(message.fields, MARK_FIELD).length === 1;
+    if (copy) expect(message.fields[0][0].toLowerCase() === MARK_FIELD, 'the mark of a copy is not in front');
     const chain = valuesOf(message.fields, 'x-forwarded-for').join();
     const client = clients.get(chain.slice(chain.lastIndexOf(' ') + 1));
     if (client === undefined) throw new Failure(`a request of ${chain}, who is nobody`);
     this.script = [];
-    this.attempts.push({ client, index: indexOf(client, message), at: this.at, message, answer: '', tunnel: false });
+    const index = copy ? copiedOf(client, message) : indexOf(client, message);
+    this.attempts.push({ client, index, at: this.at, message, answer: '', tunnel: false, copy });
   }
 
   /** It is what the client has sent, as far as it goes, and nothing of another's. */
@@ -187,18 +218,36 @@ export class Backend {
   }
 }
 
+/** Which of the client's requests this is a copy of. It was whole when it was copied, and it is one of those that may happen twice. */
+function copiedOf(client: Client, message: Message): number {
+  expect(valuesOf(message.fields, 'upgrade').length === 0, 'an upgrade was copied');
+  const found = client.requests.findIndex(({ message: sent }) => {
+    if (!sent.complete || sent.body.length > MIRRORED_BODY) return false;
+    if (!['GET', 'HEAD', 'POST'].includes(sent.start[0])) return false;
+    // Of a copy that has not come whole what there is of it is the same.
+    return isSame({ ...sent, complete: message.complete }, message, client.trusted);
+  });
+  if (found === -1) throw new Failure(`client ${client.tag} has sent nothing that ${message.start.join(' ')} could be a copy of: ${shown(client.delivered)}`);
+  return found;
+}
+
+function isSame(sent: Message, message: Message, trusted: boolean): boolean {
+  try {
+    sameRequest(sent, message, trusted);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    return false;
+  }
+}
+
 /** Which of the client's requests this is: the one that is not answered yet. */
 function indexOf(client: Client, message: Message): number {
   const answered = client.answers().filter((answer) => answer.message.complete).length;
   for (const index of [answered, answered - 1]) {
     const sent = client.requests[index]?.message;
     if (sent === undefined || (message.complete && !sent.complete)) continue;
-    try {
-      sameRequest({ ...sent, complete: message.complete }, message, client.trusted);
-      return index;
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-    }
+    if (isSame({ ...sent, complete: message.complete }, message, client.trusted)) return index;
   }
   throw new Failure(`client ${client.tag} has sent nothing like ${message.start.join(' ')} as its request ${answered}: ${shown(client.delivered)}`);
 }
@@ -226,11 +275,12 @@ export function assertOnly(text: string, client: Client, clients: ReadonlyMap<st
 /** Each answer is the one that a backend gave to this request, or the proxy's own; and whole only if that was. */
 export function checkAnswers(client: Client, attempts: readonly Attempt[], clients: ReadonlyMap<string, Client>): number {
   const answers = client.answers();
+  expect(!client.socket.written.includes(OF_A_COPY), () => `client ${client.tag} got what was said to a copy: ${shown(client.socket.written)}`);
   expect(answers.length <= client.requests.length + 1, () => `client ${client.tag} got ${answers.length} answers to ${client.requests.length} requests`);
   for (const [i, { message, text }] of answers.entries()) {
     assertOnly(text, client, clients);
     if (valuesOf(message.fields, 'proxy-status').some((value) => value.startsWith('switchyard; '))) continue;
-    const attempt = attempts.findLast((one) => one.client === client && one.index === i);
+    const attempt = attempts.findLast((one) => one.client === client && one.index === i && !one.copy);
     if (attempt === undefined) throw new Failure(`client ${client.tag} got an answer to request ${i} that nobody gave: ${shown(text)}`);
     const given = finalOf(attempt);
     if (given === null) throw new Failure(`client ${client.tag} got ${shown(text)}, and the backend's answer was ${shown(attempt.answer)}`);

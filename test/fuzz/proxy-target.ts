@@ -1,15 +1,22 @@
 import type { ClientConnection } from '../../src/proxy/client.ts';
 import { mutate } from './mutate.ts';
-import { Backend, Client, checkAnswers } from './peers.ts';
+import { Backend, Client, OF_A_COPY, checkAnswers } from './peers.ts';
 import type { Prng } from './prng.ts';
 import { seedOf } from './seeds.ts';
 import type { Seeds } from './seeds.ts';
-import { LONGEST_MS, TRUSTED, type World } from './world.ts';
+import { expect } from './failure.ts';
+import { LONGEST_MS, MIRRORED_AT_ONCE, TRUSTED, type World } from './world.ts';
 
 const MOST_STEPS = 400;
 const PAUSES = [50, 100, 1_000, 2_100, 3_100, 4_100, 10_100, 30_100, 60_100, LONGEST_MS];
 /** Kind of answer that switches protocols. */
 const SWITCH = 3;
+/** Paths of all upstreams; and of those that show what they do only when several requests meet in them. */
+const EVERYWHERE = ['/', '/a', '/a/', '/r', '/r/x', '/m', '/q'];
+const MEETING = [
+  ['/m', '/m/x', '/m/y'],
+  ['/q', '/q/x', '/q/y'],
+];
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
 
 /** One scenario: some clients, some backends, hostile by turns, and the clock, in an order that follows from the seed. */
@@ -21,20 +28,28 @@ export class Scenario {
   private readonly world: World;
   private readonly seeds: Seeds;
   private readonly rng: Prng;
+  /** Where its clients go, and how many percent of what they send are requests as they should be. */
+  private readonly paths: readonly string[];
+  private readonly proper: number;
 
   constructor(world: World, seeds: Seeds, rng: Prng) {
     this.world = world;
     this.seeds = seeds;
     this.rng = rng;
+    const meeting = rng.chance(40);
+    this.paths = meeting ? rng.pick(MEETING) : EVERYWHERE;
+    this.proper = meeting ? 85 : 50;
   }
 
   /** @returns how many answers the clients got. @throws Failure, or what the proxy has thrown */
   run(): number {
     const { rng, world } = this;
     const { random } = Math;
+    const { queueMicrotask: soon } = globalThis;
     Math.random = rng.float;
+    globalThis.queueMicrotask = (task) => world.ticks.later(task);
     try {
-      for (let i = 1 + rng.below(3); i > 0; i--) this.join();
+      for (let i = 1 + rng.below(this.paths === EVERYWHERE ? 3 : 5); i > 0; i--) this.join();
       for (let step = 0; step < MOST_STEPS && this.busy; step++) {
         this.step();
         this.look();
@@ -48,6 +63,7 @@ export class Scenario {
       return answers;
     } finally {
       Math.random = random;
+      globalThis.queueMicrotask = soon;
     }
   }
 
@@ -85,16 +101,16 @@ export class Scenario {
     const other = (): string => seedOf(this.seeds, 'request', rng);
     let text = '';
     for (let i = 0, count = 1 + rng.below(4); i < count; i++) {
-      const one = rng.chance(50) ? this.request(tag, i) : marked(other(), tag);
-      text += rng.chance(45) ? mutate(one, rng, other, 3) : one;
+      const one = rng.chance(this.proper) ? this.request(tag, i) : marked(other(), tag);
+      text += rng.chance(95 - this.proper) ? mutate(one, rng, other, 3) : one;
     }
     return text;
   }
 
   private request(tag: string, i: number): string {
     const { rng } = this;
-    const target = rng.pick(['/', '/a', '/a/', '/r', '/r/x']);
-    const head = `${target}?${tag}${i} HTTP/1.1\r\nHost: ${rng.pick(['a.example', 'b.example'])}\r\nX-Tag: ${tag}\r\n`;
+    const target = rng.pick(this.paths);
+    const head = `${target}?${tag}${i} HTTP/1.1\r\nHost: ${this.paths === EVERYWHERE && rng.chance(50) ? 'b.example' : 'a.example'}\r\nX-Tag: ${tag}\r\n`;
     const large = rng.chance(2);
     const body = tag.repeat(rng.below(large ? 20_000 : 6));
     const close = rng.chance(10) ? 'Connection: close\r\n' : '';
@@ -119,13 +135,34 @@ export class Scenario {
     const kind = rng.below(100);
     world.batch++;
     if (kind < 45) this.clientStep(rng.pick([...this.clients.values()]));
-    else if (kind < 90 && this.backends.length > 0) this.backendStep(rng.pick(this.backends));
+    else if (kind < 90 && this.backends.length > 0) this.apart(rng.pick(this.backends));
     else if (kind < 95) {
       const pause = rng.pick(rng.chance(70) ? PAUSES.slice(0, 3) : PAUSES);
       this.note(`${pause} ms pass`);
       world.advance(pause);
     } else this.operate();
     world.ticks.settle();
+    world.turn();
+    world.checkQueue();
+  }
+
+  /** A step of a backend; what one does that has a copy, nobody else may notice. */
+  private apart(backend: Backend): void {
+    const { world } = this;
+    if (!backend.hasCopy) return this.backendStep(backend);
+    const before = this.others(backend);
+    this.backendStep(backend);
+    world.ticks.settle();
+    // One that has got another request in the same turn is not asked.
+    if (!backend.hasCopy && !backend.socket.destroyed) return;
+    expect(this.others(backend) === before, () => `what a backend has done with a copy is noticed by others:\n${before}\n${this.others(backend)}`);
+  }
+
+  /** What the clients, and the backends with requests, have got, and whether they are listened to. */
+  private others(but: Backend): string {
+    const clients = [...this.clients.values()].map(({ socket }) => `${socket.written.length} ${socket.isPaused()} ${socket.destroyed}`);
+    const backends = this.backends.filter((one) => one !== but).map(({ socket }) => `${socket.written.length} ${socket.isPaused()} ${socket.destroyed}`);
+    return `${clients.join(', ')} | ${backends.join(', ')}`;
   }
 
   private clientStep(client: Client): void {
@@ -157,10 +194,12 @@ export class Scenario {
   /** What an operator may do at any time. */
   private operate(): void {
     const { rng, world } = this;
-    const kind = rng.below(4);
+    const kind = rng.below(6);
     this.note(`operator ${kind}`);
     if (kind === 0) world.control.setAvailable(rng.pick(world.slots), rng.chance(50));
-    else if (kind === 1) world.hold(rng.pick(['web', 'small', null]));
+    else if (kind === 1) world.hold(rng.pick(['web', 'small', 'mirrored', 'queued', null]));
+    else if (kind === 4) world.turnRound();
+    else if (kind === 5) world.cutCopies();
     else if (world.ctx.clients.size > 0) {
       const one = rng.pick([...world.ctx.clients]);
       for (const client of this.clients.values()) if (Object.is(client.socket, one.socket)) client.disturbed = true;
@@ -176,6 +215,12 @@ export class Scenario {
     for (let i = this.backends.length; i < dialled.length; i++) this.backends.push(new Backend(dialled[i]));
     for (const client of this.clients.values()) client.scan();
     for (const backend of this.backends) backend.scan(this.clients);
+    const copies = this.backends.filter((backend) => backend.busy && backend.hasCopy).length;
+    expect(copies <= MIRRORED_AT_ONCE, () => `${copies} copies are under way`);
+    for (const host of this.world.lonely) {
+      const busy = this.backends.filter((backend) => backend.socket.remoteAddress === host && backend.busy).length;
+      expect(busy <= 1, () => `${busy} requests at a time on a backend that takes one`);
+    }
   }
 
   private backendStep(backend: Backend): void {
@@ -201,7 +246,8 @@ export class Scenario {
       this.note(`backend ${name} sends ${JSON.stringify(packet)}`);
       this.sendNext(backend, packet);
       if (backend.script.length === 0 && backend.after !== 'keep') this.hangUp(backend, name);
-    } else if (rng.chance(10)) socket.open(rng.chance(70) ? Infinity : rng.below(1_000));
+    } else if (backend.mute && backend.hasCopy) this.note(`backend ${name} says nothing`);
+    else if (rng.chance(10)) socket.open(rng.chance(70) ? Infinity : rng.below(1_000));
     else if (current !== undefined && current.answer === '' && (current.message.complete || rng.chance(30))) this.plan(backend);
     else this.surprise(backend, name);
   }
@@ -215,7 +261,7 @@ export class Scenario {
     const reused = current?.message.complete === true && socket.written.length > before && !current.client.question(current.index).upgrade;
     this.look();
     if (current === undefined || backend.script.length > 0 || !rng.chance(5)) return;
-    const more = marked(seedOf(this.seeds, 'response', rng), current.client.tag);
+    const more = marked(seedOf(this.seeds, 'response', rng), current.copy ? OF_A_COPY : current.client.tag);
     this.note(`and more: ${JSON.stringify(more)}`);
     if (reused) socket.deliver(more);
     else backend.send(more);
@@ -235,7 +281,7 @@ export class Scenario {
     // Late, or while it is idle. Before the head has come it could not be told from an early answer.
     else if (kind < 14 && current !== undefined && socket.sent.length === socket.written.length) {
       this.note(`backend ${name} speaks unasked`);
-      backend.send(marked(seedOf(this.seeds, 'response', rng), current.client.tag));
+      backend.send(marked(seedOf(this.seeds, 'response', rng), current.copy ? OF_A_COPY : current.client.tag));
     }
   }
 
@@ -251,18 +297,35 @@ export class Scenario {
   /** Decides what to answer, in which pieces, and what comes after. */
   private plan(backend: Backend): void {
     const { rng } = this;
-    const { client } = backend.current!;
+    const { client, copy } = backend.current!;
+    if (copy && rng.chance(20)) return this.fail(backend);
+    const tag = copy ? `${client.tag}${OF_A_COPY}` : client.tag;
     const other = (): string => seedOf(this.seeds, 'response', rng);
     const { upgrade } = client.question(backend.current!.index);
-    let text = rng.chance(70) ? this.answer(client.tag, upgrade && rng.chance(60) ? SWITCH : rng.below(8)) : marked(other(), client.tag);
+    let text = rng.chance(70) ? this.answer(tag, upgrade && rng.chance(60) ? SWITCH : rng.below(8)) : marked(other(), tag);
     if (rng.chance(35)) text = mutate(text, rng, other, 3);
-    if (rng.chance(5)) text += marked(other(), client.tag);
+    if (rng.chance(5)) text += marked(other(), tag);
     let from = 0;
     for (const cut of [...rng.cuts(text.length), text.length]) {
       if (cut > from) backend.script.push(text.slice(from, cut));
       from = cut;
     }
     backend.after = rng.pick(['keep', 'keep', 'keep', 'keep', 'end', 'reset']);
+  }
+
+  /** What a version that is tried out may do to copies: nothing at all, take no more, no HTTP, announcements or a body without an end. */
+  private fail(backend: Backend): void {
+    const { rng } = this;
+    const kind = rng.below(5);
+    this.note(`backend ${this.backends.indexOf(backend)} fails a copy: ${kind}`);
+    if (kind === 0) backend.mute = true;
+    else if (kind === 1) backend.socket.open(0);
+    else if (kind === 2) backend.script.push(`${OF_A_COPY}\r\n\r\n`);
+    else if (kind === 3) for (let i = rng.below(30); i > 0; i--) backend.script.push('HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(rng.chance(10) ? 3_000 : 3));
+    else {
+      backend.script.push(`HTTP/1.1 200 OK\r\n\r\n${OF_A_COPY}`);
+      for (let i = rng.below(4); i > 0; i--) backend.script.push(OF_A_COPY.repeat(rng.chance(10) ? 30_000 : 10));
+    }
   }
 
   private answer(tag: string, kind: number): string {

@@ -34,6 +34,12 @@ const config = parseConfig({
   upstreams: { web: { routes: [{ host: '*', path: '/' }] } },
 });
 
+/** What may be copied of a body, and how many copies may be under way. */
+export const MIRRORED_BODY = 40;
+export const MIRRORED_AT_ONCE = 2;
+/** How many may wait for a place. */
+const QUEUED = 2;
+
 const UPSTREAMS = {
   web: { routes: [{ host: '*', path: '/' }], timeouts: { tunnel: '2m' } },
   /** Little room everywhere, and requests that wait at the door. */
@@ -50,6 +56,18 @@ const UPSTREAMS = {
     skew: { pin: { cookie: 'a' }, assets: ['/'] },
     preview: { header: 'x-version' },
     versionHeader: 'X-Version',
+    timeouts: { tunnel: '2m' },
+  },
+  /** One version gets requests, the other copies of them; an operator may turn that round. */
+  mirrored: {
+    routes: [{ host: '*', path: '/m' }],
+    mirror: { percent: 70, methods: ['GET', 'HEAD', 'POST'], maxBody: MIRRORED_BODY, concurrency: MIRRORED_AT_ONCE, timeout: '4s' },
+    timeouts: { tunnel: '2m' },
+  },
+  /** One request at a time on each backend, and few that wait for a place. */
+  queued: {
+    routes: [{ host: '*', path: '/q' }],
+    limits: { connections: 1, queue: { requests: QUEUED, timeout: '3s' } },
     timeouts: { tunnel: '2m' },
   },
   /** Changes fields on both ways. */
@@ -70,9 +88,17 @@ const UPSTREAMS = {
   },
 };
 type Name = keyof typeof UPSTREAMS;
-const NAMES: readonly Name[] = ['web', 'small', 'split', 'ruled'];
+const NAMES: readonly Name[] = ['web', 'small', 'split', 'mirrored', 'queued', 'ruled'];
 const POLICIES = new Map(NAMES.map((name) => [name, parseUpstream(name, UPSTREAMS[name]).policy]));
 const ROUTES = NAMES.flatMap((name) => POLICIES.get(name)!.routes.map(({ host, path, rules }) => ({ host, path, rules, upstream: name })));
+
+function live(version: TableVersion): TableVersion {
+  return { ...version, phase: 'live', weight: 100, reach: { ...version.reach, mirror: false } };
+}
+
+function standby(version: TableVersion): TableVersion {
+  return { ...version, phase: 'standby', weight: 0, reach: { ...version.reach, mirror: true } };
+}
 
 /** The data path of one thread, whole, over sockets in memory and a clock that is moved by hand. */
 export class World {
@@ -80,7 +106,7 @@ export class World {
   readonly ctx: Context;
   /** Slots of backends. */
   readonly slots: number[] = [];
-  readonly control = new ControlLedger(1, 32);
+  readonly control = new ControlLedger(1, 64);
   /** Sockets of connections to backends since `begin`, in the order of their dials. */
   dialled: MemorySocket[] = [];
   /** Counts what happens one after another: equal numbers, same turn of the event loop. */
@@ -91,12 +117,15 @@ export class World {
   private readonly versions = new Map<Name, TableVersion[]>();
   private generation = 0;
   private held: Name | null = null;
+  /** The upstream with a queue has been held since the last check. */
+  private queuedHeld = false;
+  private nextTurn: (() => void)[] = [];
 
   constructor() {
     for (const name of NAMES) {
       const [slot] = this.control.takeSlots(1)!;
       this.upstreamSlots.set(name, slot);
-      this.versions.set(name, name === 'split' ? [this.version('v2', 50), this.version('v1', 50)] : [this.version('v1', 100)]);
+      this.versions.set(name, this.versionsOf(name));
     }
     const table = this.compile();
     const log = new AccessLog('full', () => undefined);
@@ -106,15 +135,21 @@ export class World {
       callers: new Callers(new ClientTable(new ClientTableControl(64, 1, [1, 2]).buffer, 0), ledger),
       timers: this.wheel,
       log,
-      dial: (_host, _port, reads) => this.dial(reads) as never,
+      dial: (host, _port, reads) => this.dial(host, reads) as never,
       batch: () => this.batch,
       table,
       threads: 1,
       later: (run) => this.ticks.later(run),
-      soon: (run) => this.ticks.later(run),
+      soon: (run) => this.nextTurn.push(run),
       onTable: () => undefined,
     });
     this.control.commit(table.generation);
+  }
+
+  private versionsOf(name: Name): TableVersion[] {
+    if (name === 'split') return [this.version('v2', 50), this.version('v1', 50)];
+    if (name === 'mirrored') return [live(this.version('v1', 100)), standby(this.version('v2', 0))];
+    return [this.version('v1', 100)];
   }
 
   private version(id: string, weight: number): TableVersion {
@@ -139,8 +174,8 @@ export class World {
     return this.intake.compile({ generation: ++this.generation, upstreams, removed: [], routes: ROUTES, edge: config.edge }).table;
   }
 
-  private dial(reads: Context['reads']): MemorySocket {
-    const socket = new MemorySocket(this.ticks, reads, '10.1.0.1', true);
+  private dial(host: string, reads: Context['reads']): MemorySocket {
+    const socket = new MemorySocket(this.ticks, reads, host, true);
     this.dialled.push(socket);
     return socket;
   }
@@ -155,9 +190,32 @@ export class World {
   hold(held: Name | null): void {
     if (this.held === held) return;
     this.held = held;
+    if (held === 'queued') this.queuedHeld = true;
+    this.publish();
+  }
+
+  /** Copies go where requests went, and requests where copies went. */
+  turnRound(): void {
+    const [first, second] = this.versions.get('mirrored')!;
+    this.versions.set('mirrored', [live(second), standby(first)]);
+    this.publish();
+  }
+
+  /** Ends the copies that are under way, as a drain does at its deadline. */
+  cutCopies(): void {
+    for (const { slot } of this.versions.get('mirrored')!) this.ctx.shadows.cut(slot);
+  }
+
+  private publish(): void {
     this.ctx.prepare(this.compile());
     this.control.commit(this.generation);
     this.advance(TICK_MS);
+  }
+
+  /** The next turn of the event loop. */
+  turn(): void {
+    for (const run of this.nextTurn.splice(0)) run();
+    this.ticks.settle();
   }
 
   advance(millis: number): void {
@@ -175,6 +233,7 @@ export class World {
     this.hold(null);
     look();
     for (let i = 0; i < MOST_LEAPS && !this.quiet; i++) {
+      this.turn();
       this.advance(LONGEST_MS);
       look();
     }
@@ -186,6 +245,29 @@ export class World {
 
   private get quiet(): boolean {
     return this.ctx.clients.size === 0 && this.dialled.every(({ destroyed }) => destroyed);
+  }
+
+  /** Who waits for a place has none to take; who has one is alone there. */
+  checkQueue(): void {
+    const [{ backends }] = this.versions.get('queued')!;
+    const slot = this.upstreamSlots.get('queued')!;
+    const free = backends.filter((backend) => this.control.available(backend.slot) && this.control.isIdle([backend.slot]));
+    const waiting = this.control.waiting(slot);
+    // Those who came while it was held, when there was more room, wait on.
+    expect(this.queuedHeld || waiting <= QUEUED, () => `${waiting} wait where ${QUEUED} may`);
+    expect(
+      waiting === 0 || free.length === 0 || this.held === 'queued',
+      () => `${waiting} wait while ${free.map(({ address }) => address).join()} has nothing to do`,
+    );
+  }
+
+  get lonelySlots(): readonly number[] {
+    return this.versions.get('queued')![0].backends.map(({ slot }) => slot);
+  }
+
+  /** Hosts of the upstream whose backends take one request at a time. */
+  get lonely(): readonly string[] {
+    return this.versions.get('queued')![0].backends.map(({ host }) => host);
   }
 
   /** Nothing is left, and the books agree. */
@@ -204,16 +286,21 @@ export class World {
       expect(counts.openSockets === 0 && counts.streams === 0 && counts.tunnels === 0, () => `gauges of slot ${slot}: ${JSON.stringify(counts)}`);
     }
     const versions = [...this.versions.values()].flat().map(({ slot }) => slot);
+    for (const slot of versions) {
+      const { started, completed, clientAborted, upstreamFailed, killed, inFlight } = control.addCounts(emptyCounts(), slot);
+      expect(inFlight === 0 && started === completed + clientAborted + upstreamFailed + killed, `the books of copies of version ${slot} are open`);
+    }
     expect(control.isIdle([...this.slots, ...versions]), 'something is in flight');
     for (const [name, slot] of this.upstreamSlots) {
       expect(control.waiting(slot) === 0, `${control.waiting(slot)} wait at the door of ${name}`);
       const { load, live } = ctx.table.upstreams.get(name)!;
-      expect(load.active === 0 && load.retrying === 0, () => `load of ${name}: ${JSON.stringify(load)}`);
+      expect(load.active === 0 && load.retrying === 0 && load.mirrored === 0, () => `load of ${name}: ${JSON.stringify(load)}`);
       expect(
         live.every(({ backends }) => backends.every(({ idle }) => idle.length === 0)),
         'an idle connection is left',
       );
     }
     this.dialled = [];
+    this.queuedHeld = false;
   }
 }
