@@ -109,6 +109,8 @@ class Reloader {
   private readonly control: Control;
   private readonly tell: Tell;
   private told = '';
+  private running = false;
+  private again = false;
 
   constructor(source: Source, overrides: Overrides, control: Control, tell: Tell) {
     this.source = source;
@@ -117,7 +119,19 @@ class Reloader {
     this.tell = tell;
   }
 
+  /** One look after the other, so that what was read first is never put in force last. */
   async run(): Promise<void> {
+    this.again = true;
+    if (this.running) return;
+    this.running = true;
+    while (this.again) {
+      this.again = false;
+      await this.look();
+    }
+    this.running = false;
+  }
+
+  private async look(): Promise<void> {
     const { source, control } = this;
     try {
       const changed = await control.reload(override(await source.load(), source, this.overrides));

@@ -113,8 +113,9 @@ export class History {
     this.log.replace(this.entries);
     const needed = new Set(this.entries.flatMap(({ units = {} }) => Object.values(units)));
     for (const file of readdirSync(this.dir)) {
-      const [, name] = /^([0-9a-f]{64})\.json$/.exec(file) ?? [];
-      if (name !== undefined && !needed.has(name)) rmSync(join(this.dir, file), { force: true });
+      // A draft is what a kill has left: nobody writes now.
+      const [, name, draft] = /^([0-9a-f]{64})\.json(\.tmp)?$/.exec(file) ?? [];
+      if (name !== undefined && (draft !== undefined || !needed.has(name))) rmSync(join(this.dir, file), { force: true });
     }
   }
 

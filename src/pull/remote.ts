@@ -18,6 +18,10 @@ export interface RemoteOptions {
   /** Where the last good document is kept. */
   readonly cacheFile: string;
   readonly tell: (level: 'info' | 'warn' | 'error', message: string) => void;
+  /** Calls `run` once after `ms`; the answer cancels it. Timers of Node unless told. */
+  readonly after?: (ms: number, run: () => void) => () => void;
+  /** From 0 to below 1; Math.random unless told. */
+  readonly random?: () => number;
 }
 
 const MOST_BYTES = 4 * 2 ** 20;
@@ -35,7 +39,7 @@ export class Remote {
   private etag: string | null = null;
   private modified: string | null = null;
   private failures = 0;
-  private timer: NodeJS.Timeout | undefined;
+  private cancel: () => void = () => undefined;
   private hear: (() => void) | null = null;
 
   constructor(options: RemoteOptions) {
@@ -54,8 +58,8 @@ export class Remote {
       return await this.load();
     } catch (error) {
       const kept = this.kept();
-      if (kept === null) throw error instanceof Refusal ? error : new Refusal(REFUSAL.invalid, `${this.name}: ${messageOf(error)}`);
-      this.options.tell('warn', `${this.name}: ${messageOf(error)}; the proxy starts with the last good configuration`);
+      if (kept === null) throw error instanceof Refusal ? error : new Refusal(REFUSAL.invalid, messageOf(error));
+      this.options.tell('warn', `${messageOf(error)}; the proxy starts with the last good configuration`);
       return kept;
     }
   }
@@ -79,8 +83,9 @@ export class Remote {
     if (this.hear === null) return;
     const { interval } = this.last?.pull ?? FIRST;
     const wait = this.failures === 0 ? interval : Math.max(interval, Math.min(MOST_BACKOFF_MS, interval * 2 ** Math.min(this.failures, 20)));
-    clearTimeout(this.timer);
-    this.timer = setTimeout(this.hear, wait * (0.9 + 0.2 * Math.random())).unref();
+    const { after = afterNode, random = Math.random } = this.options;
+    this.cancel();
+    this.cancel = after(wait * (0.9 + 0.2 * random()), this.hear);
   }
 
   /**
@@ -94,10 +99,16 @@ export class Remote {
       return config;
     } catch (error) {
       this.failures++;
-      throw error;
+      throw error instanceof Refusal ? error : new Error(this.problemOf(error), { cause: error });
     } finally {
       this.schedule();
     }
+  }
+
+  /** Why it is not to be had, in a sentence that names it. */
+  private problemOf(error: unknown): string {
+    if (error instanceof Error && error.name === 'TimeoutError') return `${this.name} has not answered in ${(this.last?.pull ?? FIRST).timeout / 1_000} s`;
+    return `${this.name}: ${messageOf(error)}`;
   }
 
   private async ask(): Promise<Config> {
@@ -114,7 +125,8 @@ export class Remote {
     }
     if (answer.statusCode !== 200) {
       await answer.body.dump();
-      throw new Error(`${this.name} answered ${answer.statusCode}`);
+      const moved = answer.headers.location !== undefined ? '; redirects are not followed, so give the address that it leads to' : '';
+      throw new Error(`it answered ${answer.statusCode}${moved}`);
     }
     const bytes = await this.read(answer.body);
     this.check(bytes, headerOf(answer.headers['x-switchyard-signature']));
@@ -173,10 +185,15 @@ export class Remote {
   }
 
   close(): void {
-    clearTimeout(this.timer);
+    this.cancel();
     this.hear = null;
     void this.agent.destroy();
   }
+}
+
+function afterNode(ms: number, run: () => void): () => void {
+  const timer = setTimeout(run, ms).unref();
+  return () => clearTimeout(timer);
 }
 
 function headerOf(value: string | string[] | undefined): string | null {
