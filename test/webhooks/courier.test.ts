@@ -160,6 +160,10 @@ t.test('what is too old, was tried too often or is too much is given up, and can
   await world.pass(0);
   t.strictSame(world.asked, ['w2', 'w3', 'w1', 'w4', 'w5', 'w6']);
   t.strictSame([kept.dead.size, kept.waiting.size], [0, 0]);
+  next.close();
+  kept.close();
+  const last = again();
+  t.strictSame([last.dead.size, last.waiting.size], [0, 0], 'and that is on disk');
 });
 
 t.test('what was tried in vain before a restart is not tried at once, and not more often than it may be', async (t) => {
