@@ -4,6 +4,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { WebhookView } from '../../src/webhooks/webhooks.ts';
 import { Backends } from '../helpers/backends.ts';
+import { Events } from '../helpers/events.ts';
 import { Proxy } from '../helpers/proxy.ts';
 import { Receiver } from '../helpers/receiver.ts';
 import { eventually } from '../helpers/wait.ts';
@@ -163,6 +164,10 @@ t.test('what nobody takes is given up and counted, and can be sent once more; on
   const world = await start(t, { attempts: 2, events: ['live', 'released', 'config'], upstreams: ['web'] });
   const { receiver, proxy } = world;
   await receiver.wait('the seed', ({ taken }) => taken.length > 0);
+  const events = await Events.of(t, proxy.adminUrl);
+  const api = { routes: [{ path: '/api' }], health: HEALTH, versions: { a1: { backends: await world.backends.listen('a1') } } };
+  t.equal((await proxy.admin('/v1/upstreams/api', { method: 'PUT', body: api })).status, 201);
+  await events.wait('live', 'a1');
   receiver.answer = () => 503;
   t.equal(await swap(world, 'v2'), 0);
   await eventually('the dead', async () => (await view(world)).dead === 2, 20_000);
@@ -175,6 +180,10 @@ t.test('what nobody takes is given up and counted, and can be sent once more; on
   t.equal(again.code, 0, again.stderr);
   await receiver.wait('what was given up', () => receiver.taken.length === dead + 1);
   t.strictSame([...new Set(receiver.types())].sort(), ['live', 'released']);
+  t.ok(
+    receiver.all.every(({ event }) => event.upstream === 'web'),
+    'nothing of another upstream, nor of none',
+  );
   t.equal((await verb(proxy, 'webhooks', '--redeliver', 'cd')).code, 2);
   await proxy.editConfig((config) => ({ ...config, webhooks: [] }));
   await eventually('none', async () => ((await proxy.admin('/v1/webhooks')).json as unknown[]).length === 0);
