@@ -220,13 +220,13 @@ t.test('a tunnel with one end closed lives as long as a body may pause, and whil
 });
 
 t.test('the books of a tunnel close with it, though its last bytes are still on their way', async (t) => {
-  const { client, connection } = await open();
+  const { client, connection } = await open('/pausing');
   connection.socket.pause();
   connection.end();
   // More than the kernels take.
   client.write(Buffer.alloc(24_000_000));
   const over = await eventually('the tunnel to be over', async () => {
-    const version = await versionState(proxy);
+    const version = await versionState(proxy, 'pausing');
     return version.inFlight === 0 ? version : null;
   });
   t.equal(over.backends[0].openSockets, 0, 'the row may be that of another version from now on');
@@ -235,6 +235,6 @@ t.test('the books of a tunnel close with it, though its last bytes are still on 
   t.equal(await connection.closed(), 'end', 'what the proxy had taken is sent, and then an end');
   t.ok(connection.total > before, `${connection.total} bytes`);
   await sleep(100);
-  t.equal((await versionState(proxy)).backends[0].openSockets, 0, 'and nothing is written to that row afterwards');
+  t.equal((await versionState(proxy, 'pausing')).backends[0].openSockets, 0, 'and nothing is written to that row afterwards');
   client.destroy();
 });
