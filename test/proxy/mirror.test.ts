@@ -144,12 +144,12 @@ t.test('an upgrade is never copied', async (t) => {
 t.test('a version that was mirrored to is let go of with the same proof', async (t) => {
   const { proxy, v2, send } = await start(t, { timeout: '60s' }, () => undefined);
   await send();
-  await v2.request(0);
+  const { connection } = await v2.request(0);
   await proxy.admin('/v1/upstreams/web/versions/v2', { method: 'DELETE' });
   t.match(await versionState(proxy, 'web', 'v2'), { phase: 'draining', inFlight: 1 }, 'a copy is in flight as any request');
   await send();
   t.equal(v2.requests.length, 1, 'nothing is copied to it any more');
-  v2.connections[0].respond(200, 'late');
+  connection.respond(200, 'late');
   await eventually('v2 is released', async () => (await proxy.admin('/v1/upstreams/web/versions/v2?wait=released&timeout=5s')).status === 200);
   const receipt = (await proxy.admin('/v1/upstreams/web/versions/v2/receipt')).json as Receipt;
   t.match(receipt, { counts: { started: 0, completed: 0 }, firstRequestAt: null, mirrored: 1 });
