@@ -36,8 +36,8 @@ export interface Peer {
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 const LOOK_MS = 10;
 
-/** Sends, and gives back what came. `seen` counts what has happened elsewhere. */
-async function converse(port: number, text: string, quiet: number, seen: (clientPort: number) => number): Promise<{ answer: string; clientPort: number }> {
+/** Sends, and gives back the answer and what was read elsewhere: `found`, by the port of the client. */
+async function converse(port: number, text: string, quiet: number, found: Map<number, Read[]>): Promise<Reading> {
   const socket = connect({ port, host: '127.0.0.1' });
   let answer = '';
   let closed = false;
@@ -45,13 +45,17 @@ async function converse(port: number, text: string, quiet: number, seen: (client
   socket.on('error', () => undefined).on('close', () => (closed = true));
   await once(socket, 'connect');
   const clientPort = socket.localPort!;
+  // Of a client that had this port before, and did not wait so long.
+  found.delete(clientPort);
   socket.write(text, 'latin1');
   for (let [before, since] = [-1, performance.now()]; !closed && performance.now() - since < quiet; await sleep(LOOK_MS)) {
-    const now = answer.length + seen(clientPort) * 1e6;
+    const now = answer.length + (found.get(clientPort)?.length ?? 0) * 1e6;
     if (now !== before) [before, since] = [now, performance.now()];
   }
   socket.destroy();
-  return { answer, clientPort };
+  const messages = found.get(clientPort) ?? [];
+  found.delete(clientPort);
+  return { messages, refused: refusedIn(answer) };
 }
 
 /** Statuses of the answers that are not the backend's. */
@@ -83,12 +87,7 @@ export async function nodePeer(t: Teardown): Promise<Peer> {
   const port = await listening(t, server);
   return {
     name: 'node:http',
-    async read(text, quiet) {
-      const { answer, clientPort } = await converse(port, text, quiet, (from) => found.get(from)?.length ?? 0);
-      const messages = found.get(clientPort) ?? [];
-      found.delete(clientPort);
-      return { messages, refused: refusedIn(answer) };
-    },
+    read: (text, quiet) => converse(port, text, quiet, found),
   };
 }
 
@@ -140,12 +139,7 @@ async function proxyPeer(t: Teardown, name: string, configure: (dir: string, por
   });
   return {
     name,
-    async read(text, quiet) {
-      const { answer, clientPort } = await converse(port, text, quiet, (from) => found.get(from)?.length ?? 0);
-      const messages = found.get(clientPort) ?? [];
-      found.delete(clientPort);
-      return { messages, refused: refusedIn(answer) };
-    },
+    read: (text, quiet) => converse(port, text, quiet, found),
   };
 }
 
