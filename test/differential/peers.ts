@@ -26,18 +26,20 @@ export interface Reading {
   readonly refused: boolean;
 }
 
+export type Quiet = (soFar: Reading) => number;
+
 /** Another reader of HTTP/1.1. */
 export interface Peer {
   readonly name: string;
-  /** Sends these bytes on a connection of their own, and waits until nothing has happened for `quiet` ms. */
-  read(text: string, quiet: number): Promise<Reading>;
+  /** Sends these bytes on a connection of their own, and waits until nothing has happened for so many ms as `quiet` says of what came. */
+  read(text: string, quiet: Quiet): Promise<Reading>;
 }
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 const LOOK_MS = 10;
 
 /** Sends, and gives back the answer and what was read elsewhere: `found`, by the port of the client. */
-async function converse(port: number, text: string, quiet: number, found: Map<number, Read[]>): Promise<Reading> {
+async function converse(port: number, text: string, quiet: Quiet, found: Map<number, Read[]>): Promise<Reading> {
   const socket = connect({ port, host: '127.0.0.1' });
   let answer = '';
   let closed = false;
@@ -48,14 +50,15 @@ async function converse(port: number, text: string, quiet: number, found: Map<nu
   // Of a client that had this port before, and did not wait so long.
   found.delete(clientPort);
   socket.write(text, 'latin1');
-  for (let [before, since] = [-1, performance.now()]; !closed && performance.now() - since < quiet; await sleep(LOOK_MS)) {
+  const soFar = (): Reading => ({ messages: found.get(clientPort) ?? [], refused: refusedIn(answer) });
+  for (let [before, since, enough] = [-1, performance.now(), Infinity]; !closed && performance.now() - since < enough; await sleep(LOOK_MS)) {
     const now = answer.length + (found.get(clientPort)?.length ?? 0) * 1e6;
-    if (now !== before) [before, since] = [now, performance.now()];
+    if (now !== before) [before, since, enough] = [now, performance.now(), quiet(soFar())];
   }
   socket.destroy();
-  const messages = found.get(clientPort) ?? [];
+  const all = soFar();
   found.delete(clientPort);
-  return { messages, refused: refusedIn(answer) };
+  return all;
 }
 
 /** Statuses of the answers that are not the backend's. */
