@@ -47,16 +47,16 @@ export const DEPLOYS: readonly Endpoint[] = [
     method: 'GET',
     path: '/v1/upstreams/{upstream}/versions/{version}/logs',
     id: 'getLogs',
-    summary: 'What the processes of a version have printed last',
+    summary: 'What the processes of a version have printed last; with `after`, since then',
     scope: 'read',
     params: VersionParams,
     query: OutputQuery,
     body: null,
-    problems: { 404: ['no-such-upstream', 'no-such-version', 'not-found'] },
+    problems: { 404: ['no-such-upstream', 'no-such-version', 'not-found'], 409: ['not-now'] },
     answers: { 200: { text: 'The last lines of each, oldest first', schema: OutputView } },
-    handle: async ({ operations, params, query }) => ({
+    handle: async ({ operations, params, query: { replica = null, lines, after = null, wait }, signal }) => ({
       status: 200,
-      json: await operations.output(params.upstream, params.version, query.replica ?? null, query.lines),
+      json: await operations.output(params.upstream, params.version, { replica, lines, after, waitMs: wait }, signal),
     }),
   }),
 ];

@@ -192,6 +192,13 @@ const digits = (most: number) => {
 export const OutputQuery = z.strictObject({
   replica: digits(100).optional().meta({ description: 'Only of this one; the first is 1' }),
   lines: digits(10_000).default(100),
+  after: z
+    .string()
+    .max(2_000)
+    .regex(/^\d{1,3}:\d{1,15}(,\d{1,3}:\d{1,15})*$/, { error: 'expected a cursor of an earlier answer' })
+    .optional()
+    .meta({ description: 'Only what was printed after this cursor, instead of the last lines' }),
+  wait: Wait.default(0).meta({ description: 'With `after`: answer once there is something new, or after this' }),
 });
 export const ExplainQuery = z.strictObject({ version: Name.optional() });
 export const ReportQuery = z.strictObject({

@@ -112,7 +112,9 @@ export const DeployView = z.object({
 export const OutputView = z.object({
   upstream: z.string(),
   version: z.string(),
-  replicas: z.array(z.object({ replica: Whole, lines: z.array(z.string()) })),
+  running: z.boolean(),
+  cursor: z.string(),
+  replicas: z.array(z.object({ replica: Whole, lines: z.array(z.string()), bytes: Whole, dropped: Whole, missed: Whole })),
 });
 
 export const VersionView = z.object({

@@ -188,12 +188,20 @@ async function versionOf(api: Client, upstream: string, id: string): Promise<Ver
 interface Seen {
   readonly health: string;
   readonly lastProbe: { readonly status: number | null; readonly error: string | null; readonly ms: number } | null;
+  /** What it has printed last; only where it was launched. */
+  readonly output?: readonly string[];
 }
 
 /** Why a swap failed: each backend of the rejected version with its last probe, as the swap has kept it. */
 async function backendLines(api: Client, swap: SwapView): Promise<string[]> {
   const kept = swap.steps.findLast(({ name }) => name === 'not admitted')?.evidence.backends as Readonly<Record<string, Seen>> | undefined;
-  if (kept !== undefined) return fewLines(failedFirst(Object.entries(kept)).map(([address, seen]) => backendLine(address, seen, swap.upstreamKind)));
+  if (kept !== undefined) {
+    const lines = failedFirst(Object.entries(kept)).map(([address, seen]) => {
+      const said = (seen.output ?? []).map((line) => `      ${line}`);
+      return [backendLine(address, seen, swap.upstreamKind)].concat(said).join('\n');
+    });
+    return fewLines(lines);
+  }
   const version = await versionOf(api, swap.upstream, swap.to);
   return fewLines((version?.backends ?? []).map((backend) => backendLine(backend.address, backend, swap.upstreamKind)));
 }

@@ -12,6 +12,9 @@ export const COMMON_FLAGS: Readonly<Record<string, Flag>> = {
   json: { type: 'boolean', help: 'print JSON' },
 };
 
+/** Flags that everybody knows by a letter. */
+const SHORT: Readonly<Record<string, string>> = { '-h': 'help', '-f': 'follow' };
+
 const HELP_FLAG: Flag = { type: 'boolean', help: 'show this help' };
 
 /** The flags of a verb itself, and --help. */
@@ -74,8 +77,9 @@ function parse(verb: Verb, whole: readonly string[]): { values: Values; args: st
   for (const token of tokens) {
     if (token.kind === 'positional') args.push(token.value);
     if (token.kind !== 'option') continue;
-    const name = token.rawName === '-h' ? 'help' : token.name;
-    const flag = token.rawName.startsWith('--') || name === 'help' ? flags[name] : undefined;
+    const short = SHORT[token.rawName];
+    const name = short ?? token.name;
+    const flag = token.rawName.startsWith('--') || short !== undefined ? flags[name] : undefined;
     if (flag === undefined) throw unknownFlag(verb, token.rawName, Object.keys(flags));
     if (flag.type === 'boolean' && token.value !== undefined) throw usageError(verb, `--${name} takes no value`);
     // `--to --json`: a value that looks like a flag is a forgotten value.

@@ -13,7 +13,7 @@ import type { SwapPorts, SwitchyardEvent } from '../swap/ports.ts';
 import { UpstreamDriver } from '../swap/swap.ts';
 import type { Launch } from '../launch/launch.ts';
 import type { Launches } from '../launch/launches.ts';
-import { launchSeed } from './launching.ts';
+import { lastWords, launchSeed } from './launching.ts';
 import type { Origin } from '../webhooks/outbox.ts';
 import { refuseChangedKind, refuseOtherKind, Workers } from './crews.ts';
 import { GateCounts } from './gate-counts.ts';
@@ -282,7 +282,7 @@ export class Fleet {
 
   /** What the life of a swap gets of the world. */
   private ports(name: string, slot: number, workers: Workers | null, gates: GateCounts): SwapPorts {
-    const { ledger, journal, publisher, threads, vitals, emit } = this.parts;
+    const { ledger, journal, publisher, threads, vitals, launches, emit } = this.parts;
     const origins = new WeakMap<SwitchyardEvent, Origin>();
     const own: Pick<SwapPorts, 'now' | 'after' | 'record' | 'emit' | 'askGate' | 'measure'> = {
       now: Date.now,
@@ -308,6 +308,7 @@ export class Fleet {
       acked: (generation) => threads.acked(generation),
       probe: (version, mode, policy) => vitals.probe(name, version, policy, mode),
       health: (version) => vitals.health(name, version),
+      said: ({ id }) => lastWords(launches, name, id),
       trust: (version, addresses, policy) => vitals.trust(name, version, policy, addresses),
       counts: (version) => this.counts(name, version),
       peak: (version) => ledger.peak(version.slot),

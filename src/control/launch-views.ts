@@ -1,8 +1,7 @@
 import type { LaunchSpec } from '../config/launch.ts';
-import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import { endText } from '../launch/driver.ts';
 import type { Launches, ProcessFacts } from '../launch/launches.ts';
-import type { DeployView, Explanation, LaunchView, OutputView, ProcessView } from './operations.ts';
+import type { DeployView, Explanation, LaunchView, ProcessView } from './operations.ts';
 
 const MASKED = '***';
 
@@ -36,16 +35,4 @@ export function launchFacts(launches: Launches, upstream: string, versions: read
       return [];
     }),
   );
-}
-
-/**
- * What processes of a version have printed last; `replica` null = all of them.
- * @throws Refusal when nothing is known of them
- */
-export async function outputView(launches: Launches, upstream: string, version: string, replica: number | null, lines: number): Promise<OutputView> {
-  const asked = launches.replicasWithOutput(upstream, version).filter((each) => replica === null || each === replica);
-  if (asked.length === 0)
-    throw new Refusal(REFUSAL.notFound, `Version ${version} of ${upstream} has no output${replica === null ? '' : ` of a process ${replica}`}.`);
-  const replicas = await Promise.all(asked.map(async (each) => ({ replica: each, lines: await launches.output(upstream, version, each, lines) })));
-  return { upstream, version, replicas };
 }

@@ -13,6 +13,11 @@ import type { Fleet, Served } from './fleet.ts';
 /** Before the processes of a seed that could not be started are started again. */
 const SEED_AGAIN_MS = 5_000;
 
+/** Lines of each process that did not get well, of how many processes, and characters of a line, in the evidence of a swap. */
+const WORDS = 10;
+const MOST_TOLD = 10;
+const MOST_WORDS = 300;
+
 export interface LaunchingParts {
   readonly config: Config;
   readonly emit: (event: SwitchyardEvent) => void;
@@ -24,7 +29,7 @@ export interface LaunchingParts {
 export function launchesOf({ config, emit, fleet, tell }: LaunchingParts): Launches {
   return new Launches({
     stateDir: config.stateDir,
-    drivers: { process: new ProcessDriver(process.env), docker: new DockerDriver(), exec: new ProgramDriver(process.env) },
+    drivers: { process: new ProcessDriver(process.env, (message) => tell('warn', message)), docker: new DockerDriver(), exec: new ProgramDriver(process.env) },
     ports: config.launch.ports,
     reserved: [config.admin.port, ...config.listeners.map(({ port }) => port), ...config.demo.flatMap(({ ports }) => ports)],
     adminUrl: adminUrlOf(config.admin),
@@ -47,6 +52,12 @@ export function isPortless({ worker }: Pick<UpstreamPolicy, 'worker'>): boolean 
 
 export function backendsOf(addresses: readonly string[]): VersionInput['backends'] {
   return addresses.map((address) => ({ address, weight: 1 }));
+}
+
+/** The last lines of each process of a version, by its address, as the evidence of a swap keeps them. */
+export function lastWords(launches: Launches, upstream: string, version: string): Map<string, string[]> {
+  const cut = (line: string): string => (line.length > MOST_WORDS ? `${line.slice(0, MOST_WORDS)}…` : line);
+  return new Map([...launches.lastWords(upstream, version, WORDS)].slice(0, MOST_TOLD).map(([address, lines]) => [address, lines.map(cut)]));
 }
 
 function hasBegun({ driver: { state } }: Served): boolean {

@@ -15,7 +15,8 @@ import { Desk } from './_desk.ts';
 import type { DeskParts } from './_desk.ts';
 import type { EventLog } from './events.ts';
 import type { Fleet } from './fleet.ts';
-import { launchFacts, launchView, outputView, processView, startFacts } from './launch-views.ts';
+import { launchFacts, launchView, processView, startFacts } from './launch-views.ts';
+import { outputSince, outputView } from './_output-views.ts';
 import type {
   Caller,
   DeployRequest,
@@ -25,6 +26,7 @@ import type {
   LoggedEvent,
   MemberView,
   Operations,
+  OutputAsk,
   OutputView,
   Plan,
   SwapAsk,
@@ -189,10 +191,10 @@ export class Operator extends Desk implements Operations {
     return this.parts.deploys.settled(id, waitMs);
   }
 
-  async output(name: string, id: string, replica: number | null, lines: number): Promise<OutputView> {
+  async output(name: string, id: string, ask: OutputAsk, signal: AbortSignal): Promise<OutputView> {
     const { launches } = this.parts;
     if (launches.replicasWithOutput(name, id).length === 0) this.find(name, id);
-    return outputView(launches, name, id, replica, lines);
+    return ask.after === null ? outputView(launches, name, id, ask) : outputSince(launches, name, id, ask, signal);
   }
 
   async rollback(name: string, to: string | null, caller: Caller): Promise<SwapView> {

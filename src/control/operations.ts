@@ -155,7 +155,31 @@ export interface DeployView {
 export interface OutputView {
   upstream: string;
   version: string;
-  replicas: { replica: number; lines: string[] }[];
+  /** Whether anything of it runs, or is to. */
+  running: boolean;
+  /** For `after`: what is printed from here on. */
+  cursor: string;
+  replicas: OutputOf[];
+}
+
+export interface OutputOf {
+  replica: number;
+  lines: string[];
+  /** Bytes that it has printed in all, and those of them that are not kept any more; of containers and programs of the user's those that were kept at their end. */
+  bytes: number;
+  dropped: number;
+  /** Of what was printed after the cursor of the question, bytes that are not kept any more. */
+  missed: number;
+}
+
+/** What is asked of the output of a version; `replica` null = of all. */
+export interface OutputAsk {
+  readonly replica: number | null;
+  readonly lines: number;
+  /** Only what was printed after this cursor; null = the last lines. */
+  readonly after: string | null;
+  /** With `after`: milliseconds that the answer may wait for something to be printed. */
+  readonly waitMs: number;
 }
 
 export interface GateView {
@@ -342,8 +366,8 @@ export interface Operations {
   planDeploy(name: string, request: DeployRequest): Plan;
   /** Resolves when it is starting no longer, or after `waitMs`. */
   deployById(id: string, waitMs: number): Promise<DeployView>;
-  /** What processes of a version have printed last; `replica` null = all of them. */
-  output(name: string, id: string, replica: number | null, lines: number): Promise<OutputView>;
+  /** What processes of a version have printed last, or since. */
+  output(name: string, id: string, ask: OutputAsk, signal: AbortSignal): Promise<OutputView>;
   rollback(name: string, to: string | null, caller: Caller): Promise<SwapView>;
   steer(name: string, verb: 'promote' | 'pause' | 'resume' | 'abort', caller: Caller): Promise<SwapView>;
   /** The running or last swap. */

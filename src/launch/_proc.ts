@@ -17,12 +17,17 @@ interface Stat {
 
 /** What /proc says; null = there is no such process, or only what is left of one that has ended. */
 function statOf(pid: number): Stat | null {
+  const stat = remainsOf(pid);
+  return stat === null || stat.state === 'Z' || stat.state === 'X' ? null : stat;
+}
+
+/** Also of one that has ended, until its parent has heard of that. */
+function remainsOf(pid: number): Stat | null {
   const text = read(`/proc/${pid}/stat`);
   if (text === null) return null;
   // The name may hold spaces and brackets: fields are counted from behind it.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  const stat = { state: fields[0], group: Number(fields[2]), start: fields[19] };
-  return stat.state === 'Z' || stat.state === 'X' ? null : stat;
+  return { state: fields[0], group: Number(fields[2]), start: fields[19] };
 }
 
 let boot: string | null = null;
@@ -37,13 +42,19 @@ export function identify(pid: number): Identity | null {
   return stat === null ? null : { pid, start: stat.start, boot: bootId() };
 }
 
+/** A child in the tick of its spawn: it is there, even if it has ended. */
+export function identifyChild(pid: number): Identity | null {
+  const stat = remainsOf(pid);
+  return stat === null ? null : { pid, start: stat.start, boot: bootId() };
+}
+
 export function isAlive(identity: Identity): boolean {
   return identity.boot === bootId() && statOf(identity.pid)?.start === identity.start;
 }
 
 /** Every process that carries this mark in its environment: what was started with it, and what that has started. */
 export function withMark(mark: string): Identity[] {
-  const wanted = Buffer.from(`\0${MARK}=${mark}\0`);
+  const wanted = `\0${MARK}=${mark}\0`;
   const found: Identity[] = [];
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
@@ -56,13 +67,34 @@ export function withMark(mark: string): Identity[] {
   return found;
 }
 
-function hasMark(pid: number, wanted: Buffer): boolean {
-  try {
-    return Buffer.concat([Buffer.of(0), readFileSync(`/proc/${pid}/environ`), Buffer.of(0)]).includes(wanted);
-  } catch {
-    // Of another user, or gone: none that was started here.
-    return false;
+/** Leaders of a process group that have this name in their environment, by its value; of several with one value the last. */
+export function carriers(variable: string): Map<string, Identity> {
+  const found = new Map<string, Identity>();
+  const begin = `${variable}=`;
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const pid = Number(name);
+    const stat = statOf(pid);
+    if (stat === null || stat.group !== pid) continue;
+    const value = environOf(pid)
+      .split('\0')
+      .find((each) => each.startsWith(begin));
+    if (value !== undefined) found.set(value.slice(begin.length), { pid, start: stat.start, boot: bootId() });
   }
+  return found;
+}
+
+/** '' of another user's, or of one that is gone: none that was started here. */
+function environOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+function hasMark(pid: number, wanted: string): boolean {
+  return `\0${environOf(pid)}\0`.includes(wanted);
 }
 
 /** Members of the process group that this process leads; none when it has ended. */

@@ -5,7 +5,7 @@ import { messageOf } from '../errors/message.ts';
 import { StartError } from './driver.ts';
 import type { Driver, End, Handle, Order, Started } from './driver.ts';
 import { Engine, EngineError } from './_docker-api.ts';
-import { tail } from './_output.ts';
+import { segmentPath, tail } from './_segments.ts';
 
 const LABEL = 'switchyard.launch';
 /** The engine stops a container within the time it is given; this much longer it may take to say so. */
@@ -181,5 +181,5 @@ function unframed(bytes: Buffer): Buffer {
 function keep({ output }: Order, lines: readonly string[]): void {
   if (lines.length === 0) return;
   mkdirSync(dirname(output), { recursive: true, mode: 0o700 });
-  writeFileSync(output, `${lines.join('\n')}\n`, { mode: 0o600 });
+  writeFileSync(segmentPath(output, 0), `${lines.join('\n')}\n`, { mode: 0o600 });
 }

@@ -32,6 +32,15 @@ export interface End {
   readonly signal: string | null;
 }
 
+/** What was printed since an offset, in whole lines. */
+export interface Followed {
+  readonly lines: readonly string[];
+  /** Where to go on. */
+  readonly at: number;
+  /** Bytes between the offset and the first line here that are not kept any more. */
+  readonly missed: number;
+}
+
 /**
  * Starts and ends what serves a version. Whatever a driver does may be cut short by a crash of the proxy and is then asked for
  * again: `stop` ends all that an order has ever started, also when nobody has come to know its handle.
@@ -48,6 +57,12 @@ export interface Driver {
   stop(order: Order, handle: Handle | null): Promise<void>;
   /** The last lines of its output, oldest first. */
   output(order: Order, handle: Handle | null, lines: number): Promise<string[]>;
+  /** Its last lines as far as they are in memory. A driver without this has none there. */
+  lastWords?(order: Order, lines: number): string[];
+  /** What it has printed from an offset on, in bytes of all that the replica has ever printed. A driver without this cannot be followed. */
+  follow?(order: Order, from: number): Promise<Followed>;
+  /** Looks after nothing any more; what runs goes on. */
+  close?(): void;
 }
 
 /** It could not be started. `again` = another try may well succeed. */

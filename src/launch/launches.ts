@@ -4,16 +4,14 @@ import { messageOf } from '../errors/message.ts';
 import type { LaunchDriver, LaunchSpec } from '../config/launch.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import type { EventType } from '../swap/ports.ts';
-import type { Driver, End } from './driver.ts';
+import type { Driver, End, Followed } from './driver.ts';
 import { Launch } from './launch.ts';
 import type { LaunchParts } from './launch.ts';
-import { rotate } from './_output.ts';
 import { Ports } from './ports.ts';
 import { LaunchRecords } from './records.ts';
-import type { LaunchRecord, ReplicaRecord } from './records.ts';
+import type { LaunchRecord, OutputCounts, ReplicaRecord } from './records.ts';
 import type { Standing } from './replica.ts';
 
-const ROTATE_MS = 200;
 /** Before what could not be stopped is tried to be stopped again. */
 const STOP_AGAIN_MS = 2_000;
 
@@ -71,7 +69,6 @@ export class Launches {
   private readonly launches = new Map<string, Launch>();
   /** Of an earlier life of the proxy, and not taken up yet. */
   private readonly inherited = new Set<Launch>();
-  private readonly rotating: NodeJS.Timeout;
   private closed = false;
 
   constructor(parts: LaunchesParts) {
@@ -80,8 +77,6 @@ export class Launches {
     this.ports = new Ports(parts.ports, parts.random ?? Math.random);
     for (const port of parts.reserved) this.ports.hold(port);
     for (const record of this.records.all(parts.warn)) this.inherited.add(this.add(record));
-    this.rotating = setInterval(() => this.rotate(), ROTATE_MS);
-    this.rotating.unref();
   }
 
   private add(record: LaunchRecord): Launch {
@@ -251,6 +246,30 @@ export class Launches {
     return running === undefined ? this.records.lastOutput(upstream, version, replica, lines) : running.said(lines);
   }
 
+  /**
+   * What a replica has printed from an offset on, in bytes of all that it has ever printed.
+   * @throws Refusal when its driver cannot tell
+   */
+  async outputSince(upstream: string, version: string, replica: number, from: number): Promise<Followed> {
+    const launch = this.get(upstream, version);
+    const running = launch?.replicas.find(({ order }) => order.replica === replica);
+    if (launch === null || running === undefined) return this.records.outputSince(upstream, version, replica, from);
+    const followed = await running.followed(from);
+    if (followed === null) throw new Refusal(REFUSAL.notNow, `Output of the driver ${launch.spec.driver} cannot be followed here; ask what keeps it.`);
+    return followed;
+  }
+
+  /** Of those that are kept in the state folder. */
+  outputCounts(upstream: string, version: string, replica: number): OutputCounts {
+    return this.records.outputCounts(upstream, version, replica);
+  }
+
+  /** The last lines of what listens there, as far as they are in memory; none when nothing that was launched does. */
+  lastWords(upstream: string, version: string, lines: number): Map<string, string[]> {
+    const found = this.get(upstream, version)?.replicas ?? [];
+    return new Map(found.flatMap((replica): [string, string[]][] => (replica.address === null ? [] : [[replica.address, replica.lastWords(lines)]])));
+  }
+
   /** Replicas whose output is known. */
   replicasWithOutput(upstream: string, version: string): number[] {
     return this.get(upstream, version)?.replicas.map(({ order }) => order.replica) ?? this.records.replicasWithOutput(upstream, version);
@@ -270,7 +289,6 @@ export class Launches {
   /** Ends, with all that runs (`stop`) or without touching it (`keep`). Who has had it launched decides nothing any more. */
   async close(then: 'keep' | 'stop'): Promise<void> {
     this.closed = true;
-    clearInterval(this.rotating);
     const each = [...this.launches.values()].map(async (launch) => {
       // What has been let go, or was never claimed, is of no use to anybody.
       if (launch.stopping !== null) return launch.stopping;
@@ -278,22 +296,11 @@ export class Launches {
       return then === 'stop' ? launch.park() : launch.leave();
     });
     for (const result of await Promise.allSettled(each)) if (result.status === 'rejected') this.parts.warn(messageOf(result.reason));
+    for (const driver of Object.values(this.parts.drivers)) driver.close?.();
   }
 
   of(upstream: string): Launch[] {
     return [...this.launches.values()].filter((launch) => launch.upstream === upstream);
-  }
-
-  private rotate(): void {
-    for (const { replicas } of this.launches.values()) {
-      for (const { order } of replicas) {
-        try {
-          rotate(order.output);
-        } catch (error) {
-          this.parts.warn(`${order.output} could not be begun anew: ${messageOf(error)}`);
-        }
-      }
-    }
   }
 }
 

@@ -2,33 +2,40 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../errors/message.ts';
 import { StartError } from './driver.ts';
-import type { Driver, End, Handle, Order, Started } from './driver.ts';
-import { groupOf, identify, isAlive, MARK, signalGroup, signalProcess, withMark } from './_proc.ts';
+import type { Driver, End, Followed, Handle, Order, Started } from './driver.ts';
+import { groupOf, identifyChild, isAlive, MARK, signalGroup, signalProcess, withMark } from './_proc.ts';
 import type { Identity } from './_proc.ts';
-import { openOutput, tail } from './_output.ts';
+import { Outputs } from './_outputs.ts';
+import { followSegments } from './_ring.ts';
+import { tail } from './_segments.ts';
 
 /** Between two looks at a process that is none of our children any more. */
 const WATCH_MS = 200;
 const STOP_POLL_MS = 20;
 /** How long what was sent SIGKILL may take to be gone. */
 const KILLED_MS = 10_000;
+/** How long the last words of what has ended may take to be on disk. */
+const FLUSHED_MS = 500;
 /** What of the proxy's own environment is not for others. */
 const OWN = /^SWITCHYARD_/;
 
 /**
  * Programs on this machine, each the leader of a session and process group of its own, so that neither a Ctrl-C for the proxy nor
- * its end reaches them. Their output goes to a file by a descriptor of their own. Who they are is their id and start time, on Linux
+ * its end reaches them. Their output goes to a keeper that outlives the proxy, too. Who they are is their id and start time, on Linux
  * from /proc; and a mark in their environment, by which also what they have started is found.
  */
 export class ProcessDriver implements Driver {
   private readonly env: Readonly<Record<string, string | undefined>>;
   /** How those ended that this very proxy has started. */
   private readonly ends = new Map<string, Promise<End>>();
+  private readonly outputs: Outputs;
 
   /** @param env the proxy's own environment. */
-  constructor(env: Readonly<Record<string, string | undefined>>) {
+  constructor(env: Readonly<Record<string, string | undefined>>, warn: (message: string) => void = () => undefined) {
     this.env = env;
+    this.outputs = new Outputs(warn);
   }
 
   async start(order: Order): Promise<Started> {
@@ -37,7 +44,9 @@ export class ProcessDriver implements Driver {
     if (cwd !== null && statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true) throw new StartError(`there is no folder ${cwd}`, false);
     const inherited = Object.fromEntries(Object.entries(this.env).filter(([name]) => !OWN.test(name)));
     const own = order.port === null ? {} : { PORT: String(order.port) };
-    const output = openOutput(order.output);
+    const output = await this.outputs.open(order.output, order.mark).catch((error: unknown) => {
+      throw new StartError(messageOf(error), true);
+    });
     try {
       const child = spawn(command[0], command.slice(1), {
         cwd: cwd ?? undefined,
@@ -46,10 +55,11 @@ export class ProcessDriver implements Driver {
         stdio: ['ignore', output, output],
       });
       // In the tick of the spawn nothing can have taken the child's place yet.
-      const identity = child.pid === undefined ? null : identify(child.pid);
+      const identity = child.pid === undefined ? null : identifyChild(child.pid);
       await spawned(child, command[0]);
       child.unref();
       if (identity === null) throw new StartError(`${command[0]} was gone before it could be seen`, true);
+      this.outputs.of(order.output, order.mark, identity);
       return { handle: this.remember(identity, child), address: null };
     } finally {
       closeSync(output);
@@ -65,8 +75,15 @@ export class ProcessDriver implements Driver {
     return { ...identity };
   }
 
-  async ended(_: Order, handle: Handle, signal: AbortSignal): Promise<End> {
+  async ended(order: Order, handle: Handle, signal: AbortSignal): Promise<End> {
     const identity = identityOf(handle);
+    if (isAlive(identity)) this.outputs.of(order.output, order.mark, identity);
+    const end = await this.end(identity, signal);
+    await this.outputs.flushed(order.mark, FLUSHED_MS);
+    return end;
+  }
+
+  private async end(identity: Identity, signal: AbortSignal): Promise<End> {
     const own = this.ends.get(keyOf(identity));
     if (own === undefined) {
       while (isAlive(identity)) await sleep(WATCH_MS, undefined, { signal });
@@ -103,10 +120,24 @@ export class ProcessDriver implements Driver {
       await sleep(STOP_POLL_MS);
     }
     if (leader !== null) this.ends.delete(keyOf(leader));
+    await this.outputs.flushed(order.mark, FLUSHED_MS);
+    this.outputs.forget(order.mark);
   }
 
   async output(order: Order, _: Handle | null, lines: number): Promise<string[]> {
-    return tail(order.output, lines);
+    return this.outputs.ring(order.mark)?.last(lines) ?? tail(order.output, lines);
+  }
+
+  lastWords({ mark }: Order, lines: number): string[] {
+    return this.outputs.ring(mark)?.held(lines) ?? [];
+  }
+
+  async follow(order: Order, from: number): Promise<Followed> {
+    return this.outputs.ring(order.mark)?.since(from) ?? followSegments(order.output, from);
+  }
+
+  close(): void {
+    this.outputs.close();
   }
 }
 

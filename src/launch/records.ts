@@ -1,10 +1,16 @@
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { LaunchSpec } from '../config/launch.ts';
 import { removeWhole, writeWhole } from '../disk/whole.ts';
-import type { Handle } from './driver.ts';
-import { tail } from './_output.ts';
+import type { Followed, Handle } from './driver.ts';
+import { boundsOf, namesIn, tail } from './_segments.ts';
+import { followSegments } from './_ring.ts';
+
+export interface OutputCounts {
+  readonly bytes: number;
+  readonly dropped: number;
+}
 
 /** What is known of one replica. `intended`: it is about to be started, or was when the proxy died; nobody knows its handle. */
 export interface ReplicaRecord {
@@ -111,12 +117,20 @@ export class LaunchRecords {
     return tail(this.outputOf(upstream, version, replica), lines);
   }
 
+  /** What was printed from an offset on, of a replica that does not run. */
+  outputSince(upstream: string, version: string, replica: number, from: number): Followed {
+    return followSegments(this.outputOf(upstream, version, replica), from);
+  }
+
+  /** How much was printed, and how much of it is not kept any more, in bytes. */
+  outputCounts(upstream: string, version: string, replica: number): OutputCounts {
+    const { from, to } = boundsOf(this.outputOf(upstream, version, replica));
+    return { bytes: to, dropped: from };
+  }
+
   replicasWithOutput(upstream: string, version: string): number[] {
-    return namesIn(this.outputFolder(upstream, version))
-      .map((name) => /^(\d+)\.log$/.exec(name)?.[1])
-      .filter((digits) => digits !== undefined)
-      .map(Number)
-      .toSorted((a, b) => a - b);
+    const found = namesIn(this.outputFolder(upstream, version)).flatMap((name) => /^(\d+)\.log\.\d+$/.exec(name)?.[1] ?? []);
+    return [...new Set(found.map(Number))].toSorted((a, b) => a - b);
   }
 
   versionsWithOutput(upstream: string): string[] {
@@ -136,14 +150,5 @@ export class LaunchRecords {
 
   private pathOf({ upstream, version }: LaunchRecord): string {
     return join(this.dir, `${encodeURIComponent(upstream)}@${encodeURIComponent(version)}.json`);
-  }
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
   }
 }

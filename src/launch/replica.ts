@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../errors/message.ts';
 import { parseAddress } from '../pool/address.ts';
 import { endText, StartError } from './driver.ts';
-import type { Driver, End, Handle, Order, Started } from './driver.ts';
+import type { Driver, End, Followed, Handle, Order, Started } from './driver.ts';
 import type { ReplicaRecord } from './records.ts';
 
 /** Waits between two starts of what has ended: doubled each time, up to the longest, and 20 % more or less. */
@@ -130,6 +130,16 @@ export class Replica {
   /** What it has printed last. */
   said(lines: number = SAID): Promise<string[]> {
     return this.parts.driver.output(this.order, this.handle, lines);
+  }
+
+  /** Its last lines as far as they are in memory. */
+  lastWords(lines: number): string[] {
+    return this.parts.driver.lastWords?.(this.order, lines) ?? [];
+  }
+
+  /** What it has printed from an offset on; null = its driver cannot tell. */
+  async followed(from: number): Promise<Followed | null> {
+    return (await this.parts.driver.follow?.(this.order, from)) ?? null;
   }
 
   /** @param within milliseconds; a driver that takes longer is told to give up. */

@@ -114,7 +114,13 @@ function reject(turn: Turn, version: Version): void {
   if (swap !== null) changeSwap(turn, { reason });
   withdraw(turn, version, reason);
   if (swap === null) return;
-  const backends = Object.fromEntries(version.backends.map(({ address }) => [address, lastProbe(seen.get(address))]));
+  const said = turn.world.said?.(version);
+  const backends = Object.fromEntries(
+    version.backends.map(({ address }) => {
+      const output = ready.includes(address) ? [] : (said?.get(address) ?? []);
+      return [address, { ...lastProbe(seen.get(address)), ...(output.length === 0 ? {} : { output }) }];
+    }),
+  );
   addStep(turn, 'not admitted', { version: version.id, healthy: ready.length, of: version.backends.length, backends });
   endSwap(turn, 'rejected', reason);
 }

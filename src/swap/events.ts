@@ -56,6 +56,8 @@ export interface World {
   /** Since when the ledger counts: the start of this process. Epoch milliseconds. */
   readonly startedAt: number;
   health(version: Version): ReadonlyMap<string, BackendHealth>;
+  /** What its backends have printed last, by address; none when nothing is known of that. */
+  said?(version: Version): ReadonlyMap<string, readonly string[]>;
   counts(version: Version): Counts;
   peak(version: Version): number;
   sample(version: Version): Sample;

@@ -40,6 +40,8 @@ export interface SwapPorts {
    */
   probe(version: Version, mode: 'admitting' | 'fresh' | 'steady' | 'off', policy: UpstreamPolicy): void;
   health(version: Version): ReadonlyMap<string, BackendHealth>;
+  /** What the backends of a version have printed last, by address, as far as it is known here. */
+  said?(version: Version): ReadonlyMap<string, readonly string[]>;
   /**
    * Lets the data plane use these backends of the version (subject to their health), from now on. Called once a version when it
    * is admitted, again when a backend passes later, and after a restart. A backend that was never trusted gets no traffic, fail open included.

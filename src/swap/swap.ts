@@ -389,6 +389,7 @@ export class UpstreamDriver {
       policy: this.policy,
       startedAt: this.startedAt,
       health: (version) => ports.health(version),
+      said: (version) => ports.said?.(version) ?? new Map(),
       counts: (version) => ports.counts(version),
       peak: (version) => ports.peak(version),
       sample: (version) => ports.sample(version),

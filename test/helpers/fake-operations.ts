@@ -8,6 +8,7 @@ import type {
   LoggedEvent,
   MemberView,
   Operations,
+  OutputAsk,
   OutputView,
   Plan,
   ReloadView,
@@ -244,10 +245,12 @@ export class FakeOperations extends FakeDesk implements Operations {
     return { ...base, state: 'swapping', swap, processes: [], failed: [], stopping: false };
   }
 
-  async output(name: string, id: string, replica: number | null, lines: number): Promise<OutputView> {
+  async output(name: string, id: string, { replica, lines, after }: OutputAsk): Promise<OutputView> {
     this.version(name, id);
     if (replica === 9) throw new Refusal(REFUSAL.notFound, 'There is no process 9.');
-    return { upstream: name, version: id, replicas: [{ replica: 1, lines: ['listening', 'ready'].slice(-lines) }] };
+    const told = after === null ? ['listening', 'ready'].slice(-lines) : [];
+    const one = { replica: 1, lines: told, bytes: 16, dropped: 0, missed: 0 };
+    return { upstream: name, version: id, running: after === null, cursor: '1:16', replicas: [one] };
   }
 
   async rollback(name: string, to: string | null, caller: Caller): Promise<SwapView> {

@@ -1,14 +1,15 @@
 import t from 'tap';
 import type { Test } from 'tap';
 import { spawn } from 'node:child_process';
-import { readFileSync, statSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { resolveLaunch } from '../../src/config/launch.ts';
 import type { LaunchSpec } from '../../src/config/launch.ts';
 import type { Order } from '../../src/launch/driver.ts';
 import { ProcessDriver } from '../../src/launch/process.ts';
 import { identify, isAlive } from '../../src/launch/_proc.ts';
-import { OUTPUT_BYTES, rotate, tail } from '../../src/launch/_output.ts';
+import { keepers } from '../../src/launch/_keeper.ts';
+import { boundsOf, SEGMENT_BYTES, SEGMENTS, segmentsOf, tail } from '../../src/launch/_segments.ts';
 import { tempDir } from '../helpers/temp.ts';
 import { eventually, sleep } from '../helpers/wait.ts';
 
@@ -98,15 +99,95 @@ t.test('the environment is its own, without what is Switchyard’s', async (t) =
   t.notOk('SWITCHYARD_ADMIN_TOKEN' in env);
 });
 
-t.test('a flood of output is bounded, and goes on after its file was begun anew', async (t) => {
-  const order = await orderOf(t, `for (let i = 0; i < 40000; i++) console.log(String(i).padStart(100, '.')); setInterval(() => console.log('later'), 100)`);
+const LATE = 60_000;
+const FLOOD = `for (let i = 0; i < 60000; i++) console.log(String(i).padStart(100, '.')); setInterval(() => console.log('later'), 20)`;
+
+t.test('a flood of output is bounded in its files, whoever is there', async (t) => {
+  const order = await orderOf(t, FLOOD);
   const driver = new ProcessDriver(process.env);
   const { handle } = await driver.start(order);
   t.teardown(() => driver.stop(order, handle));
-  await eventually('the flood', () => tail(order.output, 1)[0] === 'later', 60_000);
-  rotate(order.output);
-  t.ok(statSync(order.output).size < OUTPUT_BYTES);
-  t.equal(statSync(`${order.output}.1`).size, OUTPUT_BYTES);
-  await eventually('more', () => readFileSync(order.output, 'utf8').startsWith('later'), 20_000);
-  t.match(tail(order.output, 200).join('\n'), /39999\nlater/, 'what was before is still told');
+  // As if the proxy were gone: nobody but the keeper looks after it.
+  driver.close();
+  await eventually('the flood', () => tail(order.output, 1)[0] === 'later', LATE);
+  const segments = await eventually(
+    'the files',
+    () => {
+      const all = segmentsOf(order.output);
+      return all.length === SEGMENTS ? all : null;
+    },
+    LATE,
+  );
+  t.ok(segments.every(({ size }) => size < 2 * SEGMENT_BYTES));
+  t.ok(segments.slice(0, -1).every(({ size }) => size >= SEGMENT_BYTES));
+  t.ok(boundsOf(order.output).to > 6e6, 'the offset tells how much there was');
+  t.match(tail(order.output, 10_000).join('\n'), /59998\n\.+59999\nlater/, 'nothing is lost in between');
+});
+
+t.test('another proxy reads on, in memory too, and follows from where the first was', async (t) => {
+  const order = await orderOf(t, `let i = 0; setInterval(() => console.log('line ' + i++), 5)`);
+  const first = new ProcessDriver(process.env);
+  const { handle } = await first.start(order);
+  await eventually('lines', async () => (await first.output(order, handle, 5)).length === 5, LATE);
+  const seen = await first.follow(order, 0);
+  first.close();
+  const second = new ProcessDriver(process.env);
+  const stop = new AbortController();
+  second.ended(order, handle, stop.signal).catch(() => undefined);
+  const more = await eventually(
+    'more',
+    async () => {
+      const next = await second.follow(order, seen.at);
+      return next.lines.length > 5 ? next : null;
+    },
+    LATE,
+  );
+  t.equal(more.missed, 0);
+  t.strictSame(
+    [...seen.lines, ...more.lines],
+    Array.from({ length: seen.lines.length + more.lines.length }, (_, i) => `line ${i}`),
+  );
+  t.ok(second.lastWords(order, 3).length > 0);
+  stop.abort();
+  await second.stop(order, handle);
+  t.strictSame(await second.output(order, null, 1), tail(order.output, 1), 'and when it has ended, from disk');
+});
+
+t.test('a keeper ends with its process; one that is killed is started again, and nobody is ended by it', async (t) => {
+  const order = await orderOf(t, `let i = 0; setInterval(() => process.stdout.write('line ' + i++ + '\\n'), 5)`);
+  const driver = new ProcessDriver(process.env);
+  const { handle } = await driver.start(order);
+  const own = () => keepers().get(order.mark) ?? null;
+  const keeper = own();
+  t.ok(keeper !== null && keeper.pid !== handle.pid);
+  process.kill(-(keeper?.pid ?? 0), 'SIGKILL');
+  const at = boundsOf(order.output).to;
+  await eventually('another', () => own() !== null && own()?.pid !== keeper?.pid, LATE);
+  await eventually('more lines', () => boundsOf(order.output).to > at + 100, LATE);
+  t.ok(identify(Number(handle.pid)), 'it prints on');
+  // Files that somebody has taken away are begun again.
+  for (const { path } of segmentsOf(order.output)) rmSync(path);
+  await driver.stop(order, handle);
+  await eventually('its end', () => own() === null, LATE);
+});
+
+t.test('the end of what a program prints is there when its end is told, however short its life', async (t) => {
+  const order = await orderOf(t, `process.stdout.write('a\\nfirst'); process.stderr.write(' and last'); process.exit(3)`);
+  const driver = new ProcessDriver(process.env);
+  for (let life = 1; life <= 3; life++) {
+    const { handle } = await driver.start(order);
+    t.strictSame(await driver.ended(order, handle, never), { code: 3, signal: null });
+    t.equal((await driver.output(order, handle, 10)).filter((line) => line === 'first and last').length, life);
+    await driver.stop(order, handle);
+  }
+  t.equal(segmentsOf(order.output).length, 1, 'short lives share a file');
+});
+
+t.test('what it inherits is a pipe that can be opened by its name', async (t) => {
+  const order = await orderOf(t, '', { command: ['/bin/sh', '-c', 'echo one; echo two >/dev/stderr; echo three >/proc/self/fd/1; printf four'] });
+  const driver = new ProcessDriver(process.env);
+  const { handle } = await driver.start(order);
+  await driver.ended(order, handle, never);
+  t.strictSame(await driver.output(order, handle, 10), ['one', 'two', 'three', 'four']);
+  await driver.stop(order, handle);
 });
