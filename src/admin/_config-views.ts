@@ -34,7 +34,7 @@ export const HistoryEntryView = z.object({
   at: Time,
   by: z.string(),
   via: z.enum(['api', 'file', 'pull', 'start']),
-  kind: z.enum(['config', 'swap', 'split', 'hold', 'drain', 'certificates']),
+  kind: z.enum(['config', 'swap', 'deploy', 'split', 'hold', 'drain', 'certificates']),
   upstream: z.string().nullable(),
   summary: z.string(),
   changes: z.array(z.object({ path: z.string(), from: Value, to: Value })),

@@ -107,17 +107,22 @@ export const CONFIG: readonly Endpoint[] = [
     method: 'POST',
     path: '/v1/undo',
     id: 'undo',
-    summary: 'Brings back what was after a change, as a new change: the structure, or by a rollback what was live',
+    summary: 'Brings back what was after a change, or before a swap or deploy, as a new change: the structure, or by a rollback what was live',
     scope: 'operate',
     conditional: true,
     params: NoParams,
     query: NoQuery,
-    body: z.strictObject({ to: z.int().min(1).optional().meta({ description: 'Number of a change; default: the configuration before the last' }) }),
+    body: z
+      .strictObject({
+        to: z.int().min(1).optional().meta({ description: 'Number of a change; default: the configuration before the last' }),
+        of: z.int().min(1).optional().meta({ description: 'Number of a swap or deploy: what was live before it is brought back' }),
+      })
+      .refine(({ to, of }) => to === undefined || of === undefined, { error: 'expected one of to and of' }),
     bodyOptional: true,
     problems: { 404: ['not-found'], 409: ['not-now', 'nothing-kept', 'swap-running'] },
     answers: { 200: { text: 'It is back', schema: UndoView }, 202: { text: 'A rollback was started', schema: UndoView } },
     handle: async ({ operations, body, caller }) => {
-      const view = await operations.undo(body.to ?? null, caller);
+      const view = await operations.undo({ to: body.to ?? null, of: body.of ?? null }, caller);
       return { status: view.kind === 'rollback' ? 202 : 200, json: view };
     },
   }),

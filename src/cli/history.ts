@@ -2,9 +2,11 @@ import type { UndoView } from '../control/config-views.ts';
 import type { HistoryEntry } from '../history/history.ts';
 import { changeLines } from './_changes.ts';
 import { painter } from './_terminal.ts';
-import { plural, table } from './_text.ts';
+import { pad, plural, table } from './_text.ts';
 import { CliError, EXIT } from './verb.ts';
 import type { Call, Verb } from './verb.ts';
+
+const FACT_WIDTH = 11;
 
 function idOf(text: string | undefined, what: string): number | undefined {
   if (text === undefined) return undefined;
@@ -29,9 +31,18 @@ function listText(entries: readonly HistoryEntry[], call: Call): string {
   );
 }
 
-function entryText({ id, at, by, via, kind, summary, changes }: HistoryEntry, call: Call): string {
+/** Of a deploy: what was started, and how. */
+const FACTS = ['driver', 'image', 'command', 'cwd', 'replicas', 'processes', 'env', 'swap'];
+
+function entryText({ id, at, by, via, kind, summary, changes, facts }: HistoryEntry, call: Call): string {
   const paint = painter(call.io.stdout, call.io.env);
-  return [paint('bold', `${id}  ${summary}`), `  ${kind}, by ${by} (${via}) at ${at}`, ...changeLines(changes, paint)].join('\n');
+  const told = kind === 'deploy' ? FACTS.filter((name) => facts[name] != null).map((name) => `  ${pad(name, FACT_WIDTH)}${factText(facts[name])}`) : [];
+  return [paint('bold', `${id}  ${summary}`), `  ${kind}, by ${by} (${via}) at ${at}`, ...told, ...changeLines(changes, paint)].join('\n');
+}
+
+function factText(value: unknown): string {
+  if (Array.isArray(value)) return value.join(', ');
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 /** `switchyard history`: who changed what, and when. */
@@ -44,7 +55,7 @@ export const historyVerb: Verb = {
   },
   summary: 'shows who changed what, and when',
   details:
-    'Newest first: configurations, swaps that have ended, splits and holds by hand, drains, reloads of certificates. With --show each field with its old and new value; secrets are masked. The last 1000 changes are kept.',
+    'Newest first: configurations, deploys and swaps that have ended, splits and holds by hand, drains, reloads of certificates. With --show each field with its old and new value; secrets are masked. The last 1000 changes are kept.',
   examples: ['switchyard history web', 'switchyard history --show 12'],
   run: async (call) => {
     const { api } = call;
@@ -65,13 +76,20 @@ export const historyVerb: Verb = {
 export const undoVerb: Verb = {
   name: 'undo',
   args: [],
-  flags: { to: { type: 'string', value: 'ID', help: 'what was after this change; the configuration before the last unless told' } },
-  summary: 'brings back the configuration of before, or by a rollback what was live after a change',
-  details: 'It is a new change: nothing of the history is rewritten. Versions and split belong to deploys, and stay when a configuration is brought back.',
-  examples: ['switchyard undo', 'switchyard undo --to 12'],
+  flags: {
+    to: { type: 'string', value: 'ID', help: 'what was after this change; the configuration before the last unless told' },
+    of: { type: 'string', value: 'ID', help: 'what was live before this swap or deploy' },
+  },
+  summary: 'brings back the configuration of before, or by a rollback what was live',
+  details:
+    'It is a new change: nothing of the history is rewritten. Versions and split belong to deploys, and stay when a configuration is brought back. What was live before a deploy comes back by a rollback, for as long as that version is kept (--rollback-keep); when it is gone, the answer says so.',
+  examples: ['switchyard undo', 'switchyard undo --to 12', 'switchyard undo --of 14'],
+  exits: [0, 1, 2, 5, 6],
   run: async (call) => {
     const { api, io } = call;
-    const { body } = await api.call<UndoView>('POST', '/v1/undo', { body: { to: idOf(call.text('to'), '--to') } });
+    const [toId, of] = [idOf(call.text('to'), '--to'), idOf(call.text('of'), '--of')];
+    if (toId !== undefined && of !== undefined) throw new CliError(EXIT.usage, '--to and --of are given; expected one of them');
+    const { body } = await api.call<UndoView>('POST', '/v1/undo', { body: { to: toId, of } });
     const { kind, to, entry, swap } = body;
     const said = {
       config:

@@ -1,19 +1,51 @@
+import type { LaunchSpec } from '../config/launch.ts';
 import type { History } from '../history/history.ts';
 import { isFinished } from '../pool/upstream.ts';
 import type { Swap } from '../pool/upstream.ts';
 
-/** Writes a swap that has ended into the history. */
+/** An option that is called a secret, with its value; or without, so that the next argument is it. */
+const SECRET = /^(--?[^=]*(?:auth|credential|key|passw|secret|token)[^=]*)(=.*)?$/is;
+const MASKED = '***';
+const MOST_COMMAND = 500;
+
+/** What was launched by a deploy, for its first step and the history: of its environment the names alone. */
+export function launchFactsOf({ driver, replicas, command, image, env, cwd }: LaunchSpec): Record<string, unknown> {
+  return {
+    driver,
+    replicas,
+    ...(image === null ? {} : { image }),
+    ...(command.length === 0 ? {} : { command: shown(command) }),
+    ...(cwd === null ? {} : { cwd }),
+    ...(Object.keys(env).length === 0 ? {} : { env: Object.keys(env).toSorted() }),
+  };
+}
+
+/** As one line, without the values of options that are called secrets. */
+function shown(command: readonly string[]): string {
+  const words = command.map((word, i) => {
+    const [, name, value] = SECRET.exec(word) ?? [];
+    if (name !== undefined) return value === undefined ? word : `${name}=${MASKED}`;
+    const [, before, inline] = SECRET.exec(command[i - 1] ?? '') ?? [];
+    return before !== undefined && inline === undefined && !word.startsWith('-') ? MASKED : word;
+  });
+  const line = words.map((word) => (/^[^\s'"\\]+$/.test(word) ? word : JSON.stringify(word))).join(' ');
+  return line.length > MOST_COMMAND ? `${line.slice(0, MOST_COMMAND)}…` : line;
+}
+
+/** Writes a swap that has ended into the history; of a deploy, it is the whole deploy. */
 export function recordSwap(history: History, upstream: string, swap: Swap): void {
   const { id, kind, from, to, state, requestedBy, reason } = swap;
-  const way = `${kind} ${from.at(0) ?? 'nothing'} → ${to}: ${state}`;
+  const { version: _, addresses: __, ms: ___, ...launched } = swap.steps.find(({ name }) => name === 'started')?.evidence ?? {};
+  const isDeploy = 'driver' in launched;
+  const way = `${isDeploy ? 'deploy' : kind} ${from.at(0) ?? 'nothing'} → ${to}: ${state}`;
   history.record({
     by: requestedBy,
     via: 'api',
-    kind: 'swap',
+    kind: isDeploy ? 'deploy' : 'swap',
     upstream,
     summary: reason === null ? way : `${way} (${reason})`,
     changes: [],
-    facts: { swap: id, from: from.at(0) ?? null, to, outcome: state },
+    facts: { ...(isDeploy ? { deploy: id } : {}), swap: id, from: from.at(0) ?? null, to, outcome: state, ...(isDeploy ? launched : {}) },
   });
 }
 
@@ -21,4 +53,29 @@ export function recordSwap(history: History, upstream: string, swap: Swap): void
 export function recordMissed(history: History, upstream: string, swap: Swap | null): void {
   if (swap === null || swap.kind === 'seed' || !isFinished(swap) || history.has('swap', swap.id)) return;
   recordSwap(history, upstream, swap);
+}
+
+/** A deploy that has not come to a swap. */
+export interface FailedDeploy {
+  readonly id: string;
+  readonly upstream: string;
+  readonly version: string;
+  readonly by: string;
+  readonly spec: LaunchSpec;
+  /** What was live, and stays so; null = nothing. */
+  readonly from: string | null;
+  readonly outcome: 'failed' | 'aborted' | 'taken back';
+  readonly reason: string;
+}
+
+export function recordFailed(history: History, { id, upstream, version, by, spec, from, outcome, reason }: FailedDeploy): void {
+  const summary = `deploy ${from ?? 'nothing'} → ${version}: ${outcome} (${reason})`;
+  const facts = { deploy: id, swap: null, from, to: version, outcome, ...launchFactsOf(spec) };
+  history.record({ by, via: 'api', kind: 'deploy', upstream, summary, changes: [], facts });
+}
+
+/** A deploy that a crash of the proxy has cut short before its swap. */
+export function recordTakenBack(history: History, launch: Omit<FailedDeploy, 'from' | 'outcome' | 'reason'>, from: string | null): void {
+  if (history.has('deploy', launch.id)) return;
+  recordFailed(history, { ...launch, from, outcome: 'taken back', reason: 'the proxy ended while its processes were started' });
 }

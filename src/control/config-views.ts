@@ -33,9 +33,18 @@ export interface ConfigView {
   drift: DriftView[];
 }
 
+/** What is to be brought back; both null = the configuration before the last. */
+export interface UndoAsk {
+  /** What was after this change. */
+  readonly to: number | null;
+  /** What was before this swap or deploy. */
+  readonly of: number | null;
+}
+
 /** What an undo has done: `config` = the structure is as it was; `rollback` = a swap back was started; `split` = it was set. */
 export interface UndoView {
   kind: 'config' | 'rollback' | 'split';
+  /** The change that was asked about. */
   to: number;
   /** Of the change that it is; null = nothing had to be changed. */
   entry: HistoryEntry | null;

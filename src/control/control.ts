@@ -25,7 +25,7 @@ import { launchesOf } from './launching.ts';
 import { measure } from './measure.ts';
 import { Operator } from './operate.ts';
 import { History } from '../history/history.ts';
-import { recordMissed, recordSwap } from './_past.ts';
+import { recordMissed, recordSwap, recordTakenBack } from './_past.ts';
 import { Structure, startingTop } from './structure.ts';
 import type { ConfigSource } from './structure.ts';
 import { Publisher } from './publisher.ts';
@@ -70,6 +70,7 @@ export class Control {
   readonly certificates: Certificates;
   readonly acme: AcmeKeeper;
   readonly launches: Launches;
+  private readonly deploys: Deploys;
   private readonly parts: ControlParts;
   private config: Config;
   private standing: 'starting' | 'ready' | 'stopping' = 'starting';
@@ -124,9 +125,11 @@ export class Control {
       launches: this.launches,
       tell: parts.tell,
       ended: (upstream, swap) => recordSwap(this.history, upstream, swap),
+      takenBack: (launch, from) => recordTakenBack(this.history, launch, from),
       emit: (event, origin) => this.events.emit(event, origin),
       stateDir: parts.config.stateDir,
     });
+    this.deploys = new Deploys({ fleet: this.fleet, launches: this.launches, history: this.history, emit, forbidden: () => mayLaunch(this.config.admin) });
     this.webhooks = new Webhooks(parts.config.stateDir, (message) => parts.tell('warn', message));
     this.structure = this.keepStructure();
     this.operator = new Operator({
@@ -140,7 +143,7 @@ export class Control {
       certificates: this.certificates,
       webhooks: this.webhooks,
       launches: this.launches,
-      deploys: new Deploys({ fleet: this.fleet, launches: this.launches, emit, forbidden: () => mayLaunch(this.config.admin) }),
+      deploys: this.deploys,
       ready: () => this.ready(),
     });
   }
@@ -163,6 +166,7 @@ export class Control {
         const why = launch === null && versions.every((version) => version.launch === null) ? null : mayLaunch(this.config.admin);
         if (why !== null) throw new Refusal(REFUSAL.forbidden, why);
       },
+      refuseStarting: (upstream) => this.deploys.refuseStarting(upstream),
       seq: () => this.journal.last,
     });
   }

@@ -19,6 +19,8 @@ import type { Fleet } from './fleet.ts';
 import { backendsOf, isPortless } from './launching.ts';
 import type { Caller, DeployRequest, DeployView, Plan, ProcessView } from './operations.ts';
 import { processView } from './launch-views.ts';
+import type { History } from '../history/history.ts';
+import { launchFactsOf, recordFailed } from './_past.ts';
 
 const REMEMBERED = 1_000;
 /** What is stopped may take so much longer than its stop timeout before a deploy ends without its end. */
@@ -45,6 +47,7 @@ interface Deploy {
 export interface DeploysParts {
   readonly fleet: Fleet;
   readonly launches: Launches;
+  readonly history: History;
   /** Why programs may not be started from here; null = they may. */
   readonly forbidden: () => string | null;
   readonly emit: (event: SwitchyardEvent) => void;
@@ -96,7 +99,14 @@ export class Deploys {
     this.remember(deploy);
     let launch: Launch;
     try {
-      launch = await launches.prepare({ upstream: name, version: request.version, spec, by: caller.by, portless: isPortless(fleet.get(name).config.policy) });
+      launch = await launches.prepare({
+        id: deploy.id,
+        upstream: name,
+        version: request.version,
+        spec,
+        by: caller.by,
+        portless: isPortless(fleet.get(name).config.policy),
+      });
     } catch (error) {
       this.deploys.delete(deploy.id);
       throw error;
@@ -113,7 +123,9 @@ export class Deploys {
       if (deploy.aborted === null) await launch.start(began + launch.spec.startTimeout);
       if (deploy.aborted !== null) throw new Error(deploy.aborted);
       deploy.isUp = true;
-      const started = { version: deploy.version, processes: launch.replicas.length, addresses: launch.addresses, ms: Math.round(performance.now() - began) };
+      const facts = launchFactsOf(launch.spec);
+      const ms = Math.round(performance.now() - began);
+      const started = { version: deploy.version, processes: launch.replicas.length, addresses: launch.addresses, ms, ...facts };
       const { driver } = fleet.get(deploy.upstream);
       await driver.swap({ to: deploy.version, backends: backendsOf(launch.addresses), ...request.swap, started }, deploy.id, caller);
       launch.claimed = true;
@@ -140,8 +152,15 @@ export class Deploys {
           ? error.processes.map(({ replica, problem, output }) => ({ replica, problem, output: [...output] }))
           : [];
       deploy.state = 'failed';
+      this.recordFailed(deploy, launch.spec, deploy.reason);
       this.parts.emit({ type: 'deploy-failed', upstream: deploy.upstream, version: deploy.version, data: { deploy: deploy.id, reason: deploy.reason } });
     }
+  }
+
+  private recordFailed({ id, upstream, version, by, aborted }: Deploy, spec: LaunchSpec, reason: string): void {
+    const { fleet, history } = this.parts;
+    const from = fleet.served.get(upstream)?.driver.state.split.at(0)?.version ?? null;
+    recordFailed(history, { id, upstream, version, by, spec, from, outcome: aborted === null ? 'failed' : 'aborted', reason });
   }
 
   /**
@@ -166,8 +185,7 @@ export class Deploys {
   plan(name: string, request: DeployRequest): Plan {
     this.refuseForbidden();
     const spec = this.specOf(name, request);
-    const going = this.starting(name);
-    if (going !== null) throw busy(going);
+    this.refuseStarting(name);
     const { fleet } = this.parts;
     const { driver } = fleet.get(name);
     const known = this.isKnown(name, request.version, spec);
@@ -192,6 +210,12 @@ export class Deploys {
       to: plan.to,
       steps: [`start ${count} of ${request.version}: ${what}`, `register ${request.version} with ${count}`, ...rest, ...ends],
     };
+  }
+
+  /** @throws Refusal while a deploy of the upstream starts its processes: its swap is the next there. */
+  refuseStarting(name: string): void {
+    const going = this.starting(name);
+    if (going !== null) throw busy(going);
   }
 
   /** The one that starts its processes now; null = none does. */
@@ -311,7 +335,7 @@ async function withinMs(ms: number, promise: Promise<void>): Promise<void> {
 }
 
 function busy({ id, upstream, version, by, at }: Deploy): Refusal {
-  return new Refusal(REFUSAL.swapRunning, `A deploy of ${upstream} to ${version}, asked for by ${by}, is starting its processes.`, {
+  return new Refusal(REFUSAL.swapRunning, `A deploy of ${upstream} to ${version}, asked for by ${by}, is starting its processes; it can be aborted.`, {
     swap: id,
     to: version,
     state: 'starting',

@@ -38,6 +38,8 @@ export interface FleetParts {
   readonly tell: (level: 'info' | 'warn' | 'error', message: string) => void;
   /** Told of each swap that has ended. */
   readonly ended: (upstream: string, swap: Swap) => void;
+  /** Told of each deploy that an earlier life of the proxy has not brought to its swap; `from` was live, and is. */
+  readonly takenBack: (launch: Launch, from: string | null) => void;
   readonly emit: (event: SwitchyardEvent, origin: Origin | null) => void;
   /** Absolute. */
   readonly stateDir: string;
@@ -143,7 +145,12 @@ export class Fleet {
   private followLaunches({ driver }: Served, before: UpstreamState | null): void {
     const { launches } = this.parts;
     const { name } = driver.state;
-    launches.adopt(name, before?.versions.map(({ id }) => id) ?? []);
+    const left = launches.adopt(name, before?.versions.map(({ id }) => id) ?? []);
+    // What the upstream has never known was a deploy that has not come to its swap; one that it knew is only let go late.
+    for (const launch of left) {
+      const known = before?.history.some(({ version }) => version.id === launch.version) === true || before?.swap?.id === launch.id;
+      if (!known && launch.by !== 'config') this.parts.takenBack(launch, before?.split.at(0)?.version ?? null);
+    }
     let history = before?.history;
     driver.changed((now) => {
       const versions = now.versions.map(({ id }) => id);

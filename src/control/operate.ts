@@ -103,17 +103,21 @@ export class Operator extends Desk implements Operations {
 
   async register(name: string, { id, ...ask }: VersionAsk, caller: Caller): Promise<{ created: boolean; view: VersionView }> {
     const { driver, config } = this.parts.fleet.get(name);
+    // Others may be registered beside a deploy, as beside a swap.
+    if (this.parts.deploys.going(name)?.version === id) this.parts.deploys.refuseStarting(name);
     const { created } = await driver.register({ id, backends: backendsOf(config.policy, id, ask) ?? [] }, caller);
     return { created, view: this.version(name, id) };
   }
 
   async removeVersion(name: string, id: string, caller: Caller): Promise<VersionView> {
+    this.parts.deploys.refuseStarting(name);
     await this.parts.fleet.get(name).driver.remove(id, caller);
     this.note('drain', name, caller, `version ${id} let go`, { version: id });
     return this.version(name, id);
   }
 
   async swap(name: string, request: SwapAsk, caller: Caller): Promise<{ started: boolean; view: SwapView }> {
+    this.parts.deploys.refuseStarting(name);
     const { started, swap } = await this.parts.fleet.get(name).driver.swap(this.request(name, request), randomUUID(), caller);
     return { started, view: swap === null ? this.noSwapNeeded(name, request.to) : swapView(this.state(name), swap, this.observed(name)) };
   }
@@ -144,6 +148,7 @@ export class Operator extends Desk implements Operations {
   }
 
   planSwap(name: string, request: SwapAsk): Plan {
+    this.parts.deploys.refuseStarting(name);
     return { dryRun: true, upstream: name, ...this.parts.fleet.get(name).driver.plan(this.request(name, request)) };
   }
 
@@ -198,6 +203,7 @@ export class Operator extends Desk implements Operations {
   }
 
   async rollback(name: string, to: string | null, caller: Caller): Promise<SwapView> {
+    this.parts.deploys.refuseStarting(name);
     const swap = await this.parts.fleet.get(name).driver.rollback(to, randomUUID(), caller);
     return swapView(this.state(name), swap, this.observed(name));
   }
@@ -227,6 +233,7 @@ export class Operator extends Desk implements Operations {
   }
 
   async setSplit(name: string, weights: Record<string, number>, caller: Caller): Promise<UpstreamView> {
+    this.parts.deploys.refuseStarting(name);
     await this.parts.fleet.get(name).driver.setSplit(weights, caller);
     const shares = Object.entries(weights).map(([version, weight]) => `${version} ${weight} %`);
     this.note('split', name, caller, `split by hand: ${shares.join(', ')}`, { weights });

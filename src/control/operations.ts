@@ -6,7 +6,7 @@ import type { Receipt } from '../pool/upstream.ts';
 import type { Explanation } from '../swap/explain.ts';
 import type { WebhookView } from '../webhooks/webhooks.ts';
 import type { HistoryEntry } from '../history/history.ts';
-import type { ConfigPlan, ConfigView, UndoView } from './config-views.ts';
+import type { ConfigPlan, ConfigView, UndoAsk, UndoView } from './config-views.ts';
 import type { SwapRequest, SwitchyardEvent, VersionInput } from '../swap/ports.ts';
 import type { Verdict } from '../swap/verdict.ts';
 
@@ -393,8 +393,8 @@ export interface Operations {
   /** Newest first. */
   history(query: { upstream?: string; limit: number; before?: number }): HistoryEntry[];
   historyEntry(id: number): HistoryEntry;
-  /** Brings back what was after a change (null = the configuration before the last), as a new one. */
-  undo(id: number | null, caller: Caller): Promise<UndoView>;
+  /** Brings back what was after a change, or before a swap or deploy, as a new change. */
+  undo(ask: UndoAsk, caller: Caller): Promise<UndoView>;
   webhooks(): WebhookView[];
   /** Tries at once what waits for a webhook, and once more what was given up; `again` says how many that were. */
   redeliver(name: string): { again: number; view: WebhookView };

@@ -33,6 +33,8 @@ export interface StructureParts {
   readonly warn: (upstream: UpstreamConfig) => void;
   /** Refuses what may not be brought in through the API. */
   readonly admit: (upstream: UpstreamConfig) => void;
+  /** Refuses while a deploy of the upstream starts its processes. */
+  readonly refuseStarting: (upstream: string) => void;
   /** Number of the last decision in the journal. */
   readonly seq: () => number;
 }
@@ -278,6 +280,7 @@ export class Structure {
   }
 
   private refuseSwapping(name: string): void {
+    this.parts.refuseStarting(name);
     const { swap } = this.parts.fleet.get(name).driver.state;
     if (swap === null || swap.kind === 'seed' || isFinished(swap)) return;
     const { id, requestedBy } = swap;

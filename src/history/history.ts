@@ -16,7 +16,7 @@ const entry = z.object({
   at: z.string(),
   by: z.string(),
   via: z.enum(['api', 'file', 'pull', 'start']),
-  kind: z.enum(['config', 'swap', 'split', 'hold', 'drain', 'certificates']),
+  kind: z.enum(['config', 'swap', 'deploy', 'split', 'hold', 'drain', 'certificates']),
   /** null = of none, or of several. */
   upstream: z.string().nullable(),
   summary: z.string(),

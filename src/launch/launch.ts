@@ -64,6 +64,11 @@ export class Launch {
     return this.record.version;
   }
 
+  /** Who has had it launched. */
+  get by(): string {
+    return this.record.by;
+  }
+
   get spec(): LaunchSpec {
     return this.record.spec;
   }

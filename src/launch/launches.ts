@@ -53,6 +53,8 @@ export interface ProcessFacts {
 }
 
 export interface LaunchRequest {
+  /** Of this launch and no other, ever; made up unless told. */
+  readonly id?: string;
   readonly upstream: string;
   readonly version: string;
   readonly spec: LaunchSpec;
@@ -108,7 +110,7 @@ export class Launches {
   }
 
   /** Puts on disk what is about to be launched. Nothing is started yet; an earlier launch of that version must have ended. */
-  async prepare({ upstream, version, spec, by, portless = false }: LaunchRequest): Promise<Launch> {
+  async prepare({ id = randomUUID(), upstream, version, spec, by, portless = false }: LaunchRequest): Promise<Launch> {
     const earlier = this.get(upstream, version);
     if (earlier?.stopping != null) await earlier.stopping;
     this.refuseLaunched(upstream, version);
@@ -117,7 +119,7 @@ export class Launches {
       // Somebody else may have launched it while ports were looked for.
       this.refuseLaunched(upstream, version);
       const replicas = ports.map((port): ReplicaRecord => ({ state: 'ended', port, address: null, handle: null }));
-      const record: LaunchRecord = { upstream, version, id: randomUUID(), by, at: Date.now(), spec, replicas };
+      const record: LaunchRecord = { upstream, version, id, by, at: Date.now(), spec, replicas };
       this.records.forgetOutput(upstream, version);
       this.records.write(record);
       return this.add(record);
@@ -148,14 +150,22 @@ export class Launches {
     for (const port of ports) if (port !== null) this.ports.giveBack(port);
   }
 
-  /** Takes up what was launched for an upstream in an earlier life of the proxy: `wanted` are the versions that it still has. */
-  adopt(upstream: string, wanted: readonly string[]): void {
+  /**
+   * Takes up what was launched for an upstream in an earlier life of the proxy: `wanted` are the versions that it still has.
+   * @returns what is of none of them, and is ended
+   */
+  adopt(upstream: string, wanted: readonly string[]): Launch[] {
+    const unwanted: Launch[] = [];
     for (const launch of this.of(upstream)) {
       // What an upstream of that name has left in this life is ended by who has removed it.
       if (!this.inherited.delete(launch)) continue;
       if (wanted.includes(launch.version)) launch.adopt();
-      else void this.end(launch);
+      else {
+        unwanted.push(launch);
+        void this.end(launch);
+      }
     }
+    return unwanted;
   }
 
   /** An upstream is removed: what was launched for its versions is ended by the caller, when they have nothing in hand any more. */

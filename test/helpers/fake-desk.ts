@@ -1,4 +1,4 @@
-import type { ConfigPlan, ConfigView, UndoView } from '../../src/control/config-views.ts';
+import type { ConfigPlan, ConfigView, UndoAsk, UndoView } from '../../src/control/config-views.ts';
 import type { Caller } from '../../src/control/operations.ts';
 import { Refusal, REFUSAL } from '../../src/errors/catalogue.ts';
 import type { HistoryEntry } from '../../src/history/history.ts';
@@ -38,7 +38,7 @@ export class FakeDesk {
     return found;
   }
 
-  async undo(id: number | null, { by }: Caller): Promise<UndoView> {
+  async undo({ to: id }: UndoAsk, { by }: Caller): Promise<UndoView> {
     this.calls.push({ name: 'undo', args: [id, by] });
     return { kind: 'config', to: id ?? 3, entry: null, swap: null, upstream: null };
   }
