@@ -8,7 +8,6 @@ import type { Source, SourceOptions, Tell } from './pull/source.ts';
 import { Refusal } from './errors/catalogue.ts';
 import type { Issue } from './errors/catalogue.ts';
 import { Control } from './control/control.ts';
-import { startDemo } from './demo/launch.ts';
 import { createMetrics } from './metrics/metrics.ts';
 
 /** What the command line may change of the configuration. */
@@ -51,7 +50,6 @@ export async function serve(options: ServeOptions): Promise<number> {
   // The data plane works on without this thread: what goes wrong here is told, and does not end it.
   process.on('uncaughtException', (error) => tell('error', `control plane: ${error.stack ?? error.message}`));
   process.on('unhandledRejection', (reason) => tell('error', `control plane: ${reason instanceof Error ? reason.stack : String(reason)}`));
-  const demo = config.demo.length === 0 ? null : await startDemo(config.demo, { host: '127.0.0.1' });
   try {
     const { control, listeners } = await Control.start({ config, source, onLog: logTo(options.stdout), tell });
     const admin = await openAdmin(config, control, tell).catch(async (error: unknown) => {
@@ -72,7 +70,6 @@ export async function serve(options: ServeOptions): Promise<number> {
   } finally {
     source.close();
     process.off('SIGHUP', hear);
-    await demo?.stop();
   }
 }
 
@@ -218,10 +215,11 @@ function urlOf(host: string, port: number): string {
   return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
 }
 
-/** With a demo: the swap to a version of it that is not live. */
+/** The swap to a version that the configuration says how to launch, and that is not live. */
 function nextSwap(config: Config, control: Control): string | null {
-  const [upstream] = control.operator.upstreams();
-  const next = config.demo.find(({ version }) => upstream !== undefined && upstream.split[version] === undefined);
-  if (upstream === undefined || next === undefined) return null;
-  return `npx switchyard swap ${upstream.name} --to ${next.version} ${next.ports.map((port) => `--backend 127.0.0.1:${port}`).join(' ')}`;
+  for (const { name, split } of control.operator.upstreams()) {
+    const next = config.upstreams.get(name)?.versions.find(({ id, launch }) => launch !== null && split[id] === undefined);
+    if (next !== undefined) return `npx switchyard swap ${name} --to ${next.id}`;
+  }
+  return null;
 }

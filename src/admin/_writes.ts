@@ -153,7 +153,7 @@ const TRAFFIC: readonly Endpoint[] = [
     params: UpstreamParams,
     query: NoQuery,
     body: SwapBody,
-    problems: { ...VERSION_404, 409: ['swap-running', 'version-exists', 'not-now'], 507: ['slots-exhausted'] },
+    problems: { 403: ['forbidden'], ...VERSION_404, 409: ['swap-running', 'version-exists', 'not-now', 'launch-failed'], 507: ['slots-exhausted'] },
     answers: {
       200: { text: 'Nothing was changed: it is live already, this swap is running already, or it was a dry run', schema: z.union([SwapView, PlanView]) },
       202: { text: 'Started', schema: SwapView },

@@ -45,7 +45,7 @@ export class Unreachable extends CliError {
 }
 
 function exitFor(status: number, code: string): number {
-  if (code === 'nothing-kept') return EXIT.failed;
+  if (code === 'nothing-kept' || code === 'launch-failed') return EXIT.failed;
   if (status === 409 || status === 412) return EXIT.conflict;
   return status >= 500 ? EXIT.failed : EXIT.usage;
 }

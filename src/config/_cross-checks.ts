@@ -205,15 +205,3 @@ export function routeIssues(upstreams: readonly (readonly [string, { routes: rea
   }
   return issues;
 }
-
-export function demoIssues({ demo, listeners, admin }: ParsedConfig): Issue[] {
-  const taken = new Set([...listeners.map(({ port }) => port), admin.port]);
-  const issues: Issue[] = [];
-  for (const [i, { ports }] of demo.entries()) {
-    for (const [j, port] of ports.entries()) {
-      if (taken.has(port)) issues.push(issue(['demo', i, 'ports', j], `expected a port that nothing else here uses, got ${port}`));
-      taken.add(port);
-    }
-  }
-  return issues;
-}

@@ -42,11 +42,6 @@ export interface AdminConfig {
   readonly deploy: boolean | null;
 }
 
-export interface DemoVersion {
-  readonly version: string;
-  readonly ports: readonly number[];
-}
-
 export interface ListenerConfig {
   readonly host: string;
   readonly port: number;
@@ -89,5 +84,4 @@ export interface Config {
   };
   /** In the order of the file. */
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
-  readonly demo: readonly DemoVersion[];
 }

@@ -72,12 +72,12 @@ function endsOtherwise({ host, port, tls }: ListenerConfig, before: Config): boo
 }
 
 /** How a listener that ends TLS does so can change while it runs; whether it does, cannot. */
-function fixedParts({ listeners, admin, dataThreads, stateDir, demo }: Config) {
-  return { listeners: listeners.map((one) => ({ ...one, tls: one.tls !== null, acme: one.tls?.acme ?? null })), admin, dataThreads, stateDir, demo };
+function fixedParts({ listeners, admin, dataThreads, stateDir }: Config) {
+  return { listeners: listeners.map((one) => ({ ...one, tls: one.tls !== null, acme: one.tls?.acme ?? null })), admin, dataThreads, stateDir };
 }
 
 function restartWarnings(before: Config, after: Config): string[] {
-  const fixed = ['listeners', 'admin', 'dataThreads', 'stateDir', 'demo'] as const;
+  const fixed = ['listeners', 'admin', 'dataThreads', 'stateDir'] as const;
   const [was, is] = [fixedParts(before), fixedParts(after)];
   const changed: string[] = fixed.filter((field) => !isDeepStrictEqual(was[field], is[field]));
   if (before.edge.limits.clients !== after.edge.limits.clients) changed.push('limits.clients');

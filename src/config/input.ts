@@ -256,12 +256,6 @@ export interface TokenInput {
   scope?: 'read' | 'operate' | 'report';
 }
 
-/** A version of the bundled demo service: one backend a port. */
-export interface DemoInput {
-  version: string;
-  ports: readonly number[];
-}
-
 /** Certificates from an authority that speaks ACME (RFC 8555), renewed in time. */
 export interface AcmeInput {
   /** One certificate for each name or list of names; no wildcards. */
@@ -381,6 +375,4 @@ export interface ConfigInput {
   /** With `run --config-from`: how often a URL is looked at (30s), for how long at most (10s), and whether what was changed by hand is put back (false). */
   pull?: { interval?: Duration; timeout?: Duration; enforce?: boolean };
   upstreams?: Readonly<Record<string, UpstreamInput | WorkerUpstreamInput>>;
-  /** Processes of the bundled demo service to start beside the proxy, for trying it out. */
-  demo?: readonly DemoInput[];
 }

@@ -5,7 +5,7 @@ import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import type { Issue } from '../errors/catalogue.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
 import { TlsReader } from './_read-tls.ts';
-import { adminIssues, demoIssues, listenerIssues, routeIssues, upstreamIssues, webhookIssues } from './_cross-checks.ts';
+import { adminIssues, listenerIssues, routeIssues, upstreamIssues, webhookIssues } from './_cross-checks.ts';
 import { inlineTop, inlineUpstream } from './inline.ts';
 import { ListenerReader } from './certificates.ts';
 import { name as nameField } from './_fields.ts';
@@ -41,7 +41,6 @@ export function parseConfig(raw: unknown, { cores = os.availableParallelism(), f
     ...webhookIssues(parsed),
     ...upstreams.flatMap(([name, upstream]) => upstreamIssues(upstream, ['upstreams', name])),
     ...routeIssues(upstreams.map(([name, upstream]) => [name, { routes: upstream.kind === 'worker' ? [] : upstream.routes }])),
-    ...demoIssues(parsed),
   ]);
   const pages = new PageReader(folder ?? null);
   const errorPages = pages.errorPages(parsed.errorPages, ['errorPages']);
@@ -73,7 +72,6 @@ export function parseConfig(raw: unknown, { cores = os.availableParallelism(), f
     shutdown: parsed.shutdown,
     launch: parsed.launch,
     upstreams: resolved,
-    demo: parsed.demo,
   };
 }
 

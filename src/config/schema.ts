@@ -266,10 +266,6 @@ export const configSchema = z.strictObject({
     .record(name, upstreamSchema)
     .default({})
     .refine((all) => Object.keys(all).length <= MOST_UPSTREAMS, { error: `at most ${MOST_UPSTREAMS} upstreams` }),
-  demo: z
-    .array(z.strictObject({ version: name, ports: z.array(port).min(1).max(16) }))
-    .max(8)
-    .default([]),
 });
 
 export type ParsedUpstream = z.output<typeof upstreamSchema>;

@@ -5,7 +5,7 @@ import { parseConfig } from '../config/parse.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 
 /** What belongs to the machine that the proxy runs on, and is not for the API to say. */
-const OF_THE_MACHINE = ['admin', 'stateDir', 'demo', 'pull'];
+const OF_THE_MACHINE = ['admin', 'stateDir', 'pull'];
 
 const listener = z.object({
   host: z.string().default('0.0.0.0'),

@@ -76,6 +76,8 @@ export function recordFailed(history: History, { id, upstream, version, by, spec
 
 /** A deploy that a crash of the proxy has cut short before its swap. */
 export function recordTakenBack(history: History, launch: Omit<FailedDeploy, 'from' | 'outcome' | 'reason'>, from: string | null): void {
-  if (history.has('deploy', launch.id)) return;
-  recordFailed(history, { ...launch, from, outcome: 'taken back', reason: 'the proxy ended while its processes were started' });
+  const { id, upstream, version, by, spec } = launch;
+  if (history.has('deploy', id)) return;
+  const reason = 'the proxy ended while its processes were started';
+  recordFailed(history, { id, upstream, version, by, spec, from, outcome: 'taken back', reason });
 }

@@ -115,20 +115,7 @@ export class Control {
     });
     const emit = (event: SwitchyardEvent): void => this.events.emit(event);
     this.launches = launchesOf({ config: parts.config, emit, fleet: () => this.fleet, tell: parts.tell });
-    this.fleet = new Fleet({
-      ledger: this.ledger,
-      journal,
-      recorded: states,
-      publisher: this.publisher,
-      threads: this.threads,
-      vitals: this.vitals,
-      launches: this.launches,
-      tell: parts.tell,
-      ended: (upstream, swap) => recordSwap(this.history, upstream, swap),
-      takenBack: (launch, from) => recordTakenBack(this.history, launch, from),
-      emit: (event, origin) => this.events.emit(event, origin),
-      stateDir: parts.config.stateDir,
-    });
+    this.fleet = this.openFleet(states);
     this.deploys = new Deploys({ fleet: this.fleet, launches: this.launches, history: this.history, emit, forbidden: () => mayLaunch(this.config.admin) });
     this.webhooks = new Webhooks(parts.config.stateDir, (message) => parts.tell('warn', message));
     this.structure = this.keepStructure();
@@ -145,6 +132,23 @@ export class Control {
       launches: this.launches,
       deploys: this.deploys,
       ready: () => this.ready(),
+    });
+  }
+
+  private openFleet(states: ReadonlyMap<string, UpstreamState>): Fleet {
+    return new Fleet({
+      ledger: this.ledger,
+      journal: this.journal,
+      recorded: states,
+      publisher: this.publisher,
+      threads: this.threads,
+      vitals: this.vitals,
+      launches: this.launches,
+      tell: this.parts.tell,
+      ended: (upstream, swap) => recordSwap(this.history, upstream, swap),
+      takenBack: (launch, from) => recordTakenBack(this.history, launch, from),
+      emit: (event, origin) => this.events.emit(event, origin),
+      stateDir: this.parts.config.stateDir,
     });
   }
 
@@ -250,13 +254,24 @@ export class Control {
     for (const warning of tlsWarnings(upstream, Date.now())) this.parts.tell('warn', warning);
   }
 
-  /** Waits a moment for fresh upstreams to become live, so that the first request finds them so. Workers can report only afterwards. */
+  /**
+   * Waits a moment for fresh upstreams to become live, and for what is launched and live to be taken over or started again, so that the
+   * first request finds them so. Workers can report only afterwards.
+   */
   private async seedsLive(ms: number): Promise<void> {
     const until = performance.now() + ms;
     const waiting = (): boolean =>
       this.fleet.seeding.size > 0 ||
-      [...this.fleet.served.values()].some(({ driver, workers }) => workers === null && driver.state.swap?.kind === 'seed' && driver.state.split.length === 0);
+      [...this.fleet.served.values()].some(
+        ({ driver, workers }) => workers === null && ((driver.state.swap?.kind === 'seed' && driver.state.split.length === 0) || this.isDown(driver.state)),
+      );
     while (waiting() && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+
+  /** Whether what is live was launched, and none of it serves yet. */
+  private isDown({ name, split, versions }: UpstreamState): boolean {
+    const live = versions.filter(({ id }) => split.some(({ version }) => version === id) && this.launches.get(name, id) !== null);
+    return live.some((version) => [...this.vitals.health(name, version).values()].every(({ health }) => health !== 'healthy'));
   }
 
   private ready(): { ready: boolean; why: string } {

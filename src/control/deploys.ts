@@ -240,7 +240,7 @@ export class Deploys {
   }
 
   private specOf(name: string, request: DeployRequest): LaunchSpec {
-    return parseLaunch(request.launch ?? {}, this.parts.fleet.get(name).config.launch);
+    return request.spec ?? parseLaunch(request.launch ?? {}, this.parts.fleet.get(name).config.launch);
   }
 
   /** Whether the version is there, launched in just this way. */
@@ -325,7 +325,7 @@ function placeholders({ replicas }: LaunchSpec, version: string, policy: Upstrea
 }
 
 /** Resolves when `promise` does, or after `ms`. */
-async function withinMs(ms: number, promise: Promise<void>): Promise<void> {
+export async function withinMs(ms: number, promise: Promise<void>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, ms);

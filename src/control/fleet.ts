@@ -80,8 +80,8 @@ export class Fleet {
   private readonly latest = new Map<string, Swap>();
   /** Journaled states that no upstream has taken up yet. */
   readonly recorded: Map<string, UpstreamState>;
-  /** Upstreams whose seeds are being launched. */
-  readonly seeding = new Set<string>();
+  /** Seeds that are being launched, by seedKey. */
+  readonly seeding = new Map<string, Promise<void>>();
   private readonly ended = new AbortController();
   private readonly parts: FleetParts;
 
@@ -164,10 +164,11 @@ export class Fleet {
   private launch(served: Served, seed: SeedVersion): void {
     const { name } = served.config;
     const stop = AbortSignal.any([this.ended.signal, served.gone.signal]);
-    this.seeding.add(name);
-    launchSeed(this.parts.launches, served, seed, stop, this.parts.tell)
+    const key = seedKey(name, seed.id);
+    const seeded = launchSeed(this.parts.launches, served, seed, stop, this.parts.tell)
       .catch((error: unknown) => this.parts.tell('error', `${seed.id} of ${name} is not launched: ${String(error)}`))
-      .finally(() => this.seeding.delete(name));
+      .finally(() => this.seeding.delete(key));
+    this.seeding.set(key, seeded);
   }
 
   /** Takes an upstream down: unroutable at once; what is in flight ends, or is cut at its drain deadline. */
@@ -337,6 +338,11 @@ export class Fleet {
 /** A proxy that died while the processes of its seeds were started has a state, and nothing in it that serves or will. */
 function hasNeverServed({ swap, split }: UpstreamState): boolean {
   return swap === null && split.length === 0;
+}
+
+/** A seed by its upstream and version. */
+export function seedKey(upstream: string, version: string): string {
+  return `${upstream}\n${version}`;
 }
 
 function supersededBy(swap: Swap, { to, requestedBy, requestedAt }: Swap): Swap {

@@ -31,7 +31,7 @@ export function launchesOf({ config, emit, fleet, tell }: LaunchingParts): Launc
     stateDir: config.stateDir,
     drivers: { process: new ProcessDriver(process.env, (message) => tell('warn', message)), docker: new DockerDriver(), exec: new ProgramDriver(process.env) },
     ports: config.launch.ports,
-    reserved: [config.admin.port, ...config.listeners.map(({ port }) => port), ...config.demo.flatMap(({ ports }) => ports)],
+    reserved: [config.admin.port, ...config.listeners.map(({ port }) => port)],
     adminUrl: adminUrlOf(config.admin),
     emit,
     stopped: async (upstream, version, facts) => fleet().served.get(upstream)?.driver.note(version, 'stopped', facts),

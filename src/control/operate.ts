@@ -11,6 +11,7 @@ import { backendsOf } from '../members/declare.ts';
 import type { OrderView, Report } from '../members/report.ts';
 import type { Launches } from '../launch/launches.ts';
 import type { Deploys } from './deploys.ts';
+import { declaredDeploy, launchAndSwap, seeded } from './_declared-launch.ts';
 import { Desk } from './_desk.ts';
 import type { DeskParts } from './_desk.ts';
 import type { EventLog } from './events.ts';
@@ -117,6 +118,9 @@ export class Operator extends Desk implements Operations {
   }
 
   async swap(name: string, request: SwapAsk, caller: Caller): Promise<{ started: boolean; view: SwapView }> {
+    await seeded(this.parts.fleet, name, request);
+    const declared = declaredDeploy(this.parts.fleet, name, request);
+    if (declared !== null) return { started: true, view: this.swapById(await launchAndSwap(this.parts.deploys, name, declared, caller)) };
     this.parts.deploys.refuseStarting(name);
     const { started, swap } = await this.parts.fleet.get(name).driver.swap(this.request(name, request), randomUUID(), caller);
     return { started, view: swap === null ? this.noSwapNeeded(name, request.to) : swapView(this.state(name), swap, this.observed(name)) };
@@ -149,6 +153,8 @@ export class Operator extends Desk implements Operations {
 
   planSwap(name: string, request: SwapAsk): Plan {
     this.parts.deploys.refuseStarting(name);
+    const declared = declaredDeploy(this.parts.fleet, name, request);
+    if (declared !== null) return this.parts.deploys.plan(name, declared);
     return { dryRun: true, upstream: name, ...this.parts.fleet.get(name).driver.plan(this.request(name, request)) };
   }
 

@@ -1,7 +1,6 @@
 /**
- * The bundled demo service: a small web service that shows which version and backend answered. One process serves all backends of
- * a version. Started by launch.ts: `node service.ts VERSION HOST PORT…`; tells its parent `ready`, or what went wrong, and ends with it.
- * Without arguments, as `deploy` starts it: version and port are in the environment.
+ * The bundled demo service: a small web service that shows which version and backend answered. Launched as any program is: its
+ * version and port are in its environment.
  */
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -11,6 +10,9 @@ import { page } from './_page.ts';
 const LONGEST_WAIT = 60_000;
 const TICK = 1000;
 const GRACE = 10_000;
+/** Between two looks for the proxy, and how long it may be away. */
+const LOOK = 5_000;
+const ALONE = 60_000;
 
 interface Backend {
   readonly version: string;
@@ -101,32 +103,29 @@ async function listen(version: string, host: string, port: number): Promise<() =
   };
 }
 
-/** Resolves when the parent has been told; there may be none, or it may be gone. */
-async function tellParent(message: { ready: true } | { error: string }): Promise<void> {
-  if (!process.connected) return;
-  await new Promise<void>((resolve) => process.send?.(message, undefined, {}, () => resolve()));
+/** A demo that nobody has stopped, because its proxy was killed and never came back, ends by itself. */
+function endAlone(admin: string, stop: () => void): void {
+  let seen = performance.now();
+  const look = async (): Promise<void> => {
+    const there = await fetch(`${admin}/livez`, { signal: AbortSignal.timeout(LOOK) }).then(
+      (answer) => answer.ok,
+      () => false,
+    );
+    if (there) seen = performance.now();
+    else if (performance.now() - seen > ALONE) stop();
+  };
+  setInterval(() => void look(), LOOK).unref();
 }
 
-async function main([version, host, ...ports]: readonly string[]): Promise<void> {
-  const closes: (() => void)[] = [];
+async function main({ SWITCHYARD_VERSION: version = 'demo', SWITCHYARD_ADMIN_URL: admin, PORT = '' }: NodeJS.ProcessEnv): Promise<void> {
+  const close = await listen(version, '127.0.0.1', Number(PORT));
+  console.log(`${version} listens on 127.0.0.1:${PORT}`);
   const stop = (): void => {
-    for (const close of closes.splice(0)) close();
-    process.channel?.unref();
+    close();
     setTimeout(() => process.exit(0), GRACE).unref();
   };
-  process.on('SIGTERM', stop);
-  // Ctrl-C reaches the whole terminal: the demo goes on until the proxy in front of it has drained.
-  process.on('SIGINT', () => undefined);
-  process.on('disconnect', () => process.exit(0));
-  try {
-    for (const port of ports) closes.push(await listen(version, host, Number(port)));
-    await tellParent({ ready: true });
-  } catch (error) {
-    await tellParent({ error: error instanceof Error ? error.message : String(error) });
-    process.exitCode = 1;
-    stop();
-  }
+  process.once('SIGTERM', stop);
+  if (admin !== undefined) endAlone(admin, stop);
 }
 
-const { SWITCHYARD_VERSION = 'demo', PORT = '' } = process.env;
-await main(process.argv.length > 2 ? process.argv.slice(2) : [SWITCHYARD_VERSION, '127.0.0.1', PORT]);
+await main(process.env);

@@ -104,6 +104,7 @@ export const REFUSAL = {
   noRunningSwap: fault('no-running-swap', 409, 'operator', 'No swap of this upstream is running.'),
   notNow: fault('not-now', 409, 'operator', 'That is not possible in the present state.'),
   nothingKept: fault('nothing-kept', 409, 'operator', 'There is no kept version to go back to.'),
+  launchFailed: fault('launch-failed', 409, 'operator', 'Its processes could not be started.'),
   versionExists: fault('version-exists', 409, 'operator', 'This version id is taken by other backends.'),
   keyReused: fault('idempotency-key-reused', 422, 'operator', 'This Idempotency-Key was used for another request.'),
   stale: fault('stale-revision', 412, 'operator', 'It has changed since that revision.'),

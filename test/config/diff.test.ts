@@ -67,11 +67,10 @@ t.test('what cannot change at run time is a warning', async (t) => {
     admin: { port: 9901 },
     dataThreads: 3,
     stateDir: 'elsewhere',
-    demo: [{ version: 'v1', ports: [9001] }],
   };
   t.strictSame(diff(after), {
     ...NOTHING,
-    warnings: ['listeners', 'admin', 'dataThreads', 'stateDir', 'demo'].map((field) => `The change of ${field} takes effect after a restart.`),
+    warnings: ['listeners', 'admin', 'dataThreads', 'stateDir'].map((field) => `The change of ${field} takes effect after a restart.`),
   });
 });
 

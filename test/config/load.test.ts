@@ -36,7 +36,7 @@ t.test('the same configuration as TypeScript, JavaScript and JSON', async (t) =>
 t.test('the bundled configuration is valid', async (t) => {
   const config = await loadConfig(new URL('../../proxy.config.ts', import.meta.url).pathname);
   t.equal(config.upstreams.get('web')?.live, 'v1');
-  t.equal(config.demo.length, 2);
+  t.equal(config.upstreams.get('web')?.versions.length, 2);
 });
 
 t.test('a module is read anew each time', async (t) => {

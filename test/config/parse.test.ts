@@ -41,7 +41,6 @@ t.test('an empty configuration is one of defaults', async (t) => {
       shutdown: { drain: 30_000 },
       launch: { ports: { from: 20_000, to: 29_999 }, onShutdown: 'keep' },
       upstreams: [],
-      demo: [],
     },
   );
 });
@@ -128,7 +127,6 @@ const FULL: ConfigInput = {
   },
   accessLog: 'sampled',
   shutdown: { drain: '10s' },
-  demo: [{ version: 'v1', ports: [9001] }],
   upstreams: {
     web: {
       routes: [{ host: '*.Example.com', path: '/api/' }, { host: '[::1]' }],
@@ -172,7 +170,6 @@ t.test('every field finds its place', async (t) => {
     dataThreads: 4,
     stateDir: '/var/lib/switchyard',
     shutdown: { drain: 10_000 },
-    demo: FULL.demo,
     edge: { trustedProxies: FULL.trustedProxies, timeouts: { clientHead: 5000, keepAlive: 1000, body: 10_000 }, limits: FULL.limits, accessLog: 'sampled' },
     admin: { host: '0.0.0.0', port: 9901, allowedHosts: ['admin.example'] },
   });

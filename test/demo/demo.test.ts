@@ -1,14 +1,15 @@
 import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import t from 'tap';
+import type { Test } from 'tap';
 import { WebSocket } from 'ws';
-import { startDemo } from '../../src/demo/launch.ts';
-import { Refusal } from '../../src/errors/catalogue.ts';
+import { demoService } from '../../src/config/define.ts';
 import { freePorts } from '../helpers/ports.ts';
 import { eventually } from '../helpers/wait.ts';
 
 const host = '127.0.0.1';
+const LATE = 60_000;
 
 /** Whether anyone listens there. */
 async function answers(port: number): Promise<boolean> {
@@ -18,22 +19,29 @@ async function answers(port: number): Promise<boolean> {
   );
 }
 
+/** The service as it is launched. */
+async function start(t: Test, version: string, port: number): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [demoService], { env: { PORT: String(port), SWITCHYARD_VERSION: version }, stdio: 'ignore' });
+  t.teardown(() => child.kill('SIGKILL'));
+  await eventually(`${version} to listen`, () => answers(port), LATE, 20);
+  return child;
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  const ended = once(child, 'exit');
+  child.kill('SIGTERM');
+  await ended;
+}
+
 t.test('the service', async (t) => {
-  const [one, two, other] = await freePorts(3);
-  const demo = await startDemo(
-    [
-      { version: 'v1', ports: [one, two] },
-      { version: 'v<2>', ports: [other] },
-    ],
-    { host },
-  );
-  t.teardown(() => demo.stop());
+  const [one, other] = await freePorts(2);
+  const [first] = await Promise.all([start(t, 'v1', one), start(t, 'v<2>', other)]);
   const url = `http://${host}:${one}`;
 
   await t.test('says which version and backend answered', async (t) => {
     t.strictSame(await (await fetch(`${url}/api`)).json(), { version: 'v1', backend: `${host}:${one}`, count: 1 });
     t.match(await (await fetch(`${url}/api`)).json(), { count: 2 });
-    t.match(await (await fetch(`http://${host}:${two}/api`)).json(), { version: 'v1', backend: `${host}:${two}`, count: 1 });
+    t.match(await (await fetch(`http://${host}:${other}/api`)).json(), { version: 'v<2>', backend: `${host}:${other}`, count: 1 });
   });
 
   await t.test('shows it on a page, with a colour per version and nothing unescaped', async (t) => {
@@ -64,56 +72,22 @@ t.test('the service', async (t) => {
     const [echo] = (await once(socket, 'message')) as [Buffer];
     t.equal(String(echo), 'hello');
     const closed = once(socket, 'close');
-    await demo.stop();
+    await stop(first);
     t.equal((await closed)[0], 1001, 'told to go away when the service ends');
   });
 
   t.notOk(await answers(one), 'nobody listens after stop');
-  t.notOk(await answers(other));
-  await demo.stop();
 });
 
 t.test('a slow answer is finished before the service ends', async (t) => {
   const [port] = await freePorts(1);
-  const demo = await startDemo([{ version: 'v1', ports: [port] }], { host });
+  const child = await start(t, 'v1', port);
   const slow = fetch(`http://${host}:${port}/slow?ms=1000`);
   let own = 0;
   await eventually('the request has arrived', async () => {
     own++;
     return ((await (await fetch(`http://${host}:${port}/api`)).json()) as { count: number }).count > own;
   });
-  await demo.stop();
+  await stop(child);
   t.match(await (await slow).json(), { waitedMs: 1000 });
-});
-
-t.test('a port in use is named, and nothing is left running', async (t) => {
-  const [free, taken] = await freePorts(2);
-  const server = createServer().listen(taken, host);
-  await once(server, 'listening');
-  t.teardown(() => server.close());
-  await t.rejects(
-    startDemo(
-      [
-        { version: 'v1', ports: [free] },
-        { version: 'v2', ports: [taken] },
-      ],
-      { host },
-    ),
-    {
-      message: `The demo version v2 could not be started: port ${taken} of ${host} is in use.`,
-    },
-  );
-  t.notOk(await answers(free));
-  await startDemo([{ version: 'v2', ports: [taken] }], { host }).catch((error: unknown) => t.type(error, Refusal));
-});
-
-t.test('the service ends with its parent, even when that is killed', async (t) => {
-  const [port] = await freePorts(1);
-  const launch = new URL('../../src/demo/launch.ts', import.meta.url).href;
-  const script = `const { startDemo } = await import(${JSON.stringify(launch)}); await startDemo([{ version: 'v1', ports: [${port}] }], { host: '${host}' }); setInterval(() => {}, 1000);`;
-  const parent = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'ignore' });
-  t.teardown(() => parent.kill('SIGKILL'));
-  await eventually('the demo is up', () => answers(port), 60_000, 50);
-  parent.kill('SIGKILL');
-  await eventually('the demo is gone', async () => !(await answers(port)), 30_000, 50);
 });

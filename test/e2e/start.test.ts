@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { Test } from 'tap';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePorts } from '../helpers/ports.ts';
 import { MAIN, NodeProcess, ROOT } from '../helpers/process.ts';
@@ -8,8 +8,12 @@ import { send } from '../helpers/raw_client.ts';
 import { tempDir } from '../helpers/temp.ts';
 import { eventually } from '../helpers/wait.ts';
 
+const LATE = 60_000;
+
 interface Demo {
   readonly run: NodeProcess;
+  readonly dir: string;
+  readonly file: string;
   readonly port: number;
   readonly adminUrl: string;
   /** Seconds of processor time from the start to the banner, of the proxy alone. */
@@ -20,7 +24,7 @@ interface Demo {
 async function start(t: Test): Promise<Demo> {
   const dir = await tempDir(t);
   const text = await readFile(join(ROOT, 'proxy.config.ts'), 'utf8');
-  const known = ['8080', '9900', '9001', '9002', '9003', '9004'];
+  const known = ['8080', '9900'];
   const ports = await freePorts(known.length);
   const places = new Map(known.map((port, i) => [port, String(ports[i])]));
   // In one go: a new port may hold the digits of an old one.
@@ -29,10 +33,18 @@ async function start(t: Test): Promise<Demo> {
     .replaceAll(new RegExp(`\\b(?:${known.join('|')})\\b`, 'g'), (port) => places.get(port) ?? port);
   const file = join(dir, 'proxy.config.ts');
   await writeFile(file, moved);
-  const run = new NodeProcess([MAIN, 'run', '--config', file], { cwd: dir });
+  const adminUrl = `http://127.0.0.1:${ports[1]}`;
+  t.teardown(async () => {
+    for (const { pid } of await launched(adminUrl)) process.kill(pid, 'SIGKILL');
+  });
+  return again(t, { dir, file, port: ports[0], adminUrl });
+}
+
+async function again(t: Test, place: Pick<Demo, 'dir' | 'file' | 'port' | 'adminUrl'>): Promise<Demo> {
+  const run = new NodeProcess([MAIN, 'run', '--config', place.file], { cwd: place.dir });
   t.teardown(() => run.stop('SIGKILL'));
   await eventually('the banner', () => run.stdout.includes('try') || !run.running, 60_000, 5);
-  return { run, port: ports[0], adminUrl: `http://127.0.0.1:${ports[1]}`, cost: await processorSeconds(run.pid) };
+  return { ...place, run, cost: await processorSeconds(run.pid) };
 }
 
 /** User and system time of a process so far; a tick of Linux is 10 ms. */
@@ -45,14 +57,22 @@ async function processorSeconds(pid: number): Promise<number> {
   return (Number(user) + Number(system)) / 100;
 }
 
-/** Processes whose parent this one is. */
-async function childrenOf(pid: number): Promise<number[]> {
-  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-  return text
-    .trim()
-    .split(' ')
-    .filter((part) => part !== '')
-    .map(Number);
+/** Processes that the proxy of this configuration has launched, and what keeps their output. */
+async function launched(adminUrl: string): Promise<{ pid: number; version: string }[]> {
+  const found: { pid: number; version: string }[] = [];
+  for (const name of (await readdir('/proc')).filter((each) => /^\d+$/.test(each))) {
+    const env = (await readFile(`/proc/${name}/environ`, 'latin1').catch(() => '')).split('\0');
+    if (!env.includes(`SWITCHYARD_ADMIN_URL=${adminUrl}`) || !env.some((each) => each.startsWith('SWITCHYARD_LAUNCH='))) continue;
+    if (!(await isGone(Number(name)))) found.push({ pid: Number(name), version: env.find((each) => each.startsWith('SWITCHYARD_VERSION='))?.slice(19) ?? '' });
+  }
+  return found;
+}
+
+function versionsOf(processes: readonly { version: string }[]): string {
+  return processes
+    .map(({ version }) => version)
+    .toSorted()
+    .join(' ');
 }
 
 async function isGone(pid: number): Promise<boolean> {
@@ -72,31 +92,43 @@ t.test('the demo is soon ready, and the command that it prints works', async (t)
   t.match((await send(port, { target: '/' })).body.toString(), /You are served by[^]*v1/, 'a page for people');
   t.match((await send(port, { target: '/api' })).body.toString(), /"version":"v1"/);
   const [, command] = /try +npx switchyard (.*)\n/.exec(run.stdout) ?? [];
-  t.ok(command, run.stdout);
+  t.equal(command, 'swap web --to v2', run.stdout);
   const swap = new NodeProcess([MAIN, ...(command ?? '').split(' ')], { env: { SWITCHYARD_ADMIN_URL: adminUrl } });
   t.equal((await swap.wait(60_000)).code, 0, swap.stdout + swap.stderr);
   t.match(swap.stdout, /admitted[^]*live[^]*drained[^]*released[^]*receipt/);
   t.match((await send(port, { target: '/api' })).body.toString(), /"version":"v2"/);
+  t.equal(versionsOf(await launched(adminUrl)), 'v2 v2', 'what was let go has ended');
+  const back = new NodeProcess([MAIN, 'swap', 'web', '--to', 'v1'], { env: { SWITCHYARD_ADMIN_URL: adminUrl } });
+  t.equal((await back.wait(LATE)).code, 0, back.stdout + back.stderr);
+  t.match(back.stdout, /started[^]*admitted[^]*live[^]*released[^]*stopped/, 'and it is started again to go back to it');
+  t.match((await send(port, { target: '/api' })).body.toString(), /"version":"v1"/);
 });
 
 t.test('Ctrl-C ends it with 0 and leaves nothing behind', async (t) => {
   const { run, port, adminUrl } = await start(t);
-  const children = await childrenOf(run.pid);
-  t.equal(children.length, 2, 'a process a demo version');
-  const slow = send(port, { target: '/slow?ms=3000' });
-  const view = async (): Promise<string> => (await fetch(`${adminUrl}/v1/upstreams/web`)).text();
-  await eventually('the request', async () => /"inFlight":1\b/.test(await view()), 20_000);
+  await eventually('both versions', async () => versionsOf(await launched(adminUrl)) === 'v1 v1 v2 v2', LATE);
+  const slow = send(port, { target: '/slow?ms=700' });
+  await eventually('the request', async () => (await send(port, { target: '/api' })).status === 200, LATE);
   run.child.kill('SIGINT');
-  t.strictSame(await run.wait(), { code: 0, signal: null }, run.stdout + run.stderr);
+  t.strictSame(await run.wait(LATE), { code: 0, signal: null }, run.stdout + run.stderr);
   t.equal((await slow).status, 200, 'what was in flight has ended');
   t.match(run.stderr, /SIGINT: draining[^]*every request was completed/);
-  await eventually('the children to end', async () => (await Promise.all(children.map(isGone))).every(Boolean));
+  t.strictSame(await launched(adminUrl), []);
 });
 
-t.test('a demo whose proxy is killed ends, too', async (t) => {
-  const { run } = await start(t);
-  const children = await childrenOf(run.pid);
+t.test('killed and started again it takes over what it had launched', async (t) => {
+  const { run, ...place } = await start(t);
+  const { port, adminUrl } = place;
+  await eventually('both versions', async () => versionsOf(await launched(adminUrl)) === 'v1 v1 v2 v2', LATE);
+  const swap = new NodeProcess([MAIN, 'swap', 'web', '--to', 'v2'], { env: { SWITCHYARD_ADMIN_URL: adminUrl } });
+  t.equal((await swap.wait(LATE)).code, 0, swap.stdout + swap.stderr);
+  const before = await launched(adminUrl);
   await run.stop('SIGKILL');
-  await eventually('the children to end', async () => (await Promise.all(children.map(isGone))).every(Boolean));
-  t.pass();
+  const next = await again(t, place);
+  t.match(next.run.stdout, /web +v2 live, \d of 2 backends healthy[^]*try +npx switchyard swap web --to v1\n/);
+  await eventually('an answer', async () => (await send(port, { target: '/api' })).body.toString().includes('"version":"v2"'), LATE);
+  t.strictSame(await launched(adminUrl), before);
+  next.run.child.kill('SIGINT');
+  t.equal((await next.run.wait(LATE)).code, 0);
+  t.strictSame(await launched(adminUrl), []);
 });
