@@ -37,6 +37,8 @@ import { Webhooks } from '../webhooks/webhooks.ts';
 /** Rows of the ledger: backends and versions that are not final, all upstreams together. */
 const SLOTS = 32_768;
 const SEED_WAIT_MS = 2_000;
+/** How long the first start of processes, or their start after an end with the proxy, may keep the listeners closed. */
+const LAUNCH_WAIT_MS = 20_000;
 
 export interface ControlParts {
   readonly config: Config;
@@ -236,7 +238,7 @@ export class Control {
       (name) => fleet.served.has(name),
       (name) => fleet.recorded.has(name),
     );
-    await this.seedsLive(SEED_WAIT_MS);
+    await this.seedsLive();
     const refused = (error: Error): never => {
       throw new Refusal(REFUSAL.invalid, error.message);
     };
@@ -255,23 +257,28 @@ export class Control {
   }
 
   /**
-   * Waits a moment for fresh upstreams to become live, and for what is launched and live to be taken over or started again, so that the
-   * first request finds them so. Workers can report only afterwards.
+   * Waits a moment for fresh upstreams to become live, and for what is launched and live to be taken over, so that the first request finds
+   * them so; longer while their processes are being started. Workers can report only afterwards.
    */
-  private async seedsLive(ms: number): Promise<void> {
-    const until = performance.now() + ms;
-    const waiting = (): boolean =>
-      this.fleet.seeding.size > 0 ||
-      [...this.fleet.served.values()].some(
-        ({ driver, workers }) => workers === null && ((driver.state.swap?.kind === 'seed' && driver.state.split.length === 0) || this.isDown(driver.state)),
-      );
-    while (waiting() && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
+  private async seedsLive(): Promise<void> {
+    const began = performance.now();
+    const waiting = (): boolean => {
+      const launchedOnly = performance.now() - began >= SEED_WAIT_MS;
+      if (this.fleet.seeding.size > 0) return true;
+      return [...this.fleet.served.values()].some(({ driver: { state }, workers }) => workers === null && this.comesUp(state, launchedOnly));
+    };
+    while (performance.now() - began < LAUNCH_WAIT_MS && waiting()) await new Promise((resolve) => setTimeout(resolve, 10));
   }
 
-  /** Whether what is live was launched, and none of it serves yet. */
-  private isDown({ name, split, versions }: UpstreamState): boolean {
-    const live = versions.filter(({ id }) => split.some(({ version }) => version === id) && this.launches.get(name, id) !== null);
-    return live.some((version) => [...this.vitals.health(name, version).values()].every(({ health }) => health !== 'healthy'));
+  /** Whether an upstream has nothing yet that serves, and soon will. @param launchedOnly leaves out all but processes that were started just now */
+  private comesUp({ name, swap, split, versions }: UpstreamState, launchedOnly: boolean): boolean {
+    if (swap?.kind === 'seed' && split.length === 0) return !launchedOnly || this.launches.get(name, swap.to) !== null;
+    const live = versions.filter(({ id }) => split.some(({ version }) => version === id));
+    return live.some((version) => {
+      const launch = this.launches.get(name, version.id);
+      if (launch === null || (launchedOnly && !launch.isFresh)) return false;
+      return [...this.vitals.health(name, version).values()].every(({ health }) => health !== 'healthy');
+    });
   }
 
   private ready(): { ready: boolean; why: string } {

@@ -80,7 +80,7 @@ export class Fleet {
   private readonly latest = new Map<string, Swap>();
   /** Journaled states that no upstream has taken up yet. */
   readonly recorded: Map<string, UpstreamState>;
-  /** Seeds that are being launched, by seedKey. */
+  /** Seeds that are being launched for the first time, by seedKey. */
   readonly seeding = new Map<string, Promise<void>>();
   private readonly ended = new AbortController();
   private readonly parts: FleetParts;
@@ -165,7 +165,7 @@ export class Fleet {
     const { name } = served.config;
     const stop = AbortSignal.any([this.ended.signal, served.gone.signal]);
     const key = seedKey(name, seed.id);
-    const seeded = launchSeed(this.parts.launches, served, seed, stop, this.parts.tell)
+    const seeded = launchSeed(this.parts.launches, served, seed, stop, { tell: this.parts.tell, failed: () => this.seeding.delete(key) })
       .catch((error: unknown) => this.parts.tell('error', `${seed.id} of ${name} is not launched: ${String(error)}`))
       .finally(() => this.seeding.delete(key));
     this.seeding.set(key, seeded);

@@ -64,11 +64,17 @@ function hasBegun({ driver: { state } }: Served): boolean {
   return state.swap !== null || state.split.length > 0;
 }
 
+interface SeedEars {
+  readonly tell: LaunchingParts['tell'];
+  /** Told of each try that has failed. */
+  readonly failed: () => void;
+}
+
 /**
  * Starts the processes of a seed version, again and again until they listen, and has it registered then. Ends when the upstream has gone,
  * or the proxy ends.
  */
-export async function launchSeed(launches: Launches, served: Served, seed: SeedVersion, stop: AbortSignal, tell: LaunchingParts['tell']): Promise<void> {
+export async function launchSeed(launches: Launches, served: Served, seed: SeedVersion, stop: AbortSignal, { tell, failed }: SeedEars): Promise<void> {
   const { name, live } = served.config;
   const { launch: spec } = seed;
   const by = 'config';
@@ -89,6 +95,7 @@ export async function launchSeed(launches: Launches, served: Served, seed: SeedV
     } catch (error) {
       await launches.end(launch);
       if (stop.aborted) return;
+      failed();
       const said = error instanceof LaunchError ? error.processes.flatMap(({ output }) => output).join('\n') : '';
       tell(
         'error',

@@ -41,7 +41,7 @@ import { tlsFacts } from './tls-facts.ts';
 import type { Vitals } from './vitals.ts';
 import type { Workers } from './crews.ts';
 import { memberFacts, memberViews, workersObserved } from './member-views.ts';
-import { kindOf, pastView, swapView, upstreamView, versionView } from './views.ts';
+import { kindOf, noSwapNeeded, pastView, swapView, upstreamView, versionView } from './views.ts';
 import type { Observed } from './views.ts';
 
 export interface OperatorParts extends DeskParts {
@@ -123,32 +123,7 @@ export class Operator extends Desk implements Operations {
     if (declared !== null) return { started: true, view: this.swapById(await launchAndSwap(this.parts.deploys, name, declared, caller)) };
     this.parts.deploys.refuseStarting(name);
     const { started, swap } = await this.parts.fleet.get(name).driver.swap(this.request(name, request), randomUUID(), caller);
-    return { started, view: swap === null ? this.noSwapNeeded(name, request.to) : swapView(this.state(name), swap, this.observed(name)) };
-  }
-
-  /** The answer where there is no swap: the version is live already, and no swap has made it so. */
-  private noSwapNeeded(name: string, to: string): SwapView {
-    return {
-      id: '',
-      upstream: name,
-      kind: 'swap',
-      upstreamKind: this.kind(name),
-      from: null,
-      to,
-      state: 'done',
-      paused: false,
-      finished: true,
-      killed: 0,
-      weight: 100,
-      requestedBy: '',
-      reason: `${to} is live already`,
-      stageEndsAt: null,
-      verdict: null,
-      gate: null,
-      steps: [],
-      stopping: [],
-      receipt: null,
-    };
+    return { started, view: swap === null ? noSwapNeeded(name, this.kind(name), request.to) : swapView(this.state(name), swap, this.observed(name)) };
   }
 
   planSwap(name: string, request: SwapAsk): Plan {
@@ -219,7 +194,7 @@ export class Operator extends Desk implements Operations {
     const deploy = verb === 'abort' ? await this.parts.deploys.abort(name, caller) : null;
     if (deploy !== null) {
       const { id, version, requestedBy, reason } = deploy;
-      return { ...this.noSwapNeeded(name, version), id, state: 'aborted', weight: 0, requestedBy, reason };
+      return { ...noSwapNeeded(name, this.kind(name), version), id, state: 'aborted', weight: 0, requestedBy, reason };
     }
     const swap = await driver.steer(verb, caller);
     return swapView(this.state(name), swap, this.observed(name));

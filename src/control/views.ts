@@ -207,3 +207,28 @@ function isoOrNull(at: number | null): string | null {
 function iso(at: number): string {
   return new Date(at).toISOString();
 }
+
+/** The answer where there is no swap: the version is live already, and no swap has made it so. */
+export function noSwapNeeded(upstream: string, upstreamKind: UpstreamKind, to: string): SwapView {
+  return {
+    id: '',
+    upstream,
+    kind: 'swap',
+    upstreamKind,
+    from: null,
+    to,
+    state: 'done',
+    paused: false,
+    finished: true,
+    killed: 0,
+    weight: 100,
+    requestedBy: '',
+    reason: `${to} is live already`,
+    stageEndsAt: null,
+    verdict: null,
+    gate: null,
+    steps: [],
+    stopping: [],
+    receipt: null,
+  };
+}

@@ -42,6 +42,7 @@ export class Launch {
   private record: LaunchRecord;
   private readonly parts: LaunchParts;
   private cancelled = false;
+  private revived = false;
 
   constructor(record: LaunchRecord, parts: LaunchParts) {
     this.record = record;
@@ -136,8 +137,14 @@ export class Launch {
     this.replicas[i] = this.replicaOf(i, { state: 'ended', port, address: null, handle: null });
   }
 
+  /** Whether all of them are started anew, and none has ended since. */
+  get isFresh(): boolean {
+    return this.revived && this.replicas.every(({ standing }) => standing === 'starting' || standing === 'running');
+  }
+
   /** Takes up what an earlier life of the proxy has left. */
   adopt(): void {
+    this.revived = this.record.replicas.every(({ state }) => state === 'ended');
     this.claimed = true;
     this.cancelled = false;
     this.replicas = this.record.replicas.map((one, i) => this.replicaOf(i, one));
