@@ -1,8 +1,9 @@
-import type { GateView, SwapView, UpstreamKind, VersionView } from '../control/operations.ts';
+import type { GateView, OutputView, SwapView, UpstreamKind, VersionView } from '../control/operations.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatDuration } from '../config/duration.ts';
 import { ApiError, Unreachable } from './_client.ts';
 import type { Client } from './_client.ts';
+import { upstreamPath } from './_paths.ts';
 import { receiptLines } from './_receipt.ts';
 import { stageLine, stageOf, watchedVersion } from './_progress.ts';
 import { stepLine, swapTitle } from './_steps.ts';
@@ -22,6 +23,9 @@ const STOPPING_LOOK_MS = 100;
 /** How long the admin API may be away while a swap is watched: a restart of the proxy takes less. */
 const AWAY_MS = 10_000;
 const AWAY_PAUSE_MS = 250;
+/** Lines of what did not get well, and of how many processes. */
+const PRINTED = 10;
+const MOST_SPEAKERS = 5;
 /** Of a version that was rejected; those that have failed first. */
 const SHOWN_BACKENDS = 20;
 
@@ -185,6 +189,20 @@ async function versionOf(api: Client, upstream: string, id: string): Promise<Ver
   }
 }
 
+/** What processes have printed that keep it elsewhere, in an engine for one. */
+async function printedLast(api: Client, swap: SwapView): Promise<string[]> {
+  if (!swap.steps.some(({ name }) => name === 'started')) return [];
+  try {
+    const query = { lines: String(PRINTED) };
+    const { body } = await api.call<OutputView>('GET', `${upstreamPath(swap.upstream, 'versions', swap.to)}/logs`, { query });
+    const spoken = body.replicas.filter(({ lines }) => lines.length > 0).slice(0, MOST_SPEAKERS);
+    return spoken.flatMap(({ replica, lines }) => [`    process ${replica} of ${swap.to} printed last:`].concat(lines.map((line) => `      ${line}`)));
+  } catch (error) {
+    if (error instanceof ApiError || error instanceof Unreachable) return [];
+    throw error;
+  }
+}
+
 interface Seen {
   readonly health: string;
   readonly lastProbe: { readonly status: number | null; readonly error: string | null; readonly ms: number } | null;
@@ -200,7 +218,8 @@ async function backendLines(api: Client, swap: SwapView): Promise<string[]> {
       const said = (seen.output ?? []).map((line) => `      ${line}`);
       return [backendLine(address, seen, swap.upstreamKind)].concat(said).join('\n');
     });
-    return fewLines(lines);
+    const known = Object.values(kept).some(({ output = [] }) => output.length > 0);
+    return fewLines(lines).concat(known ? [] : await printedLast(api, swap));
   }
   const version = await versionOf(api, swap.upstream, swap.to);
   return fewLines((version?.backends ?? []).map((backend) => backendLine(backend.address, backend, swap.upstreamKind)));

@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { tempDir } from './temp.ts';
 import type { Teardown } from './temp.ts';
@@ -7,7 +7,14 @@ import type { Teardown } from './temp.ts';
 interface Container {
   readonly id: string;
   readonly name: string;
-  readonly body: Record<string, unknown> & { Labels: Record<string, string>; Image: string };
+  readonly body: Record<string, unknown> & {
+    Labels: Record<string, string>;
+    Image: string;
+    Env: string[];
+    HostConfig: { PortBindings?: Record<string, { HostPort: string }[]> };
+  };
+  /** What listens on its published port. */
+  server: Server | null;
   state: 'created' | 'running' | 'exited';
   code: number;
   readonly waiting: (() => void)[];
@@ -26,6 +33,10 @@ export class DockerEngine {
   /** Seconds that stops were given. */
   readonly stops: string[] = [];
   startFails: string | null = null;
+  /** It answers nobody: it is being started again. Its containers go on. */
+  isAway = false;
+  /** Whether containers listen on their published ports: /healthz with 200 (500 with SICK=1), and anything with their version. */
+  serves = false;
   #count = 0;
 
   private constructor(socket: string) {
@@ -39,18 +50,32 @@ export class DockerEngine {
     t.teardown(() => {
       server.closeAllConnections();
       server.close();
+      for (const container of engine.containers) container.server?.close();
     });
+    engine.#server = server;
     return engine;
+  }
+
+  #server: Server | null = null;
+
+  /** It is gone for whoever speaks to it, until `isAway` is false again. */
+  goAway(): void {
+    this.isAway = true;
+    this.#server?.closeAllConnections();
   }
 
   /** It ends by itself. */
   exit(container: Container, code: number): void {
     container.state = 'exited';
     container.code = code;
+    container.server?.closeAllConnections();
+    container.server?.close();
+    container.server = null;
     for (const done of container.waiting.splice(0)) done();
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.isAway) return void request.socket.destroy();
     const url = new URL(request.url ?? '/', 'http://docker');
     let text = '';
     for await (const chunk of request) text += String(chunk);
@@ -102,6 +127,7 @@ export class DockerEngine {
       if (this.startFails !== null) return send(500, { message: this.startFails });
       if (container.state === 'running') return send(304);
       container.state = 'running';
+      if (this.serves) this.#serve(container);
       return send(204);
     }
     if (call === 'POST wait') {
@@ -129,9 +155,19 @@ export class DockerEngine {
       return;
     }
     if (call !== 'DELETE ') return fail('there is no such endpoint');
+    if (container.state === 'running') this.exit(container, 137);
     this.containers.splice(this.containers.indexOf(container), 1);
     for (const done of container.waiting.splice(0)) done();
     send(204);
+  }
+
+  #serve(container: Container): void {
+    const port = Object.values(container.body.HostConfig.PortBindings ?? {})[0]?.[0]?.HostPort;
+    const version = container.body.Env.find((each) => each.startsWith('SWITCHYARD_VERSION='))?.slice(19) ?? '';
+    const sick = container.body.Env.includes('SICK=1');
+    container.server = createServer((request, response) => {
+      response.writeHead(sick && request.url === '/healthz' ? 500 : 200, { 'x-version': version }).end(version);
+    }).listen(Number(port), '127.0.0.1');
   }
 
   #pull(image: string, response: ServerResponse): void {
@@ -151,7 +187,7 @@ export class DockerEngine {
     if (!this.images.has(body.Image)) return send(404, { message: `No such image: ${body.Image}` });
     if (this.containers.some((one) => one.name === name)) return send(409, { message: 'Conflict. The container name is already in use' });
     const id = String(++this.#count).padStart(64, '0');
-    this.containers.push({ id, name, body, state: 'created', code: 0, waiting: [] });
+    this.containers.push({ id, name, body, state: 'created', code: 0, waiting: [], server: null });
     send(201, { Id: id, Warnings: [] });
   }
 }

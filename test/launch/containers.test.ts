@@ -7,6 +7,9 @@ import { DockerDriver } from '../../src/launch/containers.ts';
 import type { Driver, Order } from '../../src/launch/driver.ts';
 import { DockerEngine } from '../helpers/docker_engine.ts';
 import { tempDir } from '../helpers/temp.ts';
+import { eventually } from '../helpers/wait.ts';
+
+const LATE = 60_000;
 
 const never = new AbortController().signal;
 
@@ -64,4 +67,33 @@ t.test('what goes wrong is said in the words of the engine', async (t) => {
   await driver.stop(order, null);
   t.strictSame(engine.containers, [], 'one that could not be started is removed');
   await t.rejects(driver.start(await orderOf(t, engine, { socket: '/no/such.sock' }), never), { message: /cannot be reached: ENOENT/, again: true });
+});
+
+t.test('an engine that is started again meanwhile is waited for, and asked again', async (t) => {
+  const engine = await DockerEngine.start(t);
+  const order = await orderOf(t, engine, { image: 'localhost:5000/team/web:v2' });
+  const driver: Driver = new DockerDriver();
+  const { handle } = await driver.start(order, never);
+  t.strictSame(engine.pulled, ['localhost:5000/team/web:v2']);
+  const [container] = engine.containers;
+  const ended = driver.ended(order, handle, never);
+  await eventually('the wait', () => container.waiting.length === 1, LATE);
+  engine.goAway();
+  await t.rejects(driver.stop(order, handle), { message: /cannot be reached/ });
+  engine.exit(container, 5);
+  engine.isAway = false;
+  t.strictSame(await ended, { code: 5, signal: null }, 'how it ended is known all the same');
+  await driver.stop(order, handle);
+  t.strictSame(engine.containers, []);
+});
+
+t.test('one that somebody has removed has ended', async (t) => {
+  const engine = await DockerEngine.start(t);
+  const order = await orderOf(t, engine);
+  const driver: Driver = new DockerDriver();
+  const { handle } = await driver.start(order, never);
+  engine.containers.length = 0;
+  t.strictSame(await driver.ended(order, handle, never), { code: null, signal: null });
+  await driver.stop(order, handle);
+  t.strictSame(engine.wrong, []);
 });
