@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { freePorts } from '../helpers/ports.ts';
 import { MAIN, NodeProcess, ROOT } from '../helpers/process.ts';
 import { send } from '../helpers/raw_client.ts';
+import { startCli } from '../helpers/run-cli.ts';
 import { tempDir } from '../helpers/temp.ts';
 import { eventually } from '../helpers/wait.ts';
 
@@ -98,9 +99,9 @@ t.test('the demo is soon ready, and the command that it prints works', async (t)
   t.match(swap.stdout, /admitted[^]*live[^]*drained[^]*released[^]*receipt/);
   t.match((await send(port, { target: '/api' })).body.toString(), /"version":"v2"/);
   t.equal(versionsOf(await launched(adminUrl)), 'v2 v2', 'what was let go has ended');
-  const back = new NodeProcess([MAIN, 'swap', 'web', '--to', 'v1'], { env: { SWITCHYARD_ADMIN_URL: adminUrl } });
-  t.equal((await back.wait(LATE)).code, 0, back.stdout + back.stderr);
-  t.match(back.stdout, /started[^]*admitted[^]*live[^]*released[^]*stopped/, 'and it is started again to go back to it');
+  const back = await startCli(['swap', 'web', '--to', 'v1'], { SWITCHYARD_ADMIN_URL: adminUrl }).done;
+  t.equal(back.exit, 0, back.out + back.err);
+  t.match(back.out, /started[^]*admitted[^]*live[^]*released[^]*stopped/, 'and it is started again to go back to it');
   t.match((await send(port, { target: '/api' })).body.toString(), /"version":"v1"/);
 });
 
@@ -120,8 +121,8 @@ t.test('killed and started again it takes over what it had launched', async (t) 
   const { run, ...place } = await start(t);
   const { port, adminUrl } = place;
   await eventually('both versions', async () => versionsOf(await launched(adminUrl)) === 'v1 v1 v2 v2', LATE);
-  const swap = new NodeProcess([MAIN, 'swap', 'web', '--to', 'v2'], { env: { SWITCHYARD_ADMIN_URL: adminUrl } });
-  t.equal((await swap.wait(LATE)).code, 0, swap.stdout + swap.stderr);
+  const swap = await startCli(['swap', 'web', '--to', 'v2'], { SWITCHYARD_ADMIN_URL: adminUrl }).done;
+  t.equal(swap.exit, 0, swap.out + swap.err);
   const before = await launched(adminUrl);
   await run.stop('SIGKILL');
   const next = await again(t, place);
