@@ -160,6 +160,24 @@ t.test('attempts of before a kill -9 count: an event is not tried more often tha
   t.match((await proxy.admin('/metrics')).text, /switchyard_webhook_oldest_pending_seconds\{webhook="ci"\} 0\n/);
 });
 
+t.test('a receiver that names a time is not asked before it, unless somebody wants it at once', async (t) => {
+  const world = await start(t);
+  const { receiver, proxy } = world;
+  await receiver.wait('the seed', ({ taken }) => taken.length > 0);
+  await eventually('nothing to wait', async () => (await view(world)).pending === 0);
+  Object.assign(receiver, { answer: () => 503, retryAfter: 1_200 });
+  t.equal(await swap(world, 'v2'), 0);
+  const { nextAttemptAt, lastErrorAt } = await eventually('a failure', async () => {
+    const now = await view(world);
+    return now.nextAttemptAt === null ? null : now;
+  });
+  const pause = Date.parse(nextAttemptAt ?? '') - Date.parse(lastErrorAt ?? '');
+  t.ok(pause >= 1_199_000 && pause <= 1_201_000, `${pause} ms`);
+  receiver.answer = () => 204;
+  t.equal((await verb(proxy, 'webhooks', '--redeliver', 'ci')).code, 0);
+  await receiver.wait('all of it', () => receiver.types().includes('released'));
+});
+
 t.test('what nobody takes is given up and counted, and can be sent once more; only what is asked for is told', async (t) => {
   const world = await start(t, { attempts: 2, events: ['live', 'released', 'config'], upstreams: ['web'] });
   const { receiver, proxy } = world;

@@ -22,6 +22,8 @@ export class Receiver {
   readonly all: Received[] = [];
   /** Decides what a POST is answered; `hang` = nothing. */
   answer: (event: Received['event']) => number | 'hang' = () => 204;
+  /** Seconds that every answer says in Retry-After; null = nothing of the kind. */
+  retryAfter: number | null = null;
   #server: ReturnType<typeof createServer> | null = null;
 
   private constructor(port: number) {
@@ -47,7 +49,9 @@ export class Receiver {
         const event = JSON.parse(body) as Received['event'];
         const status = this.answer(event);
         this.all.push({ id: String(request.headers['webhook-id']), headers: request.headers, body, event, status: status === 'hang' ? null : status });
-        if (status !== 'hang') response.writeHead(status, status === 302 ? { location: '/elsewhere' } : {}).end();
+        if (status === 'hang') return;
+        if (this.retryAfter !== null) response.setHeader('retry-after', this.retryAfter);
+        response.writeHead(status, status === 302 ? { location: '/elsewhere' } : {}).end();
       });
     });
     this.#server = server;
