@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { connect, createSecureContext, getCACertificates, setDefaultCACertificates } from 'node:tls';
 import type { ConnectionOptions, SecureContext, TLSSocket } from 'node:tls';
 import type { BackendProtocol, BackendTls } from '../pool/backend-tls.ts';
+import { KEY_GROUPS } from './tls-groups.ts';
 
 const ALPN: Readonly<Record<BackendProtocol, string>> = { http1: 'http/1.1', h2: 'h2' };
 const KEEP_ALIVE_MS = 60_000;
@@ -31,6 +32,7 @@ export class TlsClient {
       cert: tls.identity?.certificate.pem,
       key: tls.identity?.key,
       minVersion: tls.minVersion,
+      ecdhCurve: KEY_GROUPS.backends,
     });
   }
 

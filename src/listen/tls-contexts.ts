@@ -1,11 +1,12 @@
 import { constants, createHash } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import type { SecureContext } from 'node:tls';
+import { KEY_GROUPS } from '../dial/tls-groups.ts';
 import type { ClientHello } from '../http/client-hello.ts';
 import type { Certificate, TlsPolicy } from '../pool/tls.ts';
 import { takeTickets } from './_tickets.ts';
 
-/** Mozilla's intermediate recommendation, version 5.7, without DHE, which lets clients make the server compute for nothing (CVE-2002-20001); the suites of TLS 1.3 come first and are OpenSSL's own. */
+/** Mozilla's intermediate recommendation, version 6.0, which has no DHE any more: it lets clients make the server compute for nothing (CVE-2002-20001); the suites of TLS 1.3 come first and are OpenSSL's own. */
 const CIPHERS = [
   'TLS_AES_128_GCM_SHA256',
   'TLS_AES_256_GCM_SHA384',
@@ -17,7 +18,6 @@ const CIPHERS = [
   'ECDHE-ECDSA-CHACHA20-POLY1305',
   'ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':');
-const CURVES = 'X25519:prime256v1:secp384r1';
 /** Older sessions are not resumed. */
 export const SESSION_SECONDS = 3_600;
 
@@ -122,7 +122,7 @@ function contextFor({ minVersion, clientAuth, ticketKeys }: TlsPolicy, chosen: r
     minVersion,
     maxVersion: 'TLSv1.3',
     ciphers: CIPHERS,
-    ecdhCurve: CURVES,
+    ecdhCurve: KEY_GROUPS.clients,
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     ticketKeys: Buffer.from(ticketKeys[0]),
     sessionTimeout: SESSION_SECONDS,
@@ -144,7 +144,7 @@ export class ChallengeContexts {
     for (const [name, { cert, key }] of certificates) {
       // Without tickets and session ids: each question is answered in full.
       const secureOptions = constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_TICKET;
-      const context = createSecureContext({ cert, key, minVersion: 'TLSv1.2', ciphers: CIPHERS, ecdhCurve: CURVES, secureOptions });
+      const context = createSecureContext({ cert, key, minVersion: 'TLSv1.2', ciphers: CIPHERS, ecdhCurve: KEY_GROUPS.clients, secureOptions });
       const alpn = Buffer.from(`\x0a${ACME_TLS}`, 'latin1');
       this.terms.set(name, { fallback: context, clientAuth: null, alpn, different: 1, find: () => context });
     }

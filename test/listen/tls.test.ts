@@ -133,6 +133,20 @@ t.test('ECDSA and RSA certificates of one name serve side by side; old versions 
   );
 });
 
+t.test('keys are agreed on by the best group that a client has sent a share for', async (t) => {
+  const world = await start(t, await Authority.create(t));
+  const agreed = async (more: ConnectionOptions): Promise<unknown> => {
+    using client = await TlsClient.connect(world.port, more);
+    return (client.tls.getEphemeralKeyInfo() as { name?: string }).name;
+  };
+  t.equal(await agreed({}), 'X25519MLKEM768', 'as clients of today ask for it');
+  t.equal(await agreed({ ecdhCurve: 'X25519:prime256v1' }), 'X25519');
+  t.equal(await agreed({ ecdhCurve: 'secp384r1' }), 'secp384r1');
+  t.equal(await agreed({ ecdhCurve: 'X25519MLKEM768:*X25519' }), 'X25519', 'nobody is asked for another share');
+  t.equal(await agreed({ maxVersion: 'TLSv1.2' }), 'X25519');
+  await t.rejects(agreed({ ecdhCurve: 'X448' }));
+});
+
 t.test('curl, openssl s_client and fetch get an answer, over each version of TLS and HTTP', async (t) => {
   const authority = await Authority.create(t);
   const world = await start(t, authority);
