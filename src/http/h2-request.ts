@@ -90,8 +90,9 @@ export function writeAsHttp1(out: HeadWriter, { fields, ended, key }: H2RequestH
     return { problem: null, chunked: false, webSocket };
   }
   const chunked = !ended && !length;
-  // Each stream is a connection of its own to the reader, with one request on it.
-  out.text(chunked ? 'Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n' : 'Connection: close\r\n\r\n');
+  if (chunked) out.text('Transfer-Encoding: chunked\r\n\r\n');
+  // What the client sends behind a body of stated length must not be read as a request.
+  else out.text(ended ? '\r\n' : 'Connection: close\r\n\r\n');
   return chunked ? { problem: null, chunked, webSocket } : FINE;
 }
 

@@ -6,7 +6,8 @@ import { writeAsHttp1, writeTrailerLines } from '../http/h2-request.ts';
 import { BODY, type Body } from '../http/request-head.ts';
 import { ResponseHead } from '../http/response-head.ts';
 import { CHUNK_END, HeadWriter, chunkSize } from '../http/writer.ts';
-import { copyOf, type ClientSocket, type SocketOwner } from '../proxy/sockets.ts';
+import type { ClientConnection } from '../proxy/client.ts';
+import { copyOf, type ClientSocket } from '../proxy/sockets.ts';
 import type { Backlog, StalledStream } from './_h2-backlog.ts';
 import { listenToBody, ownStream, type StreamOwner } from './_h2-owned.ts';
 
@@ -37,16 +38,17 @@ interface StreamKeeper {
 }
 
 /**
- * One stream of an HTTP/2 connection, to the rest of the proxy a connection of its own on which one HTTP/1.1 request comes:
- * the head is written as HTTP/1.1 and read by the one strict reader, the body is framed by us, and what is written in answer
+ * To the rest of the proxy a connection on which HTTP/1.1 requests come, one after another; each is a stream of an HTTP/2 connection.
+ * The head is written as HTTP/1.1 and read by the one strict reader, the body is framed by us, and what is written in answer
  * becomes frames. So each rule, limit, deadline and count of a request is the same for both protocols.
  */
 export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream {
-  owner: SocketOwner | undefined;
+  owner: ClientConnection | undefined;
   readonly copies = true;
   /** We ended it before its time, for reasons that are not the client's. */
   isCut = false;
-  private readonly stream: ServerHttp2Stream;
+  /** null = between two of them. */
+  private stream: ServerHttp2Stream | null = null;
   readonly session: StreamKeeper;
   private chunks: ChunkedReader | null = null;
   private readonly asked = { head: false, upgrade: false };
@@ -65,10 +67,8 @@ export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream 
   /** What is left of the request is not wanted once the answer is sent. */
   private enough = false;
 
-  constructor(stream: ServerHttp2Stream, session: StreamKeeper) {
-    this.stream = stream;
+  constructor(session: StreamKeeper) {
     this.session = session;
-    ownStream(stream, this);
   }
 
   get takesBack(): boolean {
@@ -86,8 +86,11 @@ export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream 
   }
 
   closed(): void {
-    this.owner?.onClose();
-    this.session.ended(this.stream, this);
+    const { owner, stream } = this;
+    if (stream === null) return;
+    this.stream = null;
+    if (owner?.isIdle !== true || stream.rstCode !== NGHTTP2_NO_ERROR) owner?.onClose();
+    this.session.ended(stream, this);
   }
 
   /** The owner is told by calls, not by events. */
@@ -97,13 +100,19 @@ export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream 
 
   // ── the request ─────────────────────────────────────────────────────────────────────────────────
 
-  /** Hands the request to the owner. @returns false when it is no request; then the stream has been reset. */
-  begin(fields: readonly string[], ended: boolean): boolean {
+  /** Hands the request of the next stream to the owner. @returns false when it is no request; then the stream has been reset. */
+  begin(stream: ServerHttp2Stream, fields: readonly string[], ended: boolean): boolean {
+    this.stream = stream;
+    ownStream(stream, this);
+    this.isCut = this.tunnels = this.enough = false;
+    this.state = STATE.head;
+    this.received = NONE;
+    this.trailers = null;
     scratch.begin();
     if (fields.includes(':protocol')) this.key = randomBytes(16).toString('base64');
     const { problem, chunked, webSocket } = writeAsHttp1(scratch, { fields, ended, key: this.key });
     if (problem !== null) {
-      this.stream.close(NGHTTP2_PROTOCOL_ERROR);
+      stream.close(NGHTTP2_PROTOCOL_ERROR);
       return false;
     }
     this.asked.head = fields[1] === 'HEAD' && fields[0] === ':method';
@@ -112,7 +121,7 @@ export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream 
     this.uploaded = ended;
     // Of a WebSocket nothing is read before there is one: to the reader those bytes would be a request.
     if (webSocket) this.session.backlog.stall(this);
-    else if (!ended) listenToBody(this.stream);
+    else if (!ended) listenToBody(stream);
     this.owner?.onData(scratch.view());
     return true;
   }
@@ -130,7 +139,7 @@ export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream 
 
   onBodyEnd(): void {
     // A reset ends the readable side too, and must not look like the end of a body.
-    if (this.stream.closed) return;
+    if (this.stream?.closed !== false) return;
     this.uploaded = true;
     if (this.tunnels) this.owner?.onEnd();
     else if (this.chunked) this.endChunks();
@@ -147,17 +156,19 @@ export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream 
   }
 
   pause(): void {
+    if (this.stream === null) return;
     this.session.backlog.stall(this);
     this.stream.pause();
   }
 
   resume(): void {
+    if (this.stream === null) return;
     this.session.backlog.flow(this);
     this.stream.resume();
   }
 
   get unread(): number {
-    return this.stream.readableLength;
+    return this.stream === null ? 0 : this.stream.readableLength;
   }
 
   get withheld(): boolean {
@@ -167,15 +178,15 @@ export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream 
   // ── the answer ──────────────────────────────────────────────────────────────────────────────────
 
   get writableNeedDrain(): boolean {
-    return this.stream.writableNeedDrain;
+    return this.stream !== null && this.stream.writableNeedDrain;
   }
 
   get writableLength(): number {
-    return this.stream.writableLength;
+    return this.stream === null ? 0 : this.stream.writableLength;
   }
 
   get writableEnded(): boolean {
-    return this.stream.writableEnded && !this.asked.head;
+    return this.stream !== null && this.stream.writableEnded && !this.asked.head;
   }
 
   /** HTTP/1.1 bytes of the answer, a head always whole; or bytes of the tunnel. */
@@ -193,7 +204,8 @@ export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream 
   }
 
   private get usable(): boolean {
-    return !this.stream.destroyed && !this.stream.closed;
+    const { stream } = this;
+    return stream !== null && !stream.destroyed && !stream.closed;
   }
 
   private head(bytes: Buffer, from: number): number {
@@ -202,7 +214,7 @@ export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream 
     if (!answer.parse(bytes, bytes.length, this.asked)) return this.fail(bytes.length);
     const { status, end } = answer;
     if (status === 101) this.openTunnel(bytes);
-    else if (status < 200) this.stream.additionalHeaders({ ':status': status, ...asRecord(fieldsOf(answer.fields, bytes)) });
+    else if (status < 200) this.stream!.additionalHeaders({ ':status': status, ...asRecord(fieldsOf(answer.fields, bytes)) });
     else this.respond(bytes);
     return end;
   }
@@ -218,14 +230,15 @@ export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream 
       this.trailers = {};
     }
     const fields = fieldsOf(answer.fields, bytes, [':status', `${answer.status}`]);
-    this.stream.respond(fields, { endStream: ends, waitForTrailers: body === BODY.chunked });
+    this.stream!.respond(fields, { endStream: ends, waitForTrailers: body === BODY.chunked });
   }
 
   sendTrailers(): void {
-    this.stream.sendTrailers(this.trailers ?? {});
+    const stream = this.stream!;
+    stream.sendTrailers(this.trailers ?? {});
     this.trailers = null;
     // Node sends them in an immediate of its own, which comes first.
-    if (this.enough) setImmediate(() => this.stream.close(NGHTTP2_NO_ERROR));
+    if (this.enough) setImmediate(() => stream.close(NGHTTP2_NO_ERROR));
   }
 
   private openTunnel(bytes: Buffer): void {
@@ -238,9 +251,9 @@ export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream 
     fields.splice(accept, 2);
     this.state = STATE.tunnel;
     this.tunnels = true;
-    this.stream.respond([':status', '200', ...fields]);
+    this.stream!.respond([':status', '200', ...fields]);
     this.session.backlog.flow(this);
-    listenToBody(this.stream);
+    listenToBody(this.stream!);
   }
 
   private body(bytes: Buffer, from: number): number {
@@ -258,15 +271,15 @@ export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream 
     else if (found === CHUNK.end) {
       if (chunks.trailers !== null && chunks.trailerBytes !== null) this.trailers = asRecord(fieldsOf(chunks.trailers, chunks.trailerBytes));
       this.state = STATE.over;
-      this.stream.end();
+      this.stream!.end();
     }
     return chunks.at;
   }
 
   private send(bytes: Buffer, from: number, to: number, last: boolean): void {
     const piece = copyOf(bytes, from, to);
-    if (last) this.stream.end(piece);
-    else this.stream.write(piece);
+    if (last) this.stream!.end(piece);
+    else this.stream!.write(piece);
   }
 
   private fail(at: number): number {
@@ -283,12 +296,12 @@ export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream 
     if (this.state === STATE.over && !this.tunnels) return this.dropRest();
     if (this.state !== STATE.tunnel) return;
     this.state = STATE.over;
-    this.stream.end();
+    this.stream!.end();
   }
 
   /** What is not complete must not look so: it is reset. */
   destroy(): void {
-    const complete = this.state === STATE.over && this.stream.writableLength === 0;
+    const complete = this.state === STATE.over && this.writableLength === 0;
     this.state = STATE.over;
     if (!this.usable) return;
     if (!complete) this.cut();
@@ -298,13 +311,13 @@ export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream 
   /** Says so, once the answer is sent whole. */
   private dropRest(): void {
     this.enough = true;
-    if (!this.uploaded && this.trailers === null) this.stream.close(NGHTTP2_NO_ERROR);
+    if (!this.uploaded && this.trailers === null) this.stream!.close(NGHTTP2_NO_ERROR);
   }
 
   /** `close` would end the stream (END_STREAM) before it resets it: a body without a length would look complete. */
   private cut(): void {
     this.isCut = true;
-    this.stream.destroy(new Error('cut short'));
+    this.stream!.destroy(new Error('cut short'));
   }
 
   resetAndDestroy(): void {

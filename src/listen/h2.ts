@@ -45,6 +45,8 @@ const REJECTED_STREAMS = 20;
 const HEAD_ROOM = 2;
 /** What our goodbye may take to be sent. */
 const GOODBYE_MS = 1_000;
+/** Between two streams each keeps some 3 KB. */
+const MOST_FREE = 16;
 const STATE = { open: 0, closing: 1, dying: 2, over: 3 } as const;
 
 /** Who comes with HTTP/2. */
@@ -73,6 +75,8 @@ export class H2Connection implements Expiring, Arriving, HeldBack, SocketOwner {
   private readonly wire: H2Wire;
   private readonly gauge: HeadGauge;
   private readonly decodable: Allowance;
+  /** What streams were carried by, for the next ones. */
+  private readonly free: H2StreamSocket[] = [];
   /** The client takes streams back in the bytes that are read now. */
   takesBack = false;
   private open = 0;
@@ -143,13 +147,20 @@ export class H2Connection implements Expiring, Arriving, HeldBack, SocketOwner {
     }
     // While there are streams, each has its own deadlines; that anything is read at all is looked at here.
     if (this.open++ === 0 && this.state === STATE.open) ctx.timers.arm(this.deadline, ctx.table.edge.timeouts.body);
-    const socket = new H2StreamSocket(stream, this);
-    const connection = new ClientConnection(ctx, socket, this.forwarder, false);
-    const isFine = socket.begin(fields, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
+    const socket = this.freeSocket();
+    const isFine = socket.begin(stream, fields, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
     if (isFine) return;
     ctx.countRejected(REJECT.h2Malformed);
     ctx.log.refused(client.ends.address, REJECT.h2Malformed.code);
-    connection.close();
+    socket.owner?.close();
+  }
+
+  /** One that has carried a stream before, or a new one. */
+  private freeSocket(): H2StreamSocket {
+    for (let free = this.free.pop(); free !== undefined; free = this.free.pop()) if (free.owner?.isIdle === true) return free;
+    const socket = new H2StreamSocket(this);
+    new ClientConnection(this.ctx, socket, this.forwarder, false);
+    return socket;
   }
 
   ended(stream: ServerHttp2Stream, socket: H2StreamSocket): void {
@@ -157,6 +168,8 @@ export class H2Connection implements Expiring, Arriving, HeldBack, SocketOwner {
     this.open--;
     this.backlog.flow(socket);
     this.settle();
+    if (socket.owner?.isIdle === true && this.state === STATE.open && this.free.length < MOST_FREE) this.free.push(socket);
+    else socket.owner?.close();
     // A reset that we were made to send costs as much as one that came (RFC 9113 §10.5; CVE-2023-44487, CVE-2025-8671).
     if (!socket.isCut && (stream.rstCode !== constants.NGHTTP2_NO_ERROR || stream.aborted)) this.pay();
     // Who lets as many requests end as it takes back is no flood.
@@ -319,6 +332,8 @@ export class H2Connection implements Expiring, Arriving, HeldBack, SocketOwner {
     this.state = STATE.over;
     this.ctx.unread.forget(this);
     this.backlog.close();
+    for (const { owner } of this.free) owner?.close();
+    this.free.length = 0;
     this.thrift.end();
     this.ctx.timers.drop(this.deadline);
     this.ctx.arriving.delete(this);

@@ -14,11 +14,11 @@ function write(fields: readonly string[], ended = true): Translated & { text: st
 
 t.test('a head is written as HTTP/1.1 says it', async (t) => {
   const plain = write([...GET, 'cookie', 'a=1', 'x-b', 'caf\xe9', 'cookie', 'b=2', 'te', 'trailers']);
-  t.equal(plain.text, 'GET /x?y HTTP/1.1\r\nx-b: caf\xe9\r\nte: trailers\r\nHost: a.example\r\ncookie: a=1; b=2\r\nConnection: close\r\n\r\n');
+  t.equal(plain.text, 'GET /x?y HTTP/1.1\r\nx-b: caf\xe9\r\nte: trailers\r\nHost: a.example\r\ncookie: a=1; b=2\r\n\r\n', 'another may follow');
   t.match(plain, { problem: null, chunked: false, webSocket: false });
-  t.match(write(GET, false), { chunked: true, text: /\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n$/ });
+  t.match(write(GET, false), { chunked: true, text: /\r\nTransfer-Encoding: chunked\r\n\r\n$/ });
   const known = write([...GET, 'content-length', '5'], false);
-  t.match(known, { chunked: false, text: /\r\ncontent-length: 5\r\n/ });
+  t.match(known, { chunked: false, text: /\r\ncontent-length: 5\r\n(.*\r\n)*Connection: close\r\n\r\n$/ }, 'what comes behind the body is no request');
   t.notMatch(known.text, /Transfer-Encoding/);
 });
 

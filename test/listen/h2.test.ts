@@ -97,6 +97,28 @@ t.test('what is refused is refused on its stream alone', async (t) => {
   t.match(await ask({ ':path': '/', 'x-fine': 'yes' }), { headers: { ':status': 200 } }, 'and the connection goes on');
 });
 
+t.test('of many streams, beside and after one another, each gets its own answer, whatever became of those before', async (t) => {
+  const one = async (n: number): Promise<string | null> => {
+    const id = `stream ${n}`;
+    const headers = { ':path': '/echo', 'x-id': id };
+    if (n % 7 === 5) return (await ask({ ...headers, ':path': '/cut' })).code === 2 ? null : `${id} was not reset`;
+    if (n % 7 === 6) return (await ask({ ...headers, ':method': 'TRACE' })).headers[':status'] === 405 ? null : `${id} was not refused`;
+    const body = n % 7 < 3 ? '' : `${id} `.repeat(n * 10);
+    const length: Record<string, string> = n % 7 === 3 ? { 'content-length': String(body.length) } : {};
+    const got = await ask(body === '' ? headers : { ...headers, ...length, ':method': 'POST' }, body);
+    const seen = JSON.parse(got.body) as Seen;
+    const isItsOwn = seen.headers['x-id'] === id && seen.body === body && seen.method === (body === '' ? 'GET' : 'POST');
+    return isItsOwn && got.code === 0 && got.trailers['x-after'] === 'yes' ? null : `${id} got ${got.body.slice(0, 200)}, code ${got.code}`;
+  };
+  const wrong: (string | null)[] = [];
+  for (let n = 0; n < 140; n += 7) wrong.push(...(await Promise.all(Array.from({ length: 7 }, (_, i) => one(n + ((i * n) % 7))))));
+  for (let n = 1; n < 140; n += 5) wrong.push(await one(n));
+  t.strictSame(
+    wrong.filter((one) => one !== null),
+    [],
+  );
+});
+
 t.test('HTTP/1.1 is spoken beside it, and no connection is left', async (t) => {
   t.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 200);
   session.close();
