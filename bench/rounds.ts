@@ -16,7 +16,7 @@ import type { Subject } from './subjects/subject.ts';
 export interface Pace {
   readonly rounds: number;
   readonly seconds: number;
-  /** Length of a warm-up; on a busy machine there are up to MOST_WARM_UPS, until there were so many requests. */
+  /** Length of a warm-up; there are up to MOST_WARM_UPS, until there were so many requests or what the scenario wants more. 0 = one. */
   readonly warmUp: number;
   readonly warmRequests: number;
 }
@@ -118,7 +118,8 @@ export async function measure(stage: Stage, scenario: Scenario, subjects: readon
       const behind = await stage.backend(scenario);
       if (round === 0) {
         await answersAsExpected(running, scenario);
-        for (let made = 0, i = 0; i === 0 || (made < pace.warmRequests && i < MOST_WARM_UPS); i++)
+        const enough = pace.warmRequests === 0 ? 0 : Math.max(pace.warmRequests, scenario.warmRequests ?? 0);
+        for (let made = 0, i = 0; i === 0 || (made < enough && i < MOST_WARM_UPS); i++)
           made += (await sample(running, behind, scenario, load, pace.warmUp)).requestsPerSecond * pace.warmUp;
         return;
       }
