@@ -295,6 +295,28 @@ t.test('a client that does not read stops the backend, and only there', async (t
   await eventually('it goes on', () => sent > before + 10e6, 30_000);
 });
 
+t.test('a backend that does not read stops the client', async (t) => {
+  // It opens no window: 64 KiB are all that may come.
+  const backend = await RawH2Backend.start(t, () => undefined);
+  const proxy = await Proxy.start(t, byHost({ web: backend.address }, { timeouts: { head: '2m', idle: '2m' } }));
+  using client = await RawClient.connect(proxy.port);
+  const size = 60_000_000;
+  let sent = 0;
+  client.write(`POST / HTTP/1.1\r\nHost: web.example\r\nContent-Length: ${size}\r\n\r\n`);
+  const more = (): void => {
+    for (let room = !client.socket.destroyed; room && sent < size; sent += 60_000) room = client.socket.write(Buffer.alloc(60_000));
+  };
+  client.socket.on('drain', more);
+  more();
+  await eventually('its window is full', () => backend.all(FRAME.data).reduce((sum, { payload }) => sum + payload.length, 0) === 65_535);
+  await eventually('it stands still', async () => {
+    const before = sent;
+    await sleep(300);
+    return sent === before;
+  });
+  t.ok(sent < 16e6, `${sent} bytes were taken`);
+});
+
 t.test('trailers go both ways', async (t) => {
   const trailers: [string, string][] = [
     ['x-sum', '1'],
