@@ -34,6 +34,8 @@ class World {
   /** When each was asked. */
   readonly at: number[] = [];
   readonly warnings: string[] = [];
+  /** What was under way and broken off. */
+  readonly broken: string[] = [];
   answer: (id: string) => Answered | Error | 'silent' = () => ({ status: 204, retryAfter: null });
   private timers: { at: number; run: () => void }[] = [];
 
@@ -51,7 +53,13 @@ class World {
         this.asked.push(id);
         this.at.push(this.now);
         const answer = this.answer(id);
-        if (answer === 'silent') return new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
+        if (answer === 'silent')
+          return new Promise((_, reject) =>
+            signal.addEventListener('abort', () => {
+              this.broken.push(id);
+              reject(new Error('aborted'));
+            }),
+          );
         return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);
       },
       warn: (message) => this.warnings.push(message),
@@ -230,6 +238,21 @@ t.test('what is sent once more by hand begins with its first attempt, also after
   courier.close();
   outbox.close();
   t.equal(again().triesOf('w1')?.attempts, 1);
+});
+
+t.test('one that is closed sends nothing more: what is under way is broken off, and waits on disk', async (t) => {
+  const world = new World();
+  const { outbox } = await outboxOf(t);
+  const courier = world.courier(outbox);
+  world.answer = (id) => (id === 'w1' ? 'silent' : { status: 500, retryAfter: null });
+  give(outbox, courier, delivery('w1'), delivery('a1', 'api'));
+  await world.pass(0);
+  courier.close();
+  t.strictSame(world.broken, ['w1']);
+  give(outbox, courier, delivery('b1', 'other'));
+  await world.pass(100_000);
+  t.strictSame(world.asked, ['w1', 'a1']);
+  t.strictSame([...outbox.waiting.keys()], ['w1', 'a1', 'b1']);
 });
 
 t.test('at most eight upstreams are told of at a time, and the others come after them', async (t) => {
