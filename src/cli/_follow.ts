@@ -96,7 +96,10 @@ class Follower {
     try {
       for (;;) {
         this.tell(swap);
-        if (this.isOver(swap)) return swap;
+        if (this.isOver(swap)) {
+          this.tellOpen(swap);
+          return swap;
+        }
         this.check(swap);
         await this.drawProgress(swap);
         swap = await this.look(swap);
@@ -141,6 +144,14 @@ class Follower {
     const told = swap.steps.slice(seen + 1).filter(({ name }) => name !== 'requested' && name !== 'rejected');
     if (!this.call.json) for (const step of told) this.line.print(stepLine(step, swap, this.paint));
     this.last = swap.steps.at(-1) ?? null;
+  }
+
+  /** A version that is still open to its sessions must not be destroyed yet, though the swap is done. */
+  private tellOpen(swap: SwapView): void {
+    const open = swap.steps.findLast(({ name }) => name === 'open')?.evidence.version;
+    if (this.call.json || !swap.finished || typeof open !== 'string') return;
+    if (swap.steps.some(({ name, evidence }) => name === 'released' && evidence.version === open)) return;
+    this.line.print(`  ${open} may not be destroyed yet; wait for that with: switchyard wait ${swap.upstream} ${open} --for released`);
   }
 
   private async look(swap: SwapView): Promise<SwapView> {

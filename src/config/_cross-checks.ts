@@ -134,8 +134,10 @@ function steeringIssues({ sticky, skew, preview }: ParsedWeb, under: Path): Issu
   if (pin !== null && (pin.cookie === null) === (pin.header === null)) {
     issues.push(issue([...under, 'skew', 'pin'], `expected a cookie or a header, got ${pin.cookie === null ? 'neither' : 'both'}`));
   }
-  if (pin !== null && pin.cookie === null && pin.maxAge !== null) issues.push(issue([...under, 'skew', 'pin', 'maxAge'], 'expected a cookie, which it is of'));
-  if (pin !== null && pin.cookie === null && pin.renew) issues.push(issue([...under, 'skew', 'pin', 'renew'], 'expected a cookie, which it is of'));
+  if (pin !== null && pin.cookie === null && pin.maxAge !== null)
+    issues.push(issue([...under, 'skew', 'pin', 'maxAge'], 'expected no such field beside a header: it says how long the cookie lasts'));
+  if (pin !== null && pin.cookie === null && pin.renew)
+    issues.push(issue([...under, 'skew', 'pin', 'renew'], 'expected no such field beside a header: it says when the cookie is set anew'));
   if (preview !== null && preview.header === null && preview.cookie === null) {
     issues.push(issue([...under, 'preview'], 'expected a header, a cookie or both, got neither'));
   }

@@ -13,19 +13,27 @@ const sayable = fieldName.refine((name) => isEditable(name, 'response'), {
 /** Field of answers that names their version. */
 export const versionHeader = sayable.nullable().default(null);
 
-const pin = z.strictObject({
-  cookie: fieldName.nullable().default(null),
-  header: sayable.nullable().default(null),
-  maxAge: duration(1000).nullable().default(null),
-  renew: z.boolean().default(false),
-});
+const pin = z
+  .union(
+    [
+      z.null(),
+      z.strictObject({
+        cookie: fieldName.nullable().default(null),
+        header: sayable.nullable().default(null),
+        maxAge: duration(1000).nullable().default(null),
+        renew: z.boolean().default(false),
+      }),
+    ],
+    { error: '{cookie, maxAge, renew} or {header}' },
+  )
+  .default(null);
 
 export const skew = z
   .union(
     [
       z.literal(false),
       z.strictObject({
-        pin: pin.nullable().default(null),
+        pin,
         assets: z.array(assetPrefix).max(100).default([]),
         for: duration(1).default(10 * MINUTE),
       }),

@@ -48,18 +48,23 @@ function explainUpstream(state: UpstreamState, world: World): Explanation {
     });
   if (swap !== null) {
     const about = [swap.to, ...swap.from].map((id) => findVersion(state, id)).filter((version) => version !== undefined);
-    for (const version of about) facts.push(...explainVersion(state, version, world).facts);
+    for (const version of about) facts.push(...named(version, explainVersion(state, version, world).facts));
     return { upstream: state.name, version: null, summary: `A ${swap.kind} to ${swap.to} is running: ${swap.state}${swap.paused ? ', paused' : ''}.`, facts };
   }
   const live = state.split.map(({ version, weight }) => `${version} with ${weight} %`);
   if (live.length === 0)
     facts.push({ fact: `no version has weight; ${world.policy.worker === null ? 'requests are answered 503' : 'nobody may take work'}`, blocks: 'live' });
   for (const version of state.versions) {
-    if (version.phase !== 'live') facts.push(...explainVersion(state, version, world).facts);
+    if (version.phase !== 'live') facts.push(...named(version, explainVersion(state, version, world).facts));
     else facts.push(...fewOf(unhealthy(version, world)).map((fact): Fact => ({ fact, blocks: 'nothing' })));
   }
   const last = state.swap === null || state.swap.reason === null ? '' : ` The last swap, to ${state.swap.to}, was ${state.swap.state}: ${state.swap.reason}.`;
   return { upstream: state.name, version: null, summary: live.length === 0 ? `Nothing is live.${last}` : `Live: ${listed(live)}.${last}`, facts };
+}
+
+/** Of several versions at once, each fact says which it is of. */
+function named({ id }: Version, facts: readonly Fact[]): Fact[] {
+  return facts.map(({ fact, blocks }) => ({ fact: `${id}: ${fact}`, blocks }));
 }
 
 function explainVersion(state: UpstreamState, version: Version, world: World): { summary: string; facts: Fact[] } {

@@ -130,7 +130,13 @@ const BAD: readonly (readonly [string, unknown, string, string])[] = [
   ['skew: true', web({ skew: true }), 'upstreams.web.skew', 'expected false or {pin, assets, for}, got true'],
   ['pin by two things', web({ skew: { pin: { cookie: 'a', header: 'b' } } }), 'upstreams.web.skew.pin', 'expected a cookie or a header, got both'],
   ['pin by nothing', web({ skew: { pin: {} } }), 'upstreams.web.skew.pin', 'expected a cookie or a header, got neither'],
-  ['age of a field', web({ skew: { pin: { header: 'a', maxAge: 1000 } } }), 'upstreams.web.skew.pin.maxAge', 'expected a cookie, which it is of'],
+  [
+    'age of a field',
+    web({ skew: { pin: { header: 'a', maxAge: 1000 } } }),
+    'upstreams.web.skew.pin.maxAge',
+    'expected no such field beside a header: it says how long the cookie lasts',
+  ],
+  ['a pin without its kind', web({ skew: { pin: 'sy_version' } }), 'upstreams.web.skew.pin', "expected {cookie, maxAge, renew} or {header}, got 'sy_version'"],
   [
     'pin in a field of framing',
     web({ skew: { pin: { header: 'Content-Length' } } }),
