@@ -213,6 +213,13 @@ const OURS: readonly Scenario[] = [
   },
   {
     ...plain,
+    name: 'mirror',
+    standsFor: 'a version that is tried with copies of requests: of none, of one in ten, of all',
+    only: { subjects: ['switchyard', 'switchyard, mirrors 0 %', 'switchyard, mirrors 10 %', 'switchyard, mirrors 100 %'], why: OWN },
+    against: 'switchyard',
+  },
+  {
+    ...plain,
     name: 'access-log',
     standsFor: 'a line for every request, written to a file',
     only: { subjects: ['switchyard', 'switchyard, access log', 'nginx', 'nginx, access log'], why: 'each against itself without a log; nginx beside it' },

@@ -15,6 +15,8 @@ interface Variant {
   readonly threads?: number;
   readonly bothCores?: boolean;
   readonly accessLog?: boolean;
+  /** Percent of the requests that a second version on standby gets copies of; it has the same backend. */
+  readonly mirrors?: number;
   readonly disturb?: Subject['disturb'];
   /** Further upstreams, by name. */
   readonly beside?: Readonly<Record<string, unknown>>;
@@ -23,13 +25,15 @@ interface Variant {
 }
 
 function upstreamsOf(variant: Variant, backendPort: number, h2c: boolean): Record<string, unknown> {
-  const { routes = 1, upstreams = 1 } = variant;
+  const { routes = 1, upstreams = 1, mirrors } = variant;
+  const versions = mirrors === undefined ? ['v1'] : ['v1', 'v2'];
   const each = routes / upstreams;
   const upstream = (index: number): Record<string, unknown> => ({
     routes: routes === 1 ? [{ path: '/' }] : Array.from({ length: each }, (_, i) => ({ path: `/r/${index * each + i}` })),
     ...(h2c ? { protocol: 'h2' } : {}),
     health: { kind: upstreams === 1 ? 'tcp' : 'none', admitInterval: '50ms' },
-    versions: { v1: { backends: [`127.0.0.1:${backendPort}`] } },
+    versions: Object.fromEntries(versions.map((id) => [id, { backends: [`127.0.0.1:${backendPort}`] }])),
+    ...(mirrors === undefined ? {} : { mirror: { percent: mirrors } }),
     live: 'v1',
   });
   return Object.fromEntries(Array.from({ length: upstreams }, (_, index) => [upstreams === 1 ? 'bench' : `bench-${index}`, upstream(index)]));
@@ -70,6 +74,9 @@ export const switchyardVariants: readonly Subject[] = [
   { name: 'switchyard, 1 thread', bothCores: true },
   { name: 'switchyard, 2 threads', threads: 2, bothCores: true },
   { name: 'switchyard, swapping', disturb: swapping },
+  { name: 'switchyard, mirrors 0 %', mirrors: 0 },
+  { name: 'switchyard, mirrors 10 %', mirrors: 10 },
+  { name: 'switchyard, mirrors 100 %', mirrors: 100 },
   { name: 'switchyard, access log', accessLog: true },
   { name: 'switchyard, scraped', disturb: scraping },
 ].map(switchyardWith);
