@@ -3,6 +3,8 @@
  * Seeded. `npm run bench:canary [-- --runs 10000]`; prints Markdown.
  */
 import { parseArgs } from 'node:util';
+import { playPlans } from '../test/swap/plans.ts';
+import type { Plan } from '../test/swap/plans.ts';
 import { playMany } from '../test/swap/canaries.ts';
 import type { Scene } from '../test/swap/canaries.ts';
 import { randomFrom } from '../test/swap/random.ts';
@@ -78,5 +80,68 @@ for (const [name, incoming, sigma] of [
   for (const share of [0.05, 0.25, 0.5]) {
     const failed = playMany(scene(500, share, 0, 0, { latency: { stable: 40, incoming, sigma } }), SLOW_RUNS, randomFrom(SEED));
     row(name, `${share * 100} %`, found(failed, MINUTE), after(failed, 0.5), after(failed, 0.95));
+  }
+}
+
+console.log(
+  '\n| steps, requests/s | errors | rolled back | paused for a person | promoted | caught in 60 s | half of them after | the new version got |\n|---|---|---|---|---|---|---|---|',
+);
+const PLANS: readonly (readonly [string, Plan['steps'], number])[] = [
+  [
+    '`5,25,50 --hold 30s`',
+    [
+      [5, 30],
+      [25, 30],
+      [50, 30],
+    ],
+    500,
+  ],
+  [
+    '`5,25,50 --hold 1m`',
+    [
+      [5, 60],
+      [25, 60],
+      [50, 60],
+    ],
+    500,
+  ],
+  [
+    '`5:5s,25:1m,50:1m`',
+    [
+      [5, 5],
+      [25, 60],
+      [50, 60],
+    ],
+    500,
+  ],
+  ['`5 --hold 1m`', [[5, 60]], 500],
+  [
+    '`5,25,50 --hold 1m`',
+    [
+      [5, 60],
+      [25, 60],
+      [50, 60],
+    ],
+    100,
+  ],
+];
+const PLAN_RUNS = Math.ceil(RUNS / 10);
+for (const [name, steps, rps] of PLANS) {
+  for (const incomingErrors of [0.02, 0.01]) {
+    const played = await playPlans({ rps, steps, stableErrors: 0.01, incomingErrors }, PLAN_RUNS, randomFrom(SEED));
+    const stopped = played.filter(({ end }) => end !== 'promoted');
+    const middle = (values: readonly number[]): string => (values.length === 0 ? '—' : String(values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]));
+    const share = (end: string): string => percent(played.filter((one) => one.end === end).length, played.length);
+    const seconds = middle(stopped.map((one) => one.seconds));
+    row(
+      `${name}, ${rps}`,
+      incomingErrors === 0.01 ? '1 %, the same' : '1 % → 2 %',
+      share('rolled back'),
+      share('paused'),
+      share('promoted'),
+      incomingErrors === 0.01 ? '—' : percent(stopped.filter((one) => one.seconds <= MINUTE).length, played.length),
+      incomingErrors === 0.01 ? '—' : `${seconds} s`,
+      incomingErrors === 0.01 ? '—' : `${middle(stopped.map((one) => one.got))} requests`,
+    );
   }
 }

@@ -176,6 +176,7 @@ const Verdict = z
       .meta({ description: 'milliseconds; it has failed where `surely` is more than `atMost`' }),
     prometheus: z.object({ value: z.number().nullable(), problem: z.string().nullable() }).nullable(),
     unanswered: z.boolean(),
+    doubtful: z.boolean().meta({ description: 'More of it fails than before; that may still be chance' }),
   })
   .meta({ description: 'What the present canary step has come to so far' });
 

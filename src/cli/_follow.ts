@@ -251,6 +251,12 @@ function backendLine(address: string, { health, lastProbe }: Seen, kind: Upstrea
   return `    ${address}  ${health}: ${probe}${lastProbe === null ? '' : ` (${Math.round(lastProbe.ms)} ms)`}`;
 }
 
+/** Only the waiting has ended. */
+function goesOn({ upstream, to, from, state }: SwapView, until: Until): string {
+  const what = until === 'admitted' || until === 'live' ? to : (from ?? 'the version before');
+  return `${what} is ${until}, and nobody waits any longer; the swap goes on (${state}): switchyard status ${upstream} --watch`;
+}
+
 /**
  * Watches a swap and shows its steps, then its receipt; with --json, only the swap as it ended.
  * @returns the exit code.
@@ -261,6 +267,7 @@ export async function followSwap(call: Call, started: SwapView, watch: Watch): P
   const paint = painter(io.stdout, io.env);
   if (call.json) io.stdout.write(`${JSON.stringify(swap, null, 2)}\n`);
   else if (swap.receipt !== null) io.stdout.write(`${receiptLines(swap.receipt, paint).join('\n')}\n`);
+  if (!call.json && !swap.finished && watch.until !== null) io.stdout.write(`${goesOn(swap, watch.until)}\n`);
   if (failed(swap)) {
     const moved = swap.steps.some(({ name }) => name.startsWith('weight ') || name === 'live');
     const rest = moved ? `all traffic is back on ${swap.from ?? 'what was live before'}` : 'nothing moved';

@@ -16,7 +16,7 @@ const JUDGED: Readonly<Record<string, readonly ['green' | 'red' | 'yellow', stri
   inconclusive: ['yellow', '…'],
 };
 const BAD: readonly string[] = ['not admitted', 'rejected', 'rolled-back', 'aborted', 'going back'];
-const OPEN: readonly string[] = ['requested', 'open', 'draining', 'paused', 'held longer'];
+const OPEN: readonly string[] = ['requested', 'open', 'draining', 'paused', 'held longer', 'machine restarted'];
 
 function whole(evidence: Step['evidence'], key: string): number {
   const value = evidence[key];
@@ -43,7 +43,7 @@ function textOf({ name, at, evidence }: Step, swap: SwapView): string {
   const join = (...parts: string[]): string => parts.filter((part) => part !== '').join(', ');
   const words = wordsFor(swap.upstreamKind);
   const by = typeof evidence.by === 'string' ? `by ${evidence.by}` : '';
-  if (name === 'admitted' || name === 'not admitted') return join(healthText(evidence, words));
+  if (name === 'admitted' || name === 'not admitted' || name === 'healthy again') return join(healthText(evidence, words));
   if (name === 'live') return join(`all ${words.traffic} on ${version}`, generationText(evidence));
   if (name.startsWith('weight ')) return join(`${name.slice('weight '.length)} % on ${version}`, healthText(evidence, words), generationText(evidence));
   if (name === 'draining') {
@@ -77,7 +77,7 @@ export function stepLine(step: Step, swap: SwapView, paint: Paint): string {
         : OPEN.includes(step.name)
           ? paint('yellow', '…')
           : paint('green', '✓');
-  const label = step.name.startsWith('weight ') ? 'canary' : step.name;
+  const label = step.name.startsWith('weight ') ? 'canary' : step.name === 'machine restarted' ? 'restarted' : step.name;
   const time = paint('dim', seconds(Date.parse(step.at) - start).padStart(8));
   return `  ${mark} ${pad(label, NAME_WIDTH)}${pad(textOf(step, swap), TEXT_WIDTH)}${time}`;
 }

@@ -5,7 +5,7 @@ import type { DeployView, Plan, SwapView } from '../control/operations.ts';
 import { ApiError, Unreachable } from './_client.ts';
 import { followSwap } from './_follow.ts';
 import { upstreamPath } from './_paths.ts';
-import { DEFAULT_TIMEOUT_MS, goalOf, printPlan, SWAP_FLAGS, swapOptions } from './swap.ts';
+import { DEFAULT_TIMEOUT_MS, goalOf, isPromoted, printPlan, SWAP_FLAGS, swapOptions } from './swap.ts';
 import { LiveLine } from './_terminal.ts';
 import { plural } from './_text.ts';
 import { CliError, EXIT } from './verb.ts';
@@ -134,7 +134,7 @@ async function run(call: Call): Promise<number> {
   if (swap === null) throw new CliError(EXIT.failed, `the deploy of ${upstream} to ${version} has no swap`);
   if (answer.status === 200 && !call.json) call.io.stdout.write('this very deploy is running already\n');
   const left = Math.max(1, deadline - performance.now());
-  return followSwap(call, swap, { until, timeoutMs: left, promoted: call.has('canary') && call.text('canary') !== 'off' && !call.has('hold') });
+  return followSwap(call, swap, { until, timeoutMs: left, promoted: isPromoted(call) });
 }
 
 /** `switchyard deploy`: the whole recipe in one command. */

@@ -14,7 +14,12 @@ export const rollbackVerb: Verb = {
     'A version is kept after it has drained when the swap was told --rollback-keep, or the upstream has rollback.keep; one that still drains can be taken back, too. It has passed admission before, so that one fresh round of probes is enough. A rollback is a swap: it is shown, drained and receipted like one.',
   flags: {
     to: { type: 'string', value: 'ID', help: 'the kept version to go back to (default: the previous one)' },
-    until: { type: 'string', value: 'GOAL', values: GOALS, help: 'what to wait for (default: released, or drained when the version before is kept)' },
+    until: {
+      type: 'string',
+      value: 'GOAL',
+      values: GOALS,
+      help: 'what to wait for; the rollback goes on to its end all the same (default: released, or drained when the version before is kept)',
+    },
     timeout: { type: 'string', value: 'D', help: 'how long to wait (default 10m)' },
   },
   examples: ['switchyard rollback web', 'switchyard rollback web --to v1 --until live'],

@@ -4,6 +4,7 @@ import { followSwap } from './_follow.ts';
 import type { Until } from './_follow.ts';
 import { upstreamPath } from './_paths.ts';
 import { painter } from './_terminal.ts';
+import { parseDuration } from '../config/duration.ts';
 import { parseShare } from '../config/share.ts';
 import { CliError, EXIT } from './verb.ts';
 import type { Call, Verb } from './verb.ts';
@@ -11,14 +12,19 @@ import type { Call, Verb } from './verb.ts';
 export const DEFAULT_TIMEOUT_MS = 600_000;
 export const GOALS: readonly Until[] = ['admitted', 'live', 'drained', 'released'];
 
-/** Reads `5,25,50`; every step is held for `hold` milliseconds, null = until promoted. */
+/** Reads `5,25,50` or `5:10s,25:1m,50`; a step without a hold of its own is held for `hold` milliseconds, null = until promoted. */
 function canarySteps(text: string, hold: number | null): { weight: number; hold: number | null }[] {
   return text.split(',').map((part) => {
-    const weight = Number(part.trim().replace(/%$/, ''));
-    if (part.trim() === '' || !Number.isInteger(weight) || weight < 1 || weight > 99) {
-      throw new CliError(EXIT.usage, `--canary has the step ${JSON.stringify(part.trim())}; expected whole percents from 1 to 99, such as 5,25,50`);
+    const [, percent = '', own] = /^(\d{1,2})%?(?::(.+))?$/.exec(part.trim()) ?? [];
+    const weight = Number(percent);
+    const ownHold = own === undefined ? hold : parseDuration(own);
+    if (weight < 1 || (own !== undefined && ownHold === null)) {
+      throw new CliError(
+        EXIT.usage,
+        `--canary has the step ${JSON.stringify(part.trim())}; expected whole percents from 1 to 99, each with its hold if it has one of its own, such as 5,25,50 or 5:10s,25:1m,50:1m`,
+      );
     }
-    return { weight, hold };
+    return { weight, hold: ownHold };
   });
 }
 
@@ -97,6 +103,12 @@ export function swapOptions(call: Call): Record<string, unknown> {
   };
 }
 
+/** Whether a step of the canary waits for somebody who promotes it. */
+export function isPromoted(call: Call): boolean {
+  const canary = call.text('canary');
+  return canary !== undefined && canary !== 'off' && !call.has('hold') && canary.split(',').some((step) => !step.includes(':'));
+}
+
 export function printPlan(call: Call, plan: Plan): void {
   const paint = painter(call.io.stdout, call.io.env);
   const lines = plan.steps.map((step, at) => `  ${at + 1}. ${step}`);
@@ -123,13 +135,17 @@ async function run(call: Call): Promise<number> {
     return EXIT.done;
   }
   if (status === 200 && !call.json) call.io.stdout.write('this very swap is running already\n');
-  return followSwap(call, answer, { until, timeoutMs, promoted: call.has('canary') && call.text('canary') !== 'off' && !call.has('hold') });
+  return followSwap(call, answer, { until, timeoutMs, promoted: isPromoted(call) });
 }
 
 /** How a version is swapped to. */
 export const SWAP_FLAGS: Verb['flags'] = {
-  canary: { type: 'string', value: '5,25,50', help: 'percents to go through before all traffic moves; off = none, whatever the upstream says' },
-  hold: { type: 'string', value: 'D', help: 'how long each canary step is held (default: until promoted)' },
+  canary: {
+    type: 'string',
+    value: '5,25,50',
+    help: 'percents to go through before all traffic moves, each with a hold of its own if need be (5:10s,25:1m); off = none, whatever the upstream says',
+  },
+  hold: { type: 'string', value: 'D', help: 'how long canary steps are held that do not say so themselves (default: until promoted)' },
   analysis: {
     type: 'string',
     value: 'on|off',
@@ -139,7 +155,12 @@ export const SWAP_FLAGS: Verb['flags'] = {
   'p99-max': { type: 'string', value: 'D', help: 'largest 99th percentile of latency' },
   'min-requests': { type: 'string', value: 'N', help: 'requests of each side that a judgement needs (default 50)' },
   'latency-factor': { type: 'string', value: 'F', help: 'latencies may be so many times those of the other version (default 1.5)' },
-  until: { type: 'string', value: 'GOAL', values: GOALS, help: 'what to wait for (default: released, or drained when the old version is kept)' },
+  until: {
+    type: 'string',
+    value: 'GOAL',
+    values: GOALS,
+    help: 'what to wait for; the swap goes on to its end all the same (default: released, or drained when the old version is kept)',
+  },
   timeout: { type: 'string', value: 'D', help: 'how long to wait (default 10m)' },
   'admission-timeout': { type: 'string', value: 'D', help: 'how long the version may take to become healthy' },
   'drain-timeout': { type: 'string', value: 'D', help: 'how long requests (of workers: leases) of the old version may take to finish' },
@@ -154,7 +175,7 @@ export const swapVerb: Verb = {
   args: [{ name: 'UPSTREAM', required: true }],
   summary: 'swaps to a version: admit, cut over, drain, release',
   details:
-    'Probes the backends of the version until they are ready, moves the traffic to it at once or by canary steps, lets the version before finish what it has begun, proves that it has, and prints the receipt: from then on the old version may be destroyed.\n\nWithout --backend (of workers: --member or --members) the version must be registered already. Without --hold each canary step is held until promoted. The command waits and shows each step, in a log as plain lines; Ctrl-C ends the waiting, not the swap. When anything fails before the last step, the traffic is back where it was and the exit code is 1. To swap to the version that is live already changes nothing and is a success.',
+    'Probes the backends of the version until they are ready, moves the traffic to it at once or by canary steps, lets the version before finish what it has begun, proves that it has, and prints the receipt: from then on the old version may be destroyed.\n\nWithout --backend (of workers: --member or --members) the version must be registered already. Without --hold each canary step is held until promoted. The command waits and shows each step, in a log as plain lines; Ctrl-C and --until end the waiting, not the swap: with --until admitted the command returns when the version is ready, and its traffic moves just after; the exit code speaks of what was waited for, and not of what comes later. To stop before traffic moves, pause the swap, or hold it at a step with --canary and no --hold. When anything fails before the last step, the traffic is back where it was and the exit code is 1. To swap to the version that is live already changes nothing and is a success.',
   flags: {
     to: { type: 'string', value: 'ID', required: true, help: 'the version to swap to' },
     backend: { type: 'string', value: 'HOST:PORT', multiple: true, help: 'a backend of a new version; with a weight: HOST:PORT=2' },

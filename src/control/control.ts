@@ -1,3 +1,4 @@
+import { BootMark } from '../disk/boot.ts';
 import { randomBytes, randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import type { Config, UpstreamConfig } from '../config/config.ts';
@@ -78,7 +79,7 @@ export class Control {
   private standing: 'starting' | 'ready' | 'stopping' = 'starting';
   private reloading: Promise<unknown> = Promise.resolve();
 
-  private constructor(parts: ControlParts, journal: Journal, states: ReadonlyMap<string, UpstreamState>) {
+  private constructor(parts: ControlParts, journal: Journal, states: ReadonlyMap<string, UpstreamState>, rebooted: boolean) {
     this.parts = parts;
     this.config = parts.config;
     this.journal = journal;
@@ -117,7 +118,7 @@ export class Control {
     });
     const emit = (event: SwitchyardEvent): void => this.events.emit(event);
     this.launches = launchesOf({ config: parts.config, emit, fleet: () => this.fleet, tell: parts.tell });
-    this.fleet = this.openFleet(states);
+    this.fleet = this.openFleet(states, rebooted);
     this.deploys = new Deploys({ fleet: this.fleet, launches: this.launches, history: this.history, emit, forbidden: () => mayLaunch(this.config.admin) });
     this.webhooks = new Webhooks(parts.config.stateDir, (message) => parts.tell('warn', message));
     this.structure = this.keepStructure();
@@ -137,7 +138,7 @@ export class Control {
     });
   }
 
-  private openFleet(states: ReadonlyMap<string, UpstreamState>): Fleet {
+  private openFleet(states: ReadonlyMap<string, UpstreamState>, rebooted: boolean): Fleet {
     return new Fleet({
       ledger: this.ledger,
       journal: this.journal,
@@ -150,6 +151,7 @@ export class Control {
       ended: (upstream, swap) => recordSwap(this.history, upstream, swap),
       takenBack: (launch, from) => recordTakenBack(this.history, launch, from),
       emit: (event, origin) => this.events.emit(event, origin),
+      rebooted,
       stateDir: this.parts.config.stateDir,
     });
   }
@@ -205,15 +207,18 @@ export class Control {
     const { config } = parts;
     for (const listener of config.listeners) await refuseTaken(listener);
     const { journal, states } = Journal.open(config.stateDir, { now: Date.now, warn: (message) => parts.tell('warn', message) });
+    const boot = new BootMark(config.stateDir);
     let control: Control;
     try {
-      control = new Control(parts, journal, states);
+      control = new Control(parts, journal, states, boot.isAnother);
     } catch (error) {
       journal.close();
       throw error;
     }
     try {
-      return { control, listeners: await control.open() };
+      const listeners = await control.open();
+      boot.remember();
+      return { control, listeners };
     } catch (error) {
       await control.close(0);
       throw error;

@@ -41,6 +41,8 @@ export interface FleetParts {
   /** Told of each deploy that an earlier life of the proxy has not brought to its swap; `from` was live, and is. */
   readonly takenBack: (launch: Launch, from: string | null) => void;
   readonly emit: (event: SwitchyardEvent, origin: Origin | null) => void;
+  /** The machine was started again since the proxy ran last. */
+  readonly rebooted: boolean;
   /** Absolute. */
   readonly stateDir: string;
 }
@@ -114,7 +116,7 @@ export class Fleet {
     this.served.set(name, served);
     driver.changed((now) => this.remember(now));
     this.followLaunches(served, state);
-    if (state !== null) await driver.recover();
+    if (state !== null) await driver.recover(this.parts.rebooted);
     if (state === null || hasNeverServed(state)) await this.seed(served);
   }
 

@@ -90,6 +90,8 @@ export interface Swap {
   readonly analysis: AnalysisPolicy | null;
   /** Set while a canary step is judged. */
   readonly window: Window | null;
+  /** The machine was restarted: until then the incoming version may be away, and its step is neither held nor judged. Epoch milliseconds; null = it is not awaited. */
+  readonly recoverBy: number | null;
   /** The gates at the point that the swap is at; null = none has been asked there. */
   readonly gates: Gates | null;
   readonly steps: readonly SwapStep[];

@@ -45,7 +45,7 @@ export function askAgain(turn: Turn, swap: Swap): void {
 }
 
 /** Backends that have passed since the round began: evidence from before it does not count. */
-function passed(turn: Turn, version: Version): string[] {
+export function passed(turn: Turn, version: Version): string[] {
   const seen = turn.world.health(version);
   const probed = turn.world.policy.health.kind !== 'none';
   return version.backends

@@ -7,6 +7,7 @@ import { keepWindow, mayGoOn, openWindow, settleStep, stepVerdict } from './_jud
 import { drainPublished, endSwap, settleSwap, shiftTraffic } from './_drain.ts';
 import type { LettingGo } from './_drain.ts';
 import { isGated, passesGates } from './_gates.ts';
+import { notBack, returnOf } from './_return.ts';
 import { sharesFor } from './_shares.ts';
 import { addStep, changeSwap, emit, findVersion, healthOf, runningSwap, theVersion } from './_turn.ts';
 import type { Turn } from './_turn.ts';
@@ -31,7 +32,7 @@ export function reachStep(turn: Turn, swap: Swap): void {
 /** Decides the next step. Its hold begins when it is published. */
 export function takeStep(turn: Turn, swap: Swap): void {
   const step = swap.canary.at(swap.at);
-  changeSwap(turn, { state: 'cutting-over', at: Math.min(swap.at + 1, swap.canary.length), publishedAt: null, window: null, gates: null });
+  changeSwap(turn, { state: 'cutting-over', at: Math.min(swap.at + 1, swap.canary.length), publishedAt: null, window: null, recoverBy: null, gates: null });
   const weight = swap.at < swap.canary.length && step !== undefined ? step.weight : 100;
   shiftTraffic(turn, sharesFor(swap.before, swap.to, weight), letGoBy(turn, swap));
 }
@@ -106,6 +107,7 @@ function drainFacts(turn: Turn, version: Version): Record<string, unknown> {
 export function watchCutover(turn: Turn): void {
   const swap = runningSwap(turn.state);
   if (swap === null || swap.state !== 'cutting-over' || swap.publishedAt === null || lastStepTaken(turn, swap)) return;
+  if (swap.recoverBy !== null) return watchReturn(turn, swap, swap.recoverBy);
   const version = theVersion(turn, swap.to);
   if (isDown(turn, version)) {
     const words = wordsOf(turn.world.policy);
@@ -126,6 +128,16 @@ export function watchCutover(turn: Turn): void {
   if (swap.gates !== null || (over && mayGoOn(turn, verdict))) reachStep(turn, runningSwap(turn.state) ?? swap);
 }
 
+/** The machine was restarted. When the incoming version is back its step begins anew; a version that does not come back is let go. */
+function watchReturn(turn: Turn, swap: Swap, until: number): void {
+  const found = returnOf(turn, swap, until);
+  if (found === 'late') return goBack(turn, swap, 'rolled-back', notBack(turn, swap));
+  if (found !== 'back') return;
+  changeSwap(turn, { recoverBy: null, publishedAt: turn.world.now });
+  addStep(turn, 'healthy again', { version: swap.to, ...healthOf(turn, theVersion(turn, swap.to)) });
+  openWindow(turn);
+}
+
 /** Every backend is known to be of no use; `unknown` (after a restart) is not yet a verdict. */
 function isDown(turn: Turn, version: Version): boolean {
   const seen = turn.world.health(version);
@@ -138,14 +150,14 @@ function isDown(turn: Turn, version: Version): boolean {
 /** When the present canary step ends by itself; null = paused, until promoted, or not published yet. */
 export function holdUntil(swap: Swap): number | null {
   const hold = swap.at === 0 ? null : (swap.canary.at(swap.at - 1)?.hold ?? null);
-  return swap.paused || swap.publishedAt === null || hold === null ? null : swap.publishedAt + hold;
+  return swap.paused || swap.publishedAt === null || swap.recoverBy !== null || hold === null ? null : swap.publishedAt + hold;
 }
 
 /** Ends a swap before its last step: the split is as before, the incoming version is let go. */
 export function goBack(turn: Turn, swap: Swap, outcome: 'rolled-back' | 'aborted', reason: string): void {
   const version = theVersion(turn, swap.to);
   if (swap.state === 'cutting-over') {
-    changeSwap(turn, { state: 'rolling-back', outcome, reason, paused: false, publishedAt: null, window: null, gates: null });
+    changeSwap(turn, { state: 'rolling-back', outcome, reason, paused: false, publishedAt: null, window: null, recoverBy: null, gates: null });
     addStep(turn, 'going back', { reason });
     shiftTraffic(turn, swap.before, { ...swap.drain, keep: 0, gated: false, open: 0, then: 'rejected' });
     return;

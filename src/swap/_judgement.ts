@@ -39,7 +39,7 @@ function warmAt(swap: Swap, analysis: AnalysisPolicy): number {
 /** A canary step is published: it is judged by what is counted from here on. One that is not held is not judged. */
 export function openWindow(turn: Turn): void {
   const swap = runningSwap(turn.state);
-  if (swap === null || swap.analysis === null || holdOf(swap) === 0) return;
+  if (swap === null || swap.analysis === null || swap.recoverBy !== null || holdOf(swap) === 0) return;
   const base = samplesNow(turn.state, swap, turn.world);
   changeSwap(turn, { window: { since: turn.world.now, base, warm: null, extended: false, checked: null } });
 }
@@ -87,13 +87,13 @@ export function settleStep(turn: Turn, verdict: Verdict): string {
 
 /**
  * The hold of a step is over: whether the next may be taken. What cannot be judged is held longer and then paused for a person,
- * when the swap has to be judged, or when requests were sent and not answered; else it goes on.
+ * when the swap has to be judged, when requests were sent and not answered, or when it looks worse; else it goes on.
  */
 export function mayGoOn(turn: Turn, verdict: Verdict | null): boolean {
   const swap = runningSwap(turn.state);
   if (verdict === null || swap === null || swap.analysis === null || swap.window === null || swap.publishedAt === null) return true;
   const { analysis, window } = swap;
-  if (verdict.decision === 'pass' || (!analysis.required && !verdict.unanswered)) {
+  if (verdict.decision === 'pass' || (!analysis.required && !verdict.unanswered && !verdict.doubtful)) {
     settleStep(turn, verdict);
     return true;
   }

@@ -41,6 +41,7 @@ export function newSwap(turn: Turn, { request, id, by, kind }: NewSwap): Swap {
     canary,
     analysis: canary.length === 0 ? null : analysisFor(policy.canary.analysis, request.analysis),
     window: null,
+    recoverBy: null,
     gates: null,
     requestedBy: by,
     requestedAt: now,

@@ -1,5 +1,7 @@
 import { openFor } from '../pool/reach.ts';
 import { admissionDeadline, askAgain } from './_admission.ts';
+import { lastStepTaken } from './_cutover.ts';
+import { awaitReturn } from './_return.ts';
 import { changeSwap, changeVersion, runningSwap } from './_turn.ts';
 import type { Turn } from './_turn.ts';
 
@@ -7,14 +9,15 @@ const UNPROVEN = { generation: null, acks: null, requestsCut: false, tunnelsCut:
 
 /**
  * Takes up a state after the process has died. The recorded split is served at once; whatever waited
- * for a publish, a probe or an ack waits for it anew.
+ * for a publish, a probe or an ack waits for it anew. After a restart of the whole machine a canary waits for its incoming version, too.
  */
-export function recover(turn: Turn, slots: Readonly<Record<string, readonly number[]>>): void {
+export function recover(turn: Turn, slots: Readonly<Record<string, readonly number[]>>, rebooted: boolean): void {
   for (const { id } of turn.state.versions) recoverVersion(turn, id, slots[id]);
   turn.effects.push({ type: 'publish' });
   const swap = runningSwap(turn.state);
   if (swap === null) return;
   if (swap.state === 'cutting-over' || swap.state === 'rolling-back') changeSwap(turn, { publishedAt: null, window: null });
+  if (rebooted && swap.state === 'cutting-over' && !lastStepTaken(turn, swap)) awaitReturn(turn, swap);
   const waits = (swap.state === 'admitting' && swap.gates === null) || (swap.state === 'standby' && !swap.paused);
   if (waits && turn.state.versions.some(({ id, phase }) => id === swap.to && phase !== 'admitting')) askAgain(turn, swap);
 }

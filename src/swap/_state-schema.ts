@@ -122,6 +122,7 @@ const SwapSchema: z.ZodType<Swap> = z.object({
   // A journal of before there was a judgement has no word of it.
   analysis: AnalysisSchema.nullable().default(null),
   window: WindowSchema.nullable().default(null),
+  recoverBy: At.nullable().default(null),
   gates: GatesSchema.nullable().default(null),
   steps: z.array(z.object({ name: z.string(), at: At, evidence: z.record(z.string(), z.unknown()) })),
   requestedBy: z.string(),

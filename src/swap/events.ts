@@ -33,8 +33,8 @@ export type SwapEvent =
   | { readonly type: 'noted'; readonly version: string; readonly step: string; readonly evidence: Readonly<Record<string, unknown>> }
   /** A deadline may have passed. */
   | { readonly type: 'tick' }
-  /** The proxy has been started again. `slots` by version id: those of the old process are void. */
-  | { readonly type: 'recovered'; readonly slots: Readonly<Record<string, readonly number[]>> };
+  /** The proxy has been started again, or the whole machine (`rebooted`). `slots` by version id: those of the old process are void. */
+  | { readonly type: 'recovered'; readonly slots: Readonly<Record<string, readonly number[]>>; readonly rebooted: boolean };
 
 /** What is to be done about it, as data. The driver does it after the state is on disk, in this order. */
 export type Effect =

@@ -130,13 +130,16 @@ function live(state: UpstreamState, version: Version, world: World): { summary: 
   const facts: Fact[] = [{ fact: `it has ${weight} % of the ${traffic}`, blocks: 'released' }];
   if (swap !== null && swap.to === version.id && swap.state === 'cutting-over') {
     const until = holdUntil(swap);
-    const hold = swap.paused
-      ? 'the swap is paused; resume or promote it'
-      : until === null
-        ? 'this step is held until promoted'
-        : until <= world.now && swap.window?.extended === true
-          ? 'this step is held longer, because it could not be judged'
-          : `the next step is due in ${seconds(until - world.now)}`;
+    const hold =
+      swap.recoverBy !== null
+        ? `the machine was restarted; ${version.id} has another ${seconds(swap.recoverBy - world.now)} to be ${wordsOf(world.policy).healthy} again`
+        : swap.paused
+          ? 'the swap is paused; resume or promote it'
+          : until === null
+            ? 'this step is held until promoted'
+            : until <= world.now && swap.window?.extended === true
+              ? 'this step is held longer, because it could not be judged'
+              : `the next step is due in ${seconds(until - world.now)}`;
     const verdict = stepVerdict(state, world, false);
     if (verdict !== null) facts.unshift({ fact: `judged so far: ${verdict.words}`, blocks: verdict.decision === 'pass' ? 'nothing' : 'live' });
     facts.unshift({ fact: (swap.paused ? null : gateFact(swap.gates, world)) ?? hold, blocks: 'live' });

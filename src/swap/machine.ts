@@ -77,7 +77,7 @@ function apply(turn: Turn, event: SwapEvent): void {
     case 'noted':
       return concerns(turn.state.swap, event.version) ? addStep(turn, event.step, { ...event.evidence }) : undefined;
     case 'recovered':
-      return recover(turn, event.slots);
+      return recover(turn, event.slots, event.rebooted);
     case 'health':
       admissionHealth(turn, event.version);
       return watchCutover(turn);
@@ -121,6 +121,7 @@ export function nextDeadline(state: UpstreamState, now: number): number | null {
   }
   for (const { gates } of waits(state)) if (gates.waiting !== null) due.push(gates.waiting.until);
   if (swap !== null && swap.state === 'cutting-over') {
+    if (swap.recoverBy !== null) due.push(swap.recoverBy);
     const hold = holdUntil(swap);
     if (hold !== null && swap.gates === null) due.push(hold);
     // Passed before the step that went before was published, or before a restart: the next one is due.

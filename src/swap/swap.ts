@@ -166,10 +166,10 @@ export class UpstreamDriver {
   // ── What the world reports. ──
 
   /** Takes up a state read from the journal: takes ledger rows, trusts, publishes the recorded split. Resolves once that is served. */
-  async recover(): Promise<void> {
+  async recover(rebooted = false): Promise<void> {
     await this.inTurn(async () => {
       const slots = Object.fromEntries(this.current.versions.map(({ id, backends }) => [id, this.takeSlots(backends.length)]));
-      await this.handle({ type: 'recovered', slots });
+      await this.handle({ type: 'recovered', slots, rebooted });
     });
   }
 

@@ -3,6 +3,8 @@ import type { Checked, Sample, Samples } from '../pool/upstream.ts';
 import { evidence, quantileBounds, slowerThan } from './_evidence.ts';
 
 const QUANTILES = [0.5, 0.95, 0.99] as const;
+/** Evidence of more errors from which on a step is not called as good as before, although it is not failed: ten to one. Without a difference one step in ten ever gets there, and one in a hundred is there when its hold ends. */
+const DOUBT = 10;
 
 /** What a canary step has come to, with the numbers that decided it. Plain data: it goes into the swap's evidence. */
 export interface Verdict {
@@ -19,6 +21,8 @@ export interface Verdict {
   readonly prometheus: Checked | null;
   /** Requests were sent to the new version, or jobs taken by it, but it has not answered enough of them: that is no lack of traffic. */
   readonly unanswered: boolean;
+  /** More of it fails than before, as far as can be told; that may still be chance. */
+  readonly doubtful: boolean;
 }
 
 interface Side {
@@ -86,11 +90,21 @@ export function judge(judged: Judged): Verdict {
   const errorTest = testErrors(counted, spent);
   const latency = judged.warm === null || !hasLatency ? [] : testLatency(judged.warm, policy, spent);
   const unanswered = counted.incoming.started >= policy.minRequests && counted.incoming.requests < policy.minRequests;
-  const found = { windowMs, incoming: sideOf(counted.incoming), stable: sideOf(counted.stable), errorTest, latency, prometheus: checked, unanswered };
+  const found = {
+    windowMs,
+    incoming: sideOf(counted.incoming),
+    stable: sideOf(counted.stable),
+    errorTest,
+    latency,
+    prometheus: checked,
+    unanswered,
+    doubtful: false,
+  };
   const fault = externalFault(policy, checked) ?? (counted.incoming.requests < policy.minRequests ? null : faultOf(judged, errorTest, latency, spent));
   if (fault !== null) return { decision: 'fail', words: fault, ...found };
   const lack = lackOf(judged);
   if (lack !== null) return { decision: 'inconclusive', words: lack, ...found };
+  if (errorTest.worse >= Math.log10(DOUBT)) return { decision: 'inconclusive', words: doubt(judged), ...found, doubtful: true };
   return { decision: 'pass', words: praise(judged, errorTest), ...found };
 }
 
@@ -172,6 +186,10 @@ function lackOf({ policy, what, counted, warm, checked }: Judged): string | null
   if (policy.prometheus !== null && (checked === null || checked.value === null))
     return `the Prometheus query has no answer${checked?.problem == null ? '' : `: ${checked.problem}`}`;
   return null;
+}
+
+function doubt({ what, counted: { incoming, stable } }: Judged): string {
+  return `looks worse, but that may be chance: ${failures(incoming, what)}, of the versions before it ${percent(stable.errors / stable.requests)}`;
 }
 
 function praise({ what, counted: { incoming, stable } }: Judged, { better, threshold }: ErrorTest): string {

@@ -95,6 +95,13 @@ t.test('flags become the body of the call', async (t) => {
   t.same(admin.operations.calls[0].args[0], { to: 'v2', canary, admission: { timeout: 60_000 }, drain: { requests: 500, tunnels: 3_600_000 }, keep: 600_000 });
   await run(admin, ['swap', 'web', '--to', 'v2', '--canary=5']);
   t.same(admin.operations.calls[1].args[0], { to: 'v2', canary: [{ weight: 5, hold: null }] }, 'without --hold: until promoted');
+  await run(admin, ['swap', 'web', '--to', 'v2', '--canary', '5:5s, 25%:1m,50', '--hold', '30s']);
+  const own = [
+    { weight: 5, hold: 5_000 },
+    { weight: 25, hold: 60_000 },
+    { weight: 50, hold: 30_000 },
+  ];
+  t.same(admin.operations.calls[2].args[0], { to: 'v2', canary: own }, 'a step may have a hold of its own');
 });
 
 t.test('how a canary is judged is part of the call, and what makes no sense is a usage error', async (t) => {
@@ -200,8 +207,9 @@ t.test('--until ends the waiting earlier', async (t) => {
       if (before !== 'admitted') operations.step('live', {}, { version: 'v2', generation: 9 });
       if (before === 'draining') operations.step('draining', {}, { version: 'v1' });
     };
-    const { exit } = await run(admin, ['swap', 'web', '--to', 'v2', '--until', goal, '--timeout', '10s']);
+    const { exit, out } = await run(admin, ['swap', 'web', '--to', 'v2', '--until', goal, '--timeout', '10s']);
     t.equal(exit, 0, `${goal} when ${before}`);
+    t.match(out, new RegExp(`v2 is ${goal}, and nobody waits any longer; the swap goes on \\(`), 'what it does not wait for is said');
   }
 });
 
@@ -212,6 +220,9 @@ t.test('a kept version: done when drained; with --until released it is waited fo
     operations.step('drained', { state: 'done', finished: true }, { version: 'v1', drainMs: 5 });
   };
   t.equal((await run(admin, ['swap', 'web', '--to', 'v2', '--rollback-keep', '10m'])).exit, 0);
+  const drained = await run(admin, ['swap', 'web', '--to', 'v2', '--until', 'drained']);
+  t.equal(drained.exit, 0);
+  t.notMatch(drained.out, /goes on/, 'it has ended');
   const { exit, err } = await run(admin, ['swap', 'web', '--to', 'v2', '--until', 'released', '--timeout', '50ms']);
   t.equal(exit, 4);
   t.match(err, /the timeout has passed; v1 is kept for a rollback/);

@@ -64,6 +64,8 @@ t.test('a command line that does not fit: exit 2 and one sentence', async (t) =>
     [['swap', 'web', '--to', 'v2', '--json=yes'], /--json takes no value/],
     [['swap', 'web', '--to', 'v2', '--timeout', '3'], /--timeout is "3"; expected a duration such as 500ms/],
     [['swap', 'web', '--to', 'v2', '--canary', '5,x'], /--canary has the step "x"; expected whole percents from 1 to 99/],
+    [['swap', 'web', '--to', 'v2', '--canary', '5:soon'], /--canary has the step "5:soon"; expected .* such as 5,25,50 or 5:10s,25:1m,50:1m/],
+    [['swap', 'web', '--to', 'v2', '--canary', '0:1s'], /--canary has the step "0:1s"/],
     [['swap', 'web', '--to', 'v2', '--canary', '5,100'], /step "100"/],
     [['swap', 'web', '--to', 'v2', '--hold', '3s'], /there is no --canary/],
     [['swap', 'web', '--to', 'v2', '--until', 'gone'], /--until is "gone"; expected one of admitted, live, drained, released/],

@@ -24,7 +24,7 @@ export interface Scene {
 }
 
 /** Random numbers of the kinds that a scene needs. */
-class Dice {
+export class Dice {
   readonly next: () => number;
 
   constructor(next: () => number) {

@@ -94,6 +94,26 @@ t.test('one that is slower goes back; what is slow in its warm-up does not count
   t.equal(cold.phase('v2'), 'live', cold.state.swap?.reason ?? '');
 });
 
+t.test('one that looks worse, which may be chance, is held longer, asked for or not: it goes on when it looks so no more, else it is paused', async (t) => {
+  const world = await judged();
+  await pass(world, 30, { requests: 20, errors: 1 }, { requests: 100, errors: 2 });
+  t.equal(steps(world).at(-1), 'held longer');
+  t.match(world.driver.verdict(), {
+    decision: 'inconclusive',
+    doubtful: true,
+    words: /^looks worse, but that may be chance: 30 of 600 requests failed \(5 %\), of .* 2 %$/,
+  });
+  await pass(world, 20, { requests: 100, errors: 2 }, { requests: 100, errors: 2 });
+  t.equal(world.phase('v2'), 'live', 'once it looks as good as before');
+  const paused = await judged();
+  await pass(paused, 30, { requests: 20, errors: 1 }, { requests: 100, errors: 2 });
+  await paused.advance(60_000);
+  t.match(paused.state.swap, { state: 'cutting-over', paused: true });
+  t.match(evidence(paused, 'paused'), { by: 'switchyard', reason: /looks worse, but that may be chance/ });
+  await paused.driver.steer('promote', OPERATOR);
+  t.equal(paused.phase('v2'), 'live', 'a person may');
+});
+
 t.test('less than the slack is no failure, however many times as long it is', async (t) => {
   const world = await judged();
   await pass(world, 30, { requests: 500, ms: 4 }, { requests: 500, ms: 1 });

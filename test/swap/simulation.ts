@@ -79,7 +79,7 @@ class Run {
     for (let step = 0; step < STEPS; step++) {
       if (!world.alive) {
         count('crash');
-        await world.restart();
+        await world.restart(this.chance(0.3));
       }
       await this.act();
       this.check();

@@ -213,7 +213,7 @@ export class SwapWorld {
   }
 
   /** Starts the proxy again from the disk. */
-  async restart(): Promise<void> {
+  async restart(rebooted = false): Promise<void> {
     this.incarnation++;
     this.crashed = this.incarnation;
     this.timers = [];
@@ -229,7 +229,7 @@ export class SwapWorld {
     this.committed = this.committedPolicy = null;
     this.threads = this.threads.map(() => ({ ack: 0, table: null, policy: null }));
     this.driver = new UpstreamDriver(this.disk, this.policy, this.ports());
-    const recovered = this.driver.recover();
+    const recovered = this.driver.recover(rebooted);
     recovered.catch((error: unknown) => {
       this.log.push(`recover: ${String(error)}`);
       // A proxy that cannot write its journal does not start.
