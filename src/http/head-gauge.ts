@@ -5,6 +5,8 @@ const FLAG = { endHeaders: 4, padded: 8, priority: 32 } as const;
 /** Of a HEADERS frame, in front of its fields. */
 const PRIORITY_BYTES = 5;
 const INCREMENT_BYTES = 4;
+/** All of a stream's number but its first bit, which says nothing (RFC 9113 §4.1). */
+const STREAM_BITS = 0x7fffffff;
 
 /** RFC 7541, appendix A. Its fields are small: what they come to, about. */
 const STATIC_ENTRIES = 61;
@@ -38,6 +40,8 @@ export class HeadGauge {
   /** Bytes of all heads so far, as they came and decoded. */
   encoded = 0;
   decoded = 0;
+  /** Heads of new streams so far. */
+  streams = 0;
   /** Bytes of bodies so far, those included whose frame has just begun. */
   data = 0;
   /** Frames so far that reset a stream, or for which it must be reset whatever it does (RFC 9113 §6.3, §6.9). */
@@ -52,6 +56,7 @@ export class HeadGauge {
   private type = 0;
   private flags = 0;
   private stream = 0;
+  private newest = 0;
   /** The bytes of a window's increment, one over the other: 0 = there is none. */
   private increment = 0;
   /** Bytes of the payload to come: in front of the fields, of them, and behind them. */
@@ -128,11 +133,19 @@ export class HeadGauge {
       this.block = this.length - priority;
       if (this.padded) this.before = priority;
       else this.skip = priority;
+      if (isHeaders) this.countStream(this.stream & STREAM_BITS);
     } else {
       this.skip = this.length;
       if (this.type === TYPE.data) this.data += this.length;
     }
     return at;
+  }
+
+  /** Trailers come on a stream that is known. */
+  private countStream(stream: number): void {
+    if (stream <= this.newest) return;
+    this.newest = stream;
+    this.streams++;
   }
 
   private count(): void {

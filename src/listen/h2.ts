@@ -37,6 +37,11 @@ const DECODED_HEADS = 4;
 const DECODED_A_SECOND = 8_388_608;
 /** To so much a byte of a head comes that names no entry of a table: 1.6, when it is Huffman-coded. */
 const PLAIN = 2;
+/** Heads that are no request: so many at once, and a second. A client that is well makes none. */
+const MALFORMED = 10;
+const MALFORMED_A_SECOND = 1;
+/** A read with more heads than that is looked at in pieces, in any of which it may turn out to be a flood. */
+const HEADS_AT_ONCE = 32;
 const SESSION_MEMORY_MB = 10;
 /** What node:http2 counts by itself: frames that mean nothing, and streams that come past the limit or with a head past all measure. */
 const INVALID_FRAMES = 100;
@@ -77,6 +82,10 @@ export class H2Connection implements Expiring, Arriving, HeldBack, SocketOwner {
   private readonly decodable: Allowance;
   /** What streams were carried by, for the next ones. */
   private readonly free: H2StreamSocket[] = [];
+  private readonly malformed: Allowance;
+  /** Streams that have come since something was sent, and what had been sent by then. */
+  private unanswered = 0;
+  private sent = 0;
   /** The client takes streams back in the bytes that are read now. */
   takesBack = false;
   private open = 0;
@@ -98,6 +107,7 @@ export class H2Connection implements Expiring, Arriving, HeldBack, SocketOwner {
     // Who shares an address with a flooder is to go on all the same, with room for what browsers do.
     const share = client.row === MANY_CLIENTS ? 1 : 0.5 ** ctx.callers.floodsOf(client.ends.address);
     this.resets = new Allowance(RESETS * share, RESETS_A_SECOND * share, ctx.timers.now);
+    this.malformed = new Allowance(MALFORMED * share, MALFORMED_A_SECOND, ctx.timers.now);
     this.decodable = new Allowance(Math.max(DECODED, limits.head * DECODED_HEADS), DECODED_A_SECOND, ctx.timers.now);
     this.deadline = new Deadline(this);
     own(socket, this);
@@ -153,6 +163,7 @@ export class H2Connection implements Expiring, Arriving, HeldBack, SocketOwner {
     ctx.countRejected(REJECT.h2Malformed);
     ctx.log.refused(client.ends.address, REJECT.h2Malformed.code);
     socket.owner?.close();
+    if (!this.malformed.spend(1, ctx.timers.now)) this.flooded();
   }
 
   /** One that has carried a stream before, or a new one. */
@@ -281,24 +292,30 @@ export class H2Connection implements Expiring, Arriving, HeldBack, SocketOwner {
   onData(bytes: Buffer): void {
     if (this.state < STATE.dying) this.thrift.came(bytes.length);
     if (this.state >= STATE.dying) return;
-    const { data } = this.gauge;
+    const { data, streams } = this.gauge;
     if (!this.measured(bytes)) this.flooded();
     // It may have ended by what was measured.
     if (this.state >= STATE.dying) return;
     this.backlog.expect(this.gauge.data - data);
-    this.wire.feed(bytes);
+    this.feed(bytes, this.gauge.streams - streams);
     this.takesBack = false;
     this.settle();
+  }
+
+  private feed(bytes: Buffer, heads: number): void {
+    const size = heads <= HEADS_AT_ONCE ? bytes.length : Math.ceil((bytes.length * HEADS_AT_ONCE) / heads);
+    for (let at = 0; at < bytes.length && this.state < STATE.dying; at += size) this.wire.feed(bytes.subarray(at, at + size));
   }
 
   /** What all of it will cost, before any of it is looked at. @returns false when that is too much. */
   private measured(bytes: Buffer): boolean {
     const { gauge, thrift } = this;
     const { now } = this.ctx.timers;
-    const { decoded, encoded, data, resets, beside } = gauge;
+    const { decoded, encoded, data, resets, beside, streams } = gauge;
     const isRead = gauge.read(bytes);
     const heads = gauge.encoded - encoded;
     if (!isRead || !this.decodable.spend(Math.max(0, gauge.decoded - decoded - heads * PLAIN), now)) return false;
+    if (gauge.streams - streams > HEADS_AT_ONCE && !this.mayOpen(gauge.streams - streams)) return false;
     thrift.head(heads);
     thrift.data(gauge.data - data);
     const reset = gauge.resets - resets;
@@ -307,6 +324,15 @@ export class H2Connection implements Expiring, Arriving, HeldBack, SocketOwner {
     this.takesBack = reset > 0;
     if (gauge.beside > beside) thrift.cameBeside(gauge.beside - beside);
     return true;
+  }
+
+  /** As long as nothing is sent to a client none of its streams can have ended for it. Who opens so many then would be ended for it, but with all the allowed ones served first. */
+  private mayOpen(streams: number): boolean {
+    const { bytesWritten } = this.socket;
+    if (bytesWritten !== this.sent) this.unanswered = 0;
+    this.sent = bytesWritten;
+    this.unanswered += streams;
+    return this.unanswered <= this.ctx.table.edge.limits.streams + REJECTED_STREAMS;
   }
 
   /** Who hears nothing more has no use for streams. */

@@ -53,6 +53,17 @@ t.test('what heads and bodies take on the wire', async (t) => {
   t.match(gauge, { encoded: block.length, data: 300 });
 });
 
+t.test('a stream is new when its number is the highest so far', async (t) => {
+  const gauge = new HeadGauge(LIMITS);
+  const block = hpack(get());
+  const first = Buffer.from(head(block, WHOLE, 5));
+  // The first bit of the number says nothing (RFC 9113 §4.1).
+  first[5] |= 0x80;
+  gauge.read(Buffer.concat([BEGIN, first, frame(FRAME.data, 0, 5, 'x'), head(block, WHOLE, 5), head(block, WHOLE, 3), head(block.subarray(0, 7), 0, 7)]));
+  gauge.read(Buffer.concat([frame(FRAME.continuation, WHOLE, 7, block.subarray(7)), frame(FRAME.reset, 0, 9, uint32(8))]));
+  t.equal(gauge.streams, 2);
+});
+
 t.test('an entry of the table counts in full each time it is named', async (t) => {
   const bytes = 32 + 1 + 1000;
   t.strictSame(gauged([head(kept(1000)), head(Buffer.alloc(15, NEWEST), WHOLE, 3)]), { fine: true, decoded: 16 * bytes });

@@ -242,6 +242,38 @@ t.test('one stream too many is refused, and may come again', async (t) => {
   t.same([backend.requestsTo('/many').length, backend.requestsTo('/early').length], [5, 5]);
 });
 
+t.test('so many streams at once that it would be ended for them reach no backend', async (t) => {
+  answerAtOnce(responseBytes(200, 'fine'));
+  const heads = (target: string, count: number): Buffer[] =>
+    Array.from({ length: count }, (_, i) => frame(FRAME.headers, FLAG.endHeaders | FLAG.endStream, 1 + 2 * i, hpack(get(target))));
+  using greedy = await H2Raw.open(port, { acks: false, localAddress: '127.0.0.4' });
+  greedy.send(...heads('/greedy', 60));
+  t.equal(await greedy.goaway(), CALM);
+  t.equal(backend.requestsTo('/greedy').length, 0);
+  using eager = await H2Raw.open(port, { acks: false, localAddress: '127.0.0.5' });
+  eager.send(...heads('/eager', 20));
+  t.equal(await eager.reset(39), REFUSED, 'a few more than allowed are refused one by one');
+  await eventually('the others', () => backend.requestsTo('/eager').length === 5);
+});
+
+t.test('a client may err, but not again and again', async (t) => {
+  answerAtOnce(responseBytes(200, 'fine'));
+  using client = await H2Raw.open(port, { localAddress: '127.0.0.6' });
+  const err = async (id: number): Promise<Frame> => {
+    client.headers(id, get('/', ['host', 'another.example']));
+    return client.until(({ type, stream }) => type === FRAME.goaway || (type === FRAME.reset && stream === id));
+  };
+  let id = 1;
+  for (; id < 21; id += 2) t.equal((await err(id)).payload.readUInt32BE(0), PROTOCOL_ERROR);
+  client.headers(id, get());
+  t.equal(await client.status(id), 200);
+  // One is forgiven each second.
+  let last = await err((id += 2));
+  while (last.type === FRAME.reset && id < 121) last = await err((id += 2));
+  t.equal(last.type, FRAME.goaway, `after ${id}`);
+  t.equal(last.payload.readUInt32BE(4), CALM);
+});
+
 t.test('a head that is too large is refused on its stream alone, one twice as large as it may be ends the connection', async (t) => {
   answerAtOnce(responseBytes(200, 'fine'));
   using client = await H2Raw.open(port);
