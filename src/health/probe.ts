@@ -40,7 +40,7 @@ export async function probeOnce(target: Address, policy: HealthPolicy, signal: A
     finding = await probeBy(address, target, policy, header, deadline.signal);
   } catch (error) {
     const cut = signal.aborted ? 'the probe was stopped' : `no answer within ${policy.timeout} ms`;
-    finding = { ok: false, status: null, error: deadline.signal.aborted ? cut : describe(error) };
+    finding = { ok: false, status: null, error: deadline.signal.aborted ? cut : describe(error, policy.tls !== null) };
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', end);
@@ -177,11 +177,11 @@ const CAUSES: Readonly<Record<string, string>> = {
   UND_ERR_HEADERS_OVERFLOW: 'the head of the answer is too large',
 };
 
-function describe(error: unknown): string {
+function describe(error: unknown, secure: boolean): string {
   if (!(error instanceof Error)) return 'the probe failed';
   const code = (error as NodeJS.ErrnoException).code ?? '';
   if (error.name === 'HTTPParserError') return 'the answer is not valid HTTP';
-  const fault = lossOf(error, false);
+  const fault = secure ? lossOf(error, false) : null;
   if (fault === FAILURE.tlsUntrusted) return `the certificate is not trusted (${code})`;
   if (fault === FAILURE.tlsName) return `the certificate is of another name (${error.message.slice(0, 200)})`;
   if (fault === FAILURE.tlsFailed) return `the TLS handshake failed (${code})`;

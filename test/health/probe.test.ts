@@ -108,6 +108,8 @@ t.test('what is no answer', async (t) => {
 t.test('a reset', async (t) => {
   const server = await raw(t, '', (connection) => connection.reset());
   t.match(await probe(server.port), { ok: false, status: null, error: /connection (reset|was closed)/ });
+  const asked = await RawUpstream.start(t, (_, connection) => connection.reset());
+  t.match(await probe(asked.port), { ok: false, status: null, error: /connection (reset|was closed)/ }, 'it is not of TLS');
 });
 
 t.test('nobody there', async (t) => {
