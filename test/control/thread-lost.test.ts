@@ -90,12 +90,16 @@ t.test('threads die at any moment of swaps under load', { timeout: 170_000 }, as
   const { backends, proxy, swapTo } = await start(t);
   const traffic = new Traffic({ port: proxy.port, clients: 32, slow: 10 });
   await eventually('traffic', () => traffic.taken.length > 100);
-  const kills: { at: number; lost: number }[] = [];
+  const kills: { at: number }[] = [];
   const kill = async (thread: number): Promise<void> => {
-    const at = performance.now();
+    const told = losses(proxy).length;
+    kills.push({ at: performance.now() });
     await proxy.control.threads.end(thread);
-    const { data } = await eventually('the loss to be told', () => losses(proxy).at(kills.length));
-    kills.push({ at, lost: data.lost as number });
+    await eventually('the loss to be told', () =>
+      losses(proxy)
+        .slice(told)
+        .some(({ data }) => data.thread === thread),
+    );
   };
   const receipts: Receipt[] = [];
   let visits = 0;
@@ -128,7 +132,8 @@ t.test('threads die at any moment of swaps under load', { timeout: 170_000 }, as
   const last = proxy.control.operator.version('web', `v${moments.length}`).counts;
   const sum = (of: 'started' | 'completed' | 'killed'): number => receipts.reduce((total, { counts }) => total + counts[of], last[of]);
   const { failed } = traffic;
-  const lost = kills.reduce((total, kill) => total + kill.lost, 0);
+  // Of every loss: on a machine that stands still for seconds a thread may be taken for hanging, too.
+  const lost = losses(proxy).reduce((total, { data }) => total + (data.lost as number), 0);
   t.comment(`${taken.length} requests, ${failed.length} failed, ${lost} were in flight on threads that died`);
   t.equal(sum('killed'), lost, 'what was lost is what was counted');
   t.ok(failed.length >= lost, 'each of them is a request that failed');
