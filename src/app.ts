@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { startAdmin } from './admin/server.ts';
 import type { AdminServer } from './admin/server.ts';
-import type { Config } from './config/config.ts';
+import type { Config, UpstreamConfig } from './config/config.ts';
 import { openSource } from './pull/source.ts';
 import type { Source, SourceOptions, Tell } from './pull/source.ts';
 import { Refusal } from './errors/catalogue.ts';
@@ -202,7 +202,10 @@ function banner(config: Config, control: Control, listeners: readonly { host: st
   const next = nextSwap(config, control);
   if (next !== null) lines.push('', row('try', next));
   const launching = [...config.upstreams.values()].find(({ launch }) => launch !== null);
-  if (launching !== undefined) lines.push(row(next === null ? 'try' : 'or', `npx switchyard deploy ${launching.name} --version v3`));
+  if (launching !== undefined) {
+    const id = unusedVersion(control, launching);
+    lines.push(row(next === null ? 'try' : 'or', `npx switchyard deploy ${launching.name} --version ${id}`));
+  }
   return `${lines.join('\n')}\n\n`;
 }
 
@@ -213,6 +216,14 @@ function row(name: string, text: string): string {
 function urlOf(host: string, port: number): string {
   const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
   return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
+}
+
+/** A name that no version has yet: `v3`, or the next of its kind that is free. */
+function unusedVersion(control: Control, { name, versions }: UpstreamConfig): string {
+  const taken = new Set([...versions, ...control.operator.versions(name)].map(({ id }) => id));
+  let number = 3;
+  while (taken.has(`v${number}`)) number++;
+  return `v${number}`;
 }
 
 /** The swap to a version that the configuration says how to launch, and that is not live. */

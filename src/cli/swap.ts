@@ -10,6 +10,8 @@ import { CliError, EXIT } from './verb.ts';
 import type { Call, Verb } from './verb.ts';
 
 export const DEFAULT_TIMEOUT_MS = 600_000;
+/** The answer about a version that the configuration says how to launch comes when its processes are up, or have failed. */
+const LAUNCH_PATIENCE_MS = 240_000;
 export const GOALS: readonly Until[] = ['admitted', 'live', 'drained', 'released'];
 
 /** Reads `5,25,50` or `5:10s,25:1m,50`; a step without a hold of its own is held for `hold` milliseconds, null = until promoted. */
@@ -125,7 +127,11 @@ async function run(call: Call): Promise<number> {
   const members = membersOf(call);
   const named = { ...(backends.length > 0 ? { backends } : {}), ...(members === undefined ? {} : { members }) };
   const body = { to, ...named, ...swapOptions(call) };
-  const { status, body: answer } = await call.api.call<SwapView | Plan>('POST', upstreamPath(upstream, 'swap'), { body, idempotencyKey: randomUUID() });
+  const { status, body: answer } = await call.api.call<SwapView | Plan>('POST', upstreamPath(upstream, 'swap'), {
+    body,
+    idempotencyKey: randomUUID(),
+    patience: LAUNCH_PATIENCE_MS,
+  });
   if ('dryRun' in answer) {
     printPlan(call, answer);
     return EXIT.done;

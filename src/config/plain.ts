@@ -5,6 +5,7 @@ import type { UpstreamConfig } from './config.ts';
 import type { BackendTls } from '../pool/backend-tls.ts';
 import type { WebhookPolicy } from '../pool/webhook.ts';
 import { isSecretPlace } from './issues.ts';
+import { maskedCommand } from './masked-command.ts';
 
 /** What is in force at the top level, of what can change while the proxy runs. */
 export interface Top {
@@ -35,9 +36,7 @@ export function plainConfig(top: Top, upstreams: ReadonlyMap<string, Pick<Upstre
     ...edge,
     shutdown,
     webhooks: Object.fromEntries(webhooks.map(({ name, ...rest }) => [name, rest])),
-    upstreams: Object.fromEntries(
-      [...upstreams].map(([name, { policy, launch }]) => [name, { ...plainUpstream(policy), ...(launch === null ? {} : { launch }) }]),
-    ),
+    upstreams: Object.fromEntries([...upstreams].map(([name, { policy, launch }]) => [name, { ...plainUpstream(policy), ...plainLaunch(launch, key) }])),
   };
   return masked(whole, '', key) as Plain;
 }
@@ -59,13 +58,23 @@ function plainTls(tls: BackendTls | null): unknown {
   return { ca: ca?.fingerprint ?? null, servername, cert: identity?.certificate.fingerprint ?? null, key: identity?.key ?? null, verify, minVersion };
 }
 
+function plainLaunch(launch: UpstreamConfig['launch'], key: Buffer): { launch?: unknown } {
+  if (launch === null) return {};
+  const { command } = launch;
+  return { launch: { ...launch, ...(command === undefined ? {} : { command: maskedCommand(command, (secret) => maskOf(secret, key)) }) } };
+}
+
+function maskOf(secret: string, key: Buffer): string {
+  return `secret ${createHmac('sha256', key).update(secret).digest('hex').slice(0, 12)}`;
+}
+
 function masked(value: unknown, path: string, key: Buffer): unknown {
   if (Array.isArray(value)) return value.map((each, i) => masked(each, `${path}[${i}]`, key));
   if (typeof value === 'object' && value !== null) {
     return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, masked(each, path === '' ? name : `${path}.${name}`, key)]));
   }
   if (typeof value !== 'string') return value;
-  if (isSecretPlace(path)) return `secret ${createHmac('sha256', key).update(value).digest('hex').slice(0, 12)}`;
+  if (isSecretPlace(path)) return maskOf(value, key);
   return value.length > LONG ? `text of ${value.length} characters, sha256 ${createHash('sha256').update(value).digest('hex').slice(0, 12)}` : value;
 }
 

@@ -26,14 +26,18 @@ export function declaredDeploy(fleet: Fleet, name: string, { to, backends, membe
 
 /**
  * @returns the id of its swap
- * @throws Refusal when it could not be launched; then nothing has moved, and nothing of it runs
+ * @throws Refusal when it could not be launched; then nothing has moved, and nothing of it runs. Or when that takes longer than is waited
+ * for here: then it goes on, and its swap follows.
  */
-export async function launchAndSwap(deploys: Deploys, name: string, request: DeployRequest, caller: Caller): Promise<string> {
+export async function launchAndSwap(deploys: Deploys, name: string, request: DeployRequest, caller: Caller, waitMs = LAUNCH_MS): Promise<string> {
   const { view } = await deploys.start(name, request, caller);
-  const { swap, reason, failed, code } = await deploys.settled(view.id, LAUNCH_MS);
+  const { state, swap, reason, failed, code } = await deploys.settled(view.id, waitMs);
   if (swap !== null) return swap;
+  if (state === 'starting') {
+    const late = `Processes of ${request.version} are still being started after ${waitMs / 1_000} s. That goes on, and the swap of ${name} follows; it can be aborted.`;
+    throw new Refusal(REFUSAL.swapRunning, late, { swap: view.id, to: request.version, state });
+  }
   const said = failed.flatMap(({ output }) => output.slice(-WORDS)).join('; ');
-  const why = reason ?? 'it takes longer than is waited for here';
   const fault = code === REFUSAL.swapRunning.code ? REFUSAL.swapRunning : REFUSAL.launchFailed;
-  throw new Refusal(fault, `${request.version} could not be launched, nothing moved: ${why}${said === '' ? '' : ` (${said})`}`);
+  throw new Refusal(fault, `${request.version} could not be launched, nothing moved: ${reason ?? 'nobody knows why'}${said === '' ? '' : ` (${said})`}`);
 }

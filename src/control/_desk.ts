@@ -72,7 +72,11 @@ export abstract class Desk {
     if (of !== null) return this.takeBack(of, caller);
     const { history, structure } = this.parts;
     const to = id === null ? history.configBefore() : history.get(id);
-    if (to === null) throw new Refusal(REFUSAL.nothingKept, 'No configuration of before is remembered.');
+    if (to === null)
+      throw new Refusal(
+        REFUSAL.nothingKept,
+        'There is no configuration before the present one. What a swap or deploy has done is taken back by its number in the history.',
+      );
     const view: UndoView = { kind: 'config', to: to.id, entry: null, swap: null, upstream: null };
     if (to.kind === 'config') return { ...view, entry: await structure.undo(to, caller) };
     const { upstream, facts } = to;

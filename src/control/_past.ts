@@ -1,11 +1,9 @@
 import type { LaunchSpec } from '../config/launch.ts';
+import { maskedCommand } from '../config/masked-command.ts';
 import type { History } from '../history/history.ts';
 import { isFinished } from '../pool/upstream.ts';
 import type { Swap } from '../pool/upstream.ts';
 
-/** An option that is called a secret, with its value; or without, so that the next argument is it. */
-const SECRET = /^(--?[^=]*(?:auth|credential|key|passw|secret|token)[^=]*)(=.*)?$/is;
-const MASKED = '***';
 const MOST_COMMAND = 500;
 
 /** What was launched by a deploy, for its first step and the history: of its environment the names alone. */
@@ -20,15 +18,11 @@ export function launchFactsOf({ driver, replicas, command, image, env, cwd }: La
   };
 }
 
-/** As one line, without the values of options that are called secrets. */
+/** As one line, without secrets. */
 function shown(command: readonly string[]): string {
-  const words = command.map((word, i) => {
-    const [, name, value] = SECRET.exec(word) ?? [];
-    if (name !== undefined) return value === undefined ? word : `${name}=${MASKED}`;
-    const [, before, inline] = SECRET.exec(command[i - 1] ?? '') ?? [];
-    return before !== undefined && inline === undefined && !word.startsWith('-') ? MASKED : word;
-  });
-  const line = words.map((word) => (/^[^\s'"\\]+$/.test(word) ? word : JSON.stringify(word))).join(' ');
+  const line = maskedCommand(command)
+    .map((word) => (/^[^\s'"\\]+$/.test(word) ? word : JSON.stringify(word)))
+    .join(' ');
   return line.length > MOST_COMMAND ? `${line.slice(0, MOST_COMMAND)}…` : line;
 }
 

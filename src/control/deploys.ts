@@ -9,6 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import { parseLaunch } from '../config/parse.ts';
 import type { LaunchSpec } from '../config/launch.ts';
+import { maskedCommand } from '../config/masked-command.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
 import type { Launch } from '../launch/launch.ts';
@@ -97,21 +98,19 @@ export class Deploys {
     };
     driver.plan({ to: request.version, backends: placeholders(spec, request.version, fleet.get(name).config.policy), ...request.swap });
     this.remember(deploy);
-    let launch: Launch;
+    const portless = isPortless(fleet.get(name).config.policy);
+    const prepared = launches.prepare({ id: deploy.id, upstream: name, version: request.version, spec, by: caller.by, portless });
+    // Who aborts it while an earlier launch of the version still ends waits for that, too.
+    deploy.settled = prepared.then(
+      (launch) => this.run(deploy, launch, request, caller),
+      () => undefined,
+    );
     try {
-      launch = await launches.prepare({
-        id: deploy.id,
-        upstream: name,
-        version: request.version,
-        spec,
-        by: caller.by,
-        portless: isPortless(fleet.get(name).config.policy),
-      });
+      await prepared;
     } catch (error) {
       this.deploys.delete(deploy.id);
       throw error;
     }
-    deploy.settled = this.run(deploy, launch, request, caller);
     return { started: true, view: this.viewOf(deploy) };
   }
 
@@ -195,7 +194,7 @@ export class Deploys {
       ...request.swap,
     });
     if (known) return { dryRun: true, upstream: name, ...plan };
-    const what = spec.driver === 'docker' ? [`image ${spec.image ?? ''}`, ...spec.command].join(' ') : spec.command.join(' ');
+    const what = spec.driver === 'docker' ? [`image ${spec.image ?? ''}`, ...maskedCommand(spec.command)].join(' ') : maskedCommand(spec.command).join(' ');
     const count = `${spec.replicas} ${spec.replicas === 1 ? 'process' : 'processes'}`;
     const ends = driver.state.split
       .map(({ version }) => version)

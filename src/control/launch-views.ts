@@ -1,4 +1,5 @@
 import type { LaunchSpec } from '../config/launch.ts';
+import { maskedCommand } from '../config/masked-command.ts';
 import { endText } from '../launch/driver.ts';
 import type { Launches, ProcessFacts } from '../launch/launches.ts';
 import type { DeployView, Explanation, LaunchView, ProcessView } from './operations.ts';
@@ -9,9 +10,9 @@ export function processView({ since, ...facts }: ProcessFacts): ProcessView {
   return { ...facts, since: since === null ? null : new Date(since).toISOString() };
 }
 
-/** How a version is launched, without the values of its environment. */
+/** How a version is launched, without the values of its environment and other secrets. */
 export function launchView({ driver, replicas, command, cwd, env, image }: LaunchSpec): LaunchView {
-  return { driver, replicas, command: [...command], cwd, image, env: Object.fromEntries(Object.keys(env).map((name) => [name, MASKED])) };
+  return { driver, replicas, command: maskedCommand(command), cwd, image, env: Object.fromEntries(Object.keys(env).map((name) => [name, MASKED])) };
 }
 
 /** That a deploy has not come to its swap yet. @param id the version that is asked about; null = all */

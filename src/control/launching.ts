@@ -4,6 +4,7 @@ import type { Config, SeedVersion } from '../config/config.ts';
 import { DockerDriver } from '../launch/containers.ts';
 import { ProgramDriver } from '../launch/program.ts';
 import { LaunchError } from '../launch/launch.ts';
+import type { Launch } from '../launch/launch.ts';
 import { Launches } from '../launch/launches.ts';
 import { ProcessDriver } from '../launch/process.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
@@ -64,6 +65,11 @@ function hasBegun({ driver: { state } }: Served): boolean {
   return state.swap !== null || state.split.length > 0;
 }
 
+/** Now, or in the history. */
+function isThere({ driver: { state } }: Served, version: string): boolean {
+  return state.versions.some(({ id }) => id === version) || state.history.some((past) => past.version.id === version);
+}
+
 interface SeedEars {
   readonly tell: LaunchingParts['tell'];
   /** Told of each try that has failed. */
@@ -78,10 +84,11 @@ export async function launchSeed(launches: Launches, served: Served, seed: SeedV
   const { name, live } = served.config;
   const { launch: spec } = seed;
   const by = 'config';
-  // What a deploy has made live meanwhile goes before what was to be live first.
-  while (spec !== null && !stop.aborted && !(seed.id === live && hasBegun(served))) {
-    const launch = await launches.prepare({ upstream: name, version: seed.id, spec, by, portless: isPortless(served.config.policy) });
+  // What a deploy has made live meanwhile goes before what was to be live first, and a deploy of this very version before its seed.
+  while (spec !== null && !stop.aborted && !(seed.id === live ? hasBegun(served) : isThere(served, seed.id))) {
+    let launch: Launch | null = null;
     try {
+      launch = await launches.prepare({ upstream: name, version: seed.id, spec, by, portless: isPortless(served.config.policy) });
       await launch.start(performance.now() + spec.startTimeout);
       const input = { id: seed.id, backends: backendsOf(launch.addresses) };
       if (seed.id === live) await served.driver.seed(input, randomUUID(), { by });
@@ -93,7 +100,7 @@ export async function launchSeed(launches: Launches, served: Served, seed: SeedV
       );
       return;
     } catch (error) {
-      await launches.end(launch);
+      if (launch !== null) await launches.end(launch);
       if (stop.aborted) return;
       failed();
       const said = error instanceof LaunchError ? error.processes.flatMap(({ output }) => output).join('\n') : '';

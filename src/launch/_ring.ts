@@ -1,5 +1,6 @@
 import type { Followed } from './driver.ts';
 import { boundsOf, lastLines, linesOf, readFrom, tail } from './_segments.ts';
+import type { Piece } from './_segments.ts';
 
 /** Of the output of each replica in memory. */
 export const RING_BYTES = 64 * 1024;
@@ -51,16 +52,17 @@ export class OutputRing {
   }
 }
 
-/** Whole lines from an offset on, out of the files. */
-export function followSegments(base: string, from: number): Followed {
+/** Lines from an offset on, out of the files. @param ended nothing comes any more: the last line is whole as it is */
+export function followSegments(base: string, from: number, ended = false): Followed {
   const { from: first, to } = boundsOf(base);
   // An offset of an earlier launch of this version says nothing here.
   const begin = from > to ? first : from;
-  return followed(readFrom(base, begin, MOST_FOLLOWED), begin);
+  const piece = readFrom(base, begin, MOST_FOLLOWED);
+  return followed(piece, begin, ended && piece.at + piece.bytes.length >= to);
 }
 
-function followed({ at, bytes }: { readonly at: number; readonly bytes: Buffer }, from: number): Followed {
-  const end = bytes.lastIndexOf(10) + 1;
+function followed({ at, bytes }: Piece, from: number, ended = false): Followed {
+  const end = ended ? bytes.length : bytes.lastIndexOf(10) + 1;
   // A line that is longer than all that is read at once is told in pieces.
   const whole = end === 0 && bytes.length >= MOST_FOLLOWED ? bytes : bytes.subarray(0, end);
   return { lines: linesOf(whole), at: at + whole.length, missed: Math.max(0, at - from) };

@@ -119,7 +119,7 @@ export class LaunchRecords {
 
   /** What was printed from an offset on, of a replica that does not run. */
   outputSince(upstream: string, version: string, replica: number, from: number): Followed {
-    return followSegments(this.outputOf(upstream, version, replica), from);
+    return followSegments(this.outputOf(upstream, version, replica), from, true);
   }
 
   /** How much was printed, and how much of it is not kept any more, in bytes. */

@@ -99,14 +99,24 @@ export function watchFolder(path: string, changed: () => void, failed: (error: E
   const begin = (): FSWatcher => watch(path, { persistent: false }, touched).on('error', failed);
   let watcher = begin();
   let watched = identityOf(path);
-  // Of a folder that was renamed, or made anew, its watcher says nothing.
-  const look = setInterval(() => {
+  let told = false;
+  const follow = (): void => {
     const now = identityOf(path);
     if (now === null || now === watched) return;
     watcher.close();
     watcher = begin();
-    watched = now;
+    [watched, told] = [now, false];
     touched();
+  };
+  // Of a folder that was renamed, or made anew, its watcher says nothing.
+  const look = setInterval(() => {
+    try {
+      follow();
+    } catch (error) {
+      // It may be there again at the next look.
+      if (!told) failed(error as Error);
+      told = true;
+    }
   }, SAME_FOLDER_MS).unref();
   return {
     close(): void {

@@ -1,4 +1,7 @@
 import t from 'tap';
+import type { Client, Ask } from '../../src/cli/_client.ts';
+import { parseCall } from '../../src/cli/_parse.ts';
+import { swapVerb } from '../../src/cli/swap.ts';
 import { receiptOf, versionView } from '../helpers/fake-operations.ts';
 import type { FakeOperations } from '../helpers/fake-operations.ts';
 import { testAdmin } from '../helpers/admin-server.ts';
@@ -340,4 +343,19 @@ t.test('a hold is shown with what is left of it, as a bar on a terminal', async 
   cutover(admin.operations);
   finish(admin.operations);
   t.equal((await running.done).exit, 0);
+});
+
+t.test('a version whose processes are started first is waited for as long as the proxy may take to answer', async (t) => {
+  const silent = { write: () => undefined, isTTY: false };
+  const parsed = parseCall(swapVerb, ['web', '--to', 'v2'], { stdout: silent, stderr: silent, env: {}, onInterrupt: () => () => undefined });
+  if (parsed.help) throw new Error('no call');
+  t.teardown(() => parsed.close());
+  const asked: Ask[] = [];
+  const call = async (_: string, __: string, ask: Ask): Promise<unknown> => {
+    asked.push(ask);
+    return { status: 200, body: { finished: true } };
+  };
+  t.equal(await swapVerb.run({ ...parsed.call, api: { call } as unknown as Client }), 0);
+  // Until a seed that is being launched is there, and until what is launched for this swap is.
+  t.match(asked, [{ body: { to: 'v2' }, patience: 2 * 120_000 }]);
 });

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadFolder, watchFolder } from '../../src/pull/folder.ts';
 import { tempDir } from '../helpers/temp.ts';
@@ -90,4 +90,26 @@ t.test('a folder that never rests is read all the same, and one that takes its p
     await sleep(400);
     return heard > before + 1;
   });
+});
+
+t.test('a folder that cannot be looked at is told once, and followed again when it can', async (t) => {
+  const dir = await tempDir(t);
+  const path = join(dir, 'conf');
+  await mkdir(path);
+  let heard = 0;
+  const told: string[] = [];
+  const watch = watchFolder(
+    path,
+    () => heard++,
+    (error) => told.push(error.message),
+  );
+  t.teardown(() => watch.close());
+  await rename(path, join(dir, 'last'));
+  await symlink(path, path);
+  await eventually('that it is told', () => told.length > 0);
+  t.match(told, [/ELOOP/]);
+  await rm(path);
+  await mkdir(path);
+  await eventually('a look at the new folder', () => heard > 0);
+  t.equal(told.length, 1);
 });
