@@ -163,20 +163,21 @@ export class Deploys {
   }
 
   /**
-   * Takes back a deploy whose processes are not up yet. Resolves when nothing of it runs.
+   * Takes back a deploy whose processes are not up yet. Resolves when nothing of it runs, or that could not be brought about in time.
    * @returns null when there is none, or its swap is what has to be aborted
    */
   async abort(name: string, caller: Caller): Promise<DeployView | null> {
     const deploy = this.starting(name);
     if (deploy === null) return null;
     this.refuseStale(name, caller);
+    const launch = this.parts.launches.get(name, deploy.version);
     if (!deploy.isUp) {
       deploy.aborted = `aborted by ${caller.by}`;
-      const launch = this.parts.launches.get(name, deploy.version);
       // What waits for the start hears of it by that, and waits for the end, within limits.
       if (launch !== null) void this.parts.launches.end(launch);
     }
-    await deploy.settled;
+    // An earlier launch of the version that does not end holds up nobody who aborts.
+    await withinMs((launch?.spec.stopTimeout ?? 0) + 2 * END_GRACE_MS, deploy.settled);
     return deploy.aborted === null ? null : this.viewOf(deploy);
   }
 

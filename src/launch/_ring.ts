@@ -1,6 +1,7 @@
+import { statSync } from 'node:fs';
 import type { Followed } from './driver.ts';
-import { boundsOf, lastLines, linesOf, readFrom, tail } from './_segments.ts';
-import type { Piece } from './_segments.ts';
+import { boundsOf, lastLines, linesOf, readFrom, SEGMENT_BYTES, segmentsOf, tail } from './_segments.ts';
+import type { Piece, Segment } from './_segments.ts';
 
 /** Of the output of each replica in memory. */
 export const RING_BYTES = 64 * 1024;
@@ -12,6 +13,8 @@ export class OutputRing {
   private readonly base: string;
   private at: number;
   private bytes: Buffer = Buffer.alloc(0);
+  /** The file that is being written, as it was at the last look. */
+  private newest: Segment | null = null;
 
   constructor(base: string) {
     this.base = base;
@@ -21,11 +24,16 @@ export class OutputRing {
 
   /** Reads what is new. */
   pump(): void {
-    const end = this.at + this.bytes.length;
-    const { to } = boundsOf(this.base);
+    if (this.newest !== null && isAsItWas(this.newest)) return;
+    const newest = segmentsOf(this.base).at(-1) ?? null;
+    const to = newest === null ? 0 : newest.at + newest.size;
     // Begun again, by another launch of this version.
-    if (to < end) [this.at, this.bytes] = [0, Buffer.alloc(0)];
-    if (to === end) return;
+    if (to < this.at + this.bytes.length) [this.at, this.bytes] = [0, Buffer.alloc(0)];
+    if (to > this.at + this.bytes.length) this.read(to);
+    this.newest = newest;
+  }
+
+  private read(to: number): void {
     const from = Math.max(this.at + this.bytes.length, to - RING_BYTES);
     const { at, bytes } = readFrom(this.base, from);
     const all = at === this.at + this.bytes.length ? Buffer.concat([this.bytes, bytes]) : bytes;
@@ -50,6 +58,12 @@ export class OutputRing {
     const inRing = from >= this.at && from <= this.at + this.bytes.length;
     return inRing ? followed({ at: from, bytes: this.bytes.subarray(from - this.at) }, from) : followSegments(this.base, from);
   }
+}
+
+/** Of most replicas, nearly always: they say nothing, and need no look into a folder that they share with a hundred others. */
+function isAsItWas({ path, size }: Segment): boolean {
+  // Behind a full one there may be another.
+  return size < SEGMENT_BYTES && statSync(path, { throwIfNoEntry: false })?.size === size;
 }
 
 /** Lines from an offset on, out of the files. @param ended nothing comes any more: the last line is whole as it is */
