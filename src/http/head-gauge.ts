@@ -153,7 +153,7 @@ export class HeadGauge {
     if (type === TYPE.headers || type === TYPE.continuation || (type === TYPE.data && length > 0)) return;
     this.beside += FRAME_HEAD + length;
     this.increment = 0;
-    if (type === TYPE.reset || (type === TYPE.priority && length !== PRIORITY_BYTES)) this.resets++;
+    if (type === TYPE.priority && length !== PRIORITY_BYTES) this.resets++;
   }
 
   /** Bytes [from, to) of a WINDOW_UPDATE. */
@@ -162,7 +162,7 @@ export class HeadGauge {
   }
 
   private endFrame(): void {
-    if (this.type === TYPE.windowUpdate && this.increment === 0 && this.stream !== 0) this.resets++;
+    if (this.type === TYPE.reset || (this.type === TYPE.windowUpdate && this.increment === 0 && this.stream !== 0)) this.resets++;
     const isHead = this.type === TYPE.headers || this.type === TYPE.continuation;
     // Padding, which comes behind the fields.
     this.skip = isHead ? this.before : 0;

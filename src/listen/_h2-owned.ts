@@ -36,6 +36,9 @@ export function listenToBody(stream: ServerHttp2Stream): void {
   stream.on('end', onBodyEnd);
 }
 
+/** The end of what has come is told now: to one stream at a time. */
+let ending = false;
+
 const inherited = Reflect.get(EventEmitter.prototype, 'emit') as (
   this: ServerHttp2Stream,
   event: string | symbol,
@@ -66,6 +69,13 @@ function emit(this: OwnedStream, event: string | symbol, a?: unknown, b?: unknow
     case 'error':
       // What follows is 'close'.
       return true;
+    case 'end':
+      ending = true;
+      try {
+        return inherited.call(this, event);
+      } finally {
+        ending = false;
+      }
     default:
       return inherited.call(this, event, a, b, c);
   }
@@ -75,13 +85,13 @@ function emit(this: OwnedStream, event: string | symbol, a?: unknown, b?: unknow
  * Node destroys a stream when its last frame is handed over, before that write is known to be done. Then it makes an error for the
  * write, which nobody sees, and leaves what the stream has outside the heap to the collector (`HasWritesOnSocketForStream` in its
  * node_http2.cc): of a small request that was a seventh. So the end waits for 'finish', at which Node destroys the stream by itself.
- * What a reset has left unsent would wait in vain: a deadline ends it, or its session, which takes all its streams along.
+ * What a reset of the client has left unsent would wait in vain: then Node destroys at once, in the read that brings it, or at 'end'.
  */
 function destroyInTime(this: OwnedStream, error?: Error | null): OwnedStream {
   const { session, owner } = this;
   const isSent = this.writableFinished;
   const mayWait = !isSent && this.writableEnded && (error === undefined || error === null) && this.rstCode === constants.NGHTTP2_NO_ERROR;
-  if (mayWait && owner?.takesBack === false && session !== undefined && !session.destroyed) return this;
+  if (mayWait && !ending && owner?.takesBack === false && session !== undefined && !session.destroyed) return this;
   const { stackTraceLimit } = Error;
   // A stack would be most of what the error for an unsent write costs.
   if (!isSent) Error.stackTraceLimit = 0;

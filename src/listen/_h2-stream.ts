@@ -303,15 +303,20 @@ export class H2StreamSocket implements ClientSocket, StreamOwner, StalledStream 
   destroy(): void {
     const complete = this.state === STATE.over && this.writableLength === 0;
     this.state = STATE.over;
-    if (!this.usable) return;
+    // Also one that only waits for its last bytes to go out: its time is over.
+    if (this.stream?.destroyed !== false) return;
     if (!complete) this.cut();
-    else this.dropRest();
+    else if (!this.stream.closed) this.dropRest();
   }
 
   /** Says so, once the answer is sent whole. */
   private dropRest(): void {
+    const stream = this.stream!;
     this.enough = true;
-    if (!this.uploaded && this.trailers === null) this.stream!.close(NGHTTP2_NO_ERROR);
+    if (this.uploaded || this.trailers !== null) return;
+    if (stream.writableFinished) stream.close(NGHTTP2_NO_ERROR);
+    // `close` would wait for that too, but what it has called closed cannot be cut any more.
+    else stream.once('finish', () => stream.close(NGHTTP2_NO_ERROR));
   }
 
   /** `close` would end the stream (END_STREAM) before it resets it: a body without a length would look complete. */

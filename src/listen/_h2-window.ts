@@ -21,13 +21,21 @@ export class SessionWindow {
     session.setLocalWindowSize(size);
   }
 
-  set(size: number): void {
+  /** The client may send less than a frame. */
+  get isShut(): boolean {
+    return !this.session.destroyed && (this.session.state.localWindowSize ?? NUDGE) < NUDGE;
+  }
+
+  /** @returns whether it was shut and is opened. */
+  set(size: number): boolean {
     const { session } = this;
     const opens = size > this.size;
     this.size = size;
-    if (session.destroyed) return;
+    if (session.destroyed) return false;
     session.setLocalWindowSize(size);
-    if (opens && (session.state.localWindowSize ?? NUDGE) < NUDGE) this.nudge();
+    if (!opens || !this.isShut) return false;
+    this.nudge();
+    return true;
   }
 
   private nudge(): void {

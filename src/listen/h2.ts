@@ -83,9 +83,11 @@ export class H2Connection implements Expiring, Arriving, HeldBack, SocketOwner {
   /** What streams were carried by, for the next ones. */
   private readonly free: H2StreamSocket[] = [];
   private readonly malformed: Allowance;
-  /** Streams that have come since something was sent, and what had been sent by then. */
-  private unanswered = 0;
+  /** Streams that had come and were not taken back when something was sent last, and what had been sent by then. */
+  private answered = 0;
   private sent = 0;
+  /** When there was room again for bodies that had to wait for it. */
+  private roomSince = -Infinity;
   /** The client takes streams back in the bytes that are read now. */
   takesBack = false;
   private open = 0;
@@ -269,7 +271,7 @@ export class H2Connection implements Expiring, Arriving, HeldBack, SocketOwner {
 
   private settle(): void {
     const { backlog, ctx, wire } = this;
-    backlog.settle();
+    if (backlog.settle()) this.roomSince = ctx.timers.now;
     if (this.state >= STATE.dying || backlog.bytes === 0 || !ctx.unread.isFull) {
       if (wire.held && backlog.bytes === 0) this.proceed();
       return;
@@ -281,12 +283,14 @@ export class H2Connection implements Expiring, Arriving, HeldBack, SocketOwner {
   /** The client is read from again. */
   proceed(): void {
     this.ctx.unread.forget(this);
+    this.roomSince = this.ctx.timers.now;
     this.wire.release();
   }
 
-  /** That a body does not come may be because there is no room for it. */
+  /** That a body did not come for its time may be because there was no room for it. */
   get withholds(): boolean {
-    return this.backlog.isShort || this.wire.held;
+    const { backlog, ctx, wire } = this;
+    return wire.held || backlog.isShut || ctx.timers.now - this.roomSince < ctx.table.edge.timeouts.body;
   }
 
   onData(bytes: Buffer): void {
@@ -315,7 +319,7 @@ export class H2Connection implements Expiring, Arriving, HeldBack, SocketOwner {
     const isRead = gauge.read(bytes);
     const heads = gauge.encoded - encoded;
     if (!isRead || !this.decodable.spend(Math.max(0, gauge.decoded - decoded - heads * PLAIN), now)) return false;
-    if (gauge.streams - streams > HEADS_AT_ONCE && !this.mayOpen(gauge.streams - streams)) return false;
+    if (gauge.streams - streams > HEADS_AT_ONCE && !this.mayOpen(streams - resets)) return false;
     thrift.head(heads);
     thrift.data(gauge.data - data);
     const reset = gauge.resets - resets;
@@ -326,13 +330,16 @@ export class H2Connection implements Expiring, Arriving, HeldBack, SocketOwner {
     return true;
   }
 
-  /** As long as nothing is sent to a client none of its streams can have ended for it. Who opens so many then would be ended for it, but with all the allowed ones served first. */
-  private mayOpen(streams: number): boolean {
+  /**
+   * As long as nothing is sent to a client none of its streams can have ended for it, but those that it has taken back. Who opens so many
+   * then would be ended for it, but with all the allowed ones served first.
+   * @param before of all streams, those that were not taken back, before this read.
+   */
+  private mayOpen(before: number): boolean {
     const { bytesWritten } = this.socket;
-    if (bytesWritten !== this.sent) this.unanswered = 0;
+    if (bytesWritten !== this.sent) this.answered = before;
     this.sent = bytesWritten;
-    this.unanswered += streams;
-    return this.unanswered <= this.ctx.table.edge.limits.streams + REJECTED_STREAMS;
+    return this.gauge.streams - this.gauge.resets - this.answered <= this.ctx.table.edge.limits.streams + REJECTED_STREAMS;
   }
 
   /** Who hears nothing more has no use for streams. */

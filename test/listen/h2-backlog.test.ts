@@ -8,6 +8,7 @@ import { EDGE } from '../../src/ledger/layout.ts';
 import { ThreadLedger } from '../../src/ledger/thread.ts';
 import { Backlog } from '../../src/listen/_h2-backlog.ts';
 import { UnreadBodies } from '../../src/proxy/unread.ts';
+import { FLAG, FRAME, H2Raw, post } from '../helpers/h2_raw.ts';
 import { freePort } from '../helpers/ports.ts';
 import { Proxy, catchAll } from '../helpers/proxy.ts';
 import type { Teardown } from '../helpers/temp.ts';
@@ -23,11 +24,11 @@ t.test('the window and what lies here are never more than the limit', (t) => {
   const all = new UnreadBodies(new ThreadLedger(ledger.buffer, 0), () => Infinity);
   let window = MIB;
   let calls = 0;
-  const set = (size: number): void => {
+  const set = (size: number): boolean => {
     window = size;
-    calls++;
+    return ++calls > Infinity;
   };
-  const backlog = new Backlog(MIB, all, { set });
+  const backlog = new Backlog(MIB, all, { isShut: false, set });
   const stream = { unread: 0 };
   backlog.expect(65_536);
   backlog.settle();
@@ -49,8 +50,37 @@ t.test('the window and what lies here are never more than the limit', (t) => {
   }
   backlog.flow(stream);
   backlog.settle();
+  t.equal(ledger.edge(EDGE.unread), stream.unread, 'what is read again still lies here');
+  t.ok(window + stream.unread <= MIB);
+  backlog.stall(stream);
+  backlog.flow(stream);
+  stream.unread = 0;
+  backlog.settle();
   t.equal(window, MIB);
   t.equal(ledger.edge(EDGE.unread), 0);
+  t.end();
+});
+
+t.test('others wait only while the client may send next to nothing, and who had to is told of', (t) => {
+  const ledger = new ControlLedger(1, 1);
+  const all = new UnreadBodies(new ThreadLedger(ledger.buffer, 0), () => Infinity);
+  const window = { isShut: false, set: (): boolean => window.isShut };
+  const backlog = new Backlog(MIB, all, window);
+  const stream = { unread: 0 };
+  window.isShut = true;
+  t.notOk(backlog.isShut, 'nothing lies here');
+  backlog.stall(stream);
+  stream.unread = MIB;
+  backlog.expect(1);
+  t.ok(backlog.isShut);
+  window.isShut = false;
+  t.notOk(backlog.isShut, 'there is room beside it');
+  t.notOk(backlog.settle());
+  window.isShut = true;
+  backlog.flow(stream);
+  stream.unread = 0;
+  t.ok(backlog.settle());
+  t.notOk(backlog.settle());
   t.end();
 });
 
@@ -199,6 +229,20 @@ t.test('a stream that nobody reads leaves room for the others', async (t) => {
   t.equal(await send(session, '/quick', Buffer.alloc(5_000_000)).answer, '200 5000000');
   stuck.stream.destroy();
   await eventually('what nobody will read is not counted', async () => (await unread(proxy)) === 0);
+});
+
+t.test('so that who sends nothing beside it has no excuse', async (t) => {
+  const { proxy, port } = world;
+  const client = await H2Raw.open(port);
+  await client.until(({ type, flags }) => type === FRAME.settings && (flags & FLAG.ack) !== 0);
+  client.headers(1, post('/b'), false);
+  for (let i = 0; i < 16; i++) client.data(1, Buffer.alloc(16_384));
+  t.ok((await settled(proxy, 1)) <= STREAM_WINDOW);
+  client.headers(3, post('/quick'), false);
+  client.data(3, 'x');
+  t.equal(await client.status(3), 408);
+  client.bytes.destroy();
+  await eventually('it is gone', async () => (await unread(proxy)) === 0);
 });
 
 t.test('who waits for the room of others is not blamed for it', async (t) => {
