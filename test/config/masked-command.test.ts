@@ -17,6 +17,10 @@ t.test('what is called a secret is masked: options, variables, passwords in URLs
       ['sh', '-c', 'A=1 DB_PASSWORD=*** TOKEN=***; exec app'],
     ],
     [
+      ['sh', '-c', 'exec app --token hunter2 --db-password="hunter 2" --api-key --verbose -p 1; echo --token=hunter2'],
+      ['sh', '-c', 'exec app --token *** --db-password=*** --api-key --verbose -p 1; echo --token=***'],
+    ],
+    [
       ['app', '--db', 'postgres://me:hunter2@db:5432/web'],
       ['app', '--db', 'postgres://me:***@db:5432/web'],
     ],
@@ -26,7 +30,7 @@ t.test('what is called a secret is masked: options, variables, passwords in URLs
 });
 
 t.test('all else is as it was', async (t) => {
-  const command = ['node', 'server.js', '--token', '--verbose', 'a=b', 'http://127.0.0.1:80/a@b', 'me@host:1'];
+  const command = ['node', 'server.js', '--token', '--verbose', 'a=b', 'http://127.0.0.1:80/a@b', 'me@host:1', 'the key is here', 'a-token b'];
   t.strictSame(maskedCommand(command), command);
 });
 
