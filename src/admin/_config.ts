@@ -119,7 +119,7 @@ export const CONFIG: readonly Endpoint[] = [
       })
       .refine(({ to, of }) => to === undefined || of === undefined, { error: 'expected one of to and of' }),
     bodyOptional: true,
-    problems: { 404: ['not-found'], 409: ['not-now', 'nothing-kept', 'swap-running'] },
+    problems: { 404: ['not-found', 'no-such-upstream', 'no-such-version'], 409: ['not-now', 'nothing-kept', 'swap-running'], 507: ['slots-exhausted'] },
     answers: { 200: { text: 'It is back', schema: UndoView }, 202: { text: 'A rollback was started', schema: UndoView } },
     handle: async ({ operations, body, caller }) => {
       const view = await operations.undo({ to: body.to ?? null, of: body.of ?? null }, caller);

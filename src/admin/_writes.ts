@@ -115,7 +115,7 @@ const STRUCTURE: readonly Endpoint[] = [
     params: UpstreamParams,
     query: NoQuery,
     body: VersionBody,
-    problems: { ...UPSTREAM_404, 409: ['version-exists'], 507: ['slots-exhausted'] },
+    problems: { ...UPSTREAM_404, 409: ['version-exists', 'swap-running'], 507: ['slots-exhausted'] },
     answers: { 200: { text: 'It was registered before, with the same backends', schema: VersionView }, 201: { text: 'Registered', schema: VersionView } },
     handle: async ({ operations, params, body, caller }) => {
       const { created, view } = await operations.register(params.upstream, body, caller);
@@ -204,7 +204,7 @@ const TRAFFIC: readonly Endpoint[] = [
     id: 'drainBackend',
     summary: 'Takes one backend of a live version out of the rotation until its version goes',
     params: BackendParams,
-    problems: { 404: ['no-such-upstream', 'not-found'], 409: ['not-now'] },
+    problems: { 404: ['no-such-upstream', 'not-found'], 409: ['not-now', 'not-of-workers'] },
     answers: ONE_UPSTREAM,
     handle: async ({ operations, params, caller }) => upstreamAnswer(await operations.drainBackend(params.upstream, params.address, caller)),
   }),

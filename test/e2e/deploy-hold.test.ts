@@ -41,6 +41,20 @@ t.test('while a deploy starts its processes all that would move the upstream is 
   t.match(await proxy.admin('/v1/upstreams/web/versions', { body: { id: 'v3', backends: ['127.0.0.1:1'] } }), problem);
   t.match(await proxy.admin('/v1/upstreams/web', { method: 'DELETE' }), problem);
   t.match(await proxy.admin('/v1/config?prune=true', { method: 'PUT', body: { upstreams: {} } }), problem);
+  // What holds them up can be known beforehand, from the document of the API.
+  const { paths } = (await proxy.admin('/v1/openapi.json')).json as { paths: Record<string, Record<string, unknown>> };
+  const known = [
+    ['put', '/v1/upstreams/{upstream}/split'],
+    ['post', '/v1/upstreams/{upstream}/versions'],
+    ['post', '/v1/upstreams/{upstream}/swap'],
+    ['post', '/v1/upstreams/{upstream}/rollback'],
+    ['post', '/v1/upstreams/{upstream}/deploy'],
+    ['delete', '/v1/upstreams/{upstream}/versions/{version}'],
+    ['delete', '/v1/upstreams/{upstream}'],
+    ['put', '/v1/config'],
+    ['post', '/v1/undo'],
+  ];
+  for (const [method, path] of known) t.match(JSON.stringify(paths[path][method]), 'swap-running', `${method} ${path}`);
   t.strictSame(await split(proxy), before);
   t.equal((await verb(proxy, 'abort', 'web')).code, 0);
   t.equal((await slow.wait()).code, 1);
