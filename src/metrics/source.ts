@@ -1,5 +1,6 @@
 import type { Counts, Traffic } from '../ledger/control.ts';
 import type { Phase } from '../pool/phase.ts';
+import type { WebhookMetrics } from '../webhooks/webhooks.ts';
 
 /** Where the figures come from; asked once a scrape. */
 export interface MetricsSource {
@@ -42,16 +43,6 @@ export interface MetricsSnapshot {
   /** Attempts since the start by how they ended, and what waits. */
   readonly webhooks: readonly WebhookMetrics[];
   readonly upstreams: readonly UpstreamMetrics[];
-}
-
-export interface WebhookMetrics {
-  readonly name: string;
-  readonly delivered: number;
-  readonly failed: number;
-  readonly dead: number;
-  readonly pending: number;
-  /** Seconds that the event has waited which has waited the longest. */
-  readonly oldest: number;
 }
 
 export interface HandshakeMetrics {
