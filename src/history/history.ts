@@ -61,6 +61,8 @@ export class History {
       else warn(`${this.dir}/log.jsonl: an entry is not understood and left out`);
     }
     this.key = this.readKey();
+    // A kill between an append and the drop after it leaves one too many.
+    this.bound();
   }
 
   private readKey(): Buffer {
@@ -95,7 +97,7 @@ export class History {
     const line: Stored = units === undefined ? { entry: added } : { entry: added, units };
     this.log.append(line);
     this.entries.push(line);
-    if (this.entries.length > MOST_ENTRIES + SLACK) this.drop();
+    this.bound();
     return added;
   }
 
@@ -108,7 +110,9 @@ export class History {
     return name;
   }
 
-  private drop(): void {
+  /** Drops the oldest once there are enough of them. */
+  private bound(): void {
+    if (this.entries.length <= MOST_ENTRIES + SLACK) return;
     this.entries = this.entries.slice(-MOST_ENTRIES);
     this.log.replace(this.entries);
     const needed = new Set(this.entries.flatMap(({ units = {} }) => Object.values(units)));

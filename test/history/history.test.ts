@@ -1,6 +1,7 @@
 import t from 'tap';
 import { readFile, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { LineLog } from '../../src/disk/log.ts';
 import { History } from '../../src/history/history.ts';
 import { tempDir } from '../helpers/temp.ts';
 
@@ -78,4 +79,18 @@ t.test('the last thousand are kept, and only the documents that they need', asyn
   const again = new History(dir, t.fail);
   t.equal(again.list({ limit: 5_000 }).length, 1_000);
   t.strictSame(again.documents(1_101), new Map([['web', { n: 1_101 }]]));
+});
+
+t.test('one too many, which a kill leaves before the oldest are dropped, goes when the file is read', async (t) => {
+  const dir = await tempDir(t);
+  const history = new History(dir, t.fail);
+  for (let n = 1; n <= 1_100; n++) history.record({ ...BASE, kind: 'hold', changes: [] });
+  history.close();
+  const { log } = LineLog.open(join(dir, 'history', 'log.jsonl'), t.fail);
+  log.append({ entry: { ...BASE, id: 1_101, at: new Date(0).toISOString(), kind: 'hold', changes: [], facts: {} } });
+  log.close();
+  const again = new History(dir, t.fail);
+  t.equal(again.list({ limit: 5_000 }).length, 1_000);
+  t.equal(again.record({ ...BASE, kind: 'hold', changes: [] }).id, 1_102);
+  again.close();
 });
