@@ -74,11 +74,11 @@ export class Processes {
     return text;
   }
 
-  async stop(child: ChildProcess): Promise<void> {
+  async stop(child: ChildProcess, grace = 3_000): Promise<void> {
     if (!this.#running.has(child)) return;
     const gone = once(child, 'exit');
     child.kill('SIGTERM');
-    const timer = setTimeout(() => child.kill('SIGKILL'), 3_000);
+    const timer = setTimeout(() => child.kill('SIGKILL'), grace);
     await gone;
     clearTimeout(timer);
   }

@@ -9,6 +9,7 @@ import { AccessLog } from '../proxy/access-log.ts';
 import { Callers } from '../proxy/callers.ts';
 import { Context } from '../proxy/context.ts';
 import { UpstreamConnection } from '../proxy/upstream.ts';
+import { RunningClock } from './_clock.ts';
 import { dial, eventBatch } from './dial.ts';
 import { Finish } from './finish.ts';
 import { Intake } from './intake.ts';
@@ -27,7 +28,8 @@ const MOST_EXPIRED = 32;
 class DataThread {
   private readonly port = parentPort!;
   private readonly birth = workerData as ThreadBirth;
-  private readonly wheel = new Wheel(performance.now(), Date.now());
+  private readonly clock = new RunningClock(performance.now());
+  private readonly wheel = new Wheel(this.clock.now, Date.now());
   private readonly intake: Intake;
   private readonly ctx: Context;
   private readonly listeners: TcpListener[] = [];
@@ -65,7 +67,16 @@ class DataThread {
     this.port.postMessage(message);
   }
 
+  /**
+   * Deadlines are looked at once what has arrived is read: a thread that was held up finds both that the time is over and
+   * the bytes that came in time.
+   */
   private tick(): void {
+    this.wheel.look(this.clock.look(performance.now()), Date.now());
+    setImmediate(() => this.turn());
+  }
+
+  private turn(): void {
     this.expire();
     this.ctx.refresh();
     this.ctx.hold.release();
@@ -75,7 +86,7 @@ class DataThread {
 
   /** Thousands of clients may be due at once; between two parts of them the others have their turn. */
   private expire(): void {
-    if (this.wheel.advance(performance.now(), Date.now(), MOST_EXPIRED)) setImmediate(() => this.expire());
+    if (this.wheel.advance(this.wheel.now, this.wheel.epoch, MOST_EXPIRED)) setImmediate(() => this.expire());
   }
 
   private hear(message: ToThread): void {

@@ -41,13 +41,18 @@ export class Wheel implements Timers {
     if (deadline.tick !== -1) this.unlink(deadline);
   }
 
+  /** Takes the time, and lets nothing expire: what is armed from here on counts from `now`. */
+  look(now: number, epoch: number): void {
+    this.now = now;
+    this.epoch = epoch;
+  }
+
   /**
    * Lets time pass up to `now`; calls `expired` of what is due, of at most `most`.
    * @returns whether there is more that is due: for the next call, which may be at the same time.
    */
   advance(now: number, epoch: number, most = Infinity): boolean {
-    this.now = now;
-    this.epoch = epoch;
+    this.look(now, epoch);
     const last = Math.floor(now / TICK_MS);
     let left = this.expire(most);
     // After a long stall every bucket is due, each once.
