@@ -17,7 +17,7 @@ const proxy = await Proxy.start(t, {
   dataThreads: 1,
   accessLog: 'full',
   listeners: [{ host: '127.0.0.1', port, http2: true }],
-  timeouts: { body: HASTY_MS, clientHead: HASTY_MS, keepAlive: HASTY_MS },
+  timeouts: { body: HASTY_MS, keepAlive: HASTY_MS },
   upstreams: { web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' } }) },
 });
 
@@ -50,9 +50,12 @@ t.test('nothing is left of a stream whose answer is not taken', async (t) => {
 
 t.test('who takes all back may ask as much again', async (t) => {
   backend.use(() => 'taken', '/back');
+  backend.use(() => 'taken', '/stays');
   using client = await H2Raw.open(port);
+  // A connection without a stream would be ended as idle, between the two.
+  client.headers(1, get('/stays'));
   await client.until(({ type, flags }) => type === FRAME.settings && (flags & FLAG.ack) !== 0);
-  const ids = Array.from({ length: 90 }, (_, i) => 1 + 2 * i);
+  const ids = Array.from({ length: 90 }, (_, i) => 3 + 2 * i);
   const head = hpack(get('/back'));
   const ask = (id: number): Buffer => frame(FRAME.headers, FLAG.endHeaders | FLAG.endStream, id, head);
   client.send(...ids.map(ask));

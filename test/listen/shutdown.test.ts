@@ -5,9 +5,11 @@ import { field } from '../helpers/message.ts';
 import { catchAll, Proxy } from '../helpers/proxy.ts';
 import { RawClient, requestBytes } from '../helpers/raw_client.ts';
 import { RawUpstream } from '../helpers/raw_upstream.ts';
-import { eventually, sleep } from '../helpers/wait.ts';
+import { eventually, sleep, undisturbed } from '../helpers/wait.ts';
 
 const DRAIN_MS = 4_500;
+/** A proxy that ends waits so long for a request on an open connection. */
+const IDLE_MS = 1_000;
 
 const backend = await RawUpstream.start(t, async (request, connection) => {
   await request.body;
@@ -21,8 +23,9 @@ t.teardown(() => sockets.close());
 const address = sockets.address();
 const socketsAddress = `127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
 
-function start(drain: string | number): Promise<Proxy> {
+function start(drain: string | number, dataThreads = 2): Promise<Proxy> {
   return Proxy.start(t, {
+    dataThreads,
     shutdown: { drain },
     upstreams: {
       web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' } }),
@@ -36,17 +39,20 @@ async function visit(port: number, tally: { served: number }): Promise<string[]>
   const broken: string[] = [];
   for (;;) {
     let client: RawClient;
+    const dialled = performance.now();
     try {
       client = await RawClient.connect(port);
     } catch {
       return broken;
     }
+    // Who was held up before it could ask may have been hung up on as idle meanwhile.
+    const idle = performance.now() - dialled > IDLE_MS / 2;
     try {
       const response = await client.request({ fields: [['Connection', 'close']] });
       if (response.status === 200 && response.body.toString() === 'whole') tally.served++;
       else broken.push(`${response.status}`);
     } catch (error) {
-      broken.push(String(error));
+      if (!idle) broken.push(String(error));
     } finally {
       client.destroy();
     }
@@ -85,20 +91,22 @@ t.test('under load: what is in flight ends well, nobody who got a connection is 
 });
 
 t.test('what does not end is cut at the deadline, WebSockets politely before it', async (t) => {
-  const proxy = await start(DRAIN_MS);
-  const socket = new WebSocket(`ws://127.0.0.1:${proxy.port}/ws`);
-  await once(socket, 'open');
-  const stuck = await RawClient.connect(proxy.port);
-  stuck.write(requestBytes({ target: '/never' }));
-  await backend.requestTo('/never');
-  const asked = performance.now();
-  proxy.process.child.kill('SIGINT');
-  const [code] = (await once(socket, 'close')) as [number];
-  const after = performance.now() - asked;
+  const { proxy, asked, code, closed, cut, response } = await undisturbed(1_000, async (round) => {
+    const proxy = await start(DRAIN_MS, 1);
+    const socket = new WebSocket(`ws://127.0.0.1:${proxy.port}/ws`);
+    await once(socket, 'open');
+    const stuck = await RawClient.connect(proxy.port);
+    stuck.write(requestBytes({ target: `/never/${round}` }));
+    await backend.requestTo(`/never/${round}`);
+    const asked = performance.now();
+    proxy.process.child.kill('SIGINT');
+    const [code] = (await once(socket, 'close')) as [number];
+    const closed = performance.now() - asked;
+    const response = await stuck.response();
+    return { proxy, asked, code, closed, cut: performance.now() - asked, response };
+  });
   t.equal(code, 1012, 'service restart');
-  t.ok(after > 1_000 && after < DRAIN_MS, `closed after ${Math.round(after)} ms of ${DRAIN_MS}`);
-  t.equal(stuck.ending, 'open');
-  const response = await stuck.response();
+  t.ok(closed > 1_000 && cut - closed > 1_000, `closed after ${Math.round(closed)} ms, the others cut after ${Math.round(cut)}`);
   t.match([response.status, field(response, 'proxy-status'), field(response, 'connection')], [503, /details="drain-deadline"/, 'close']);
   t.strictSame(await proxy.process.wait(), { code: 0, signal: null });
   t.ok(performance.now() - asked >= DRAIN_MS - 200, 'not before the deadline');
@@ -113,7 +121,8 @@ t.test('without work it ends at once, and a second signal ends it in any case', 
   stuck.write(requestBytes({ target: '/never-again' }));
   await backend.requestTo('/never-again');
   busy.process.child.kill('SIGTERM');
-  await sleep(100);
+  // Two signals that come together are one.
+  await eventually('it has heard the first', () => busy.process.stderr.includes('SIGTERM: draining'));
   t.equal(busy.process.running, true);
   busy.process.child.kill('SIGTERM');
   t.strictSame(await busy.process.wait(), { code: 1, signal: null });

@@ -182,10 +182,12 @@ t.test('a change of the setting is in force for the next request', async (t) => 
   const begun: string[] = [];
   const backend = await RawUpstream.start(t, undefined, {
     onConnection(connection) {
-      let first = '';
+      let [first, text] = ['', ''];
       connection.socket.on('data', (bytes: Buffer) => {
         first ||= String.fromCharCode(bytes[0]);
-        if (!bytes.includes('GET / ')) return;
+        text += bytes.toString('latin1');
+        if (!/GET \/ [^]*\r\n\r\n$/.test(text)) return;
+        text = '';
         begun.push(first);
         connection.respond(200, 'ok');
       });

@@ -7,7 +7,7 @@ import { catchAll, Proxy } from '../helpers/proxy.ts';
 import { RawClient, requestBytes } from '../helpers/raw_client.ts';
 import { RawUpstream, answer } from '../helpers/raw_upstream.ts';
 import type { UpstreamConnection } from '../helpers/raw_upstream.ts';
-import { eventually, sleep } from '../helpers/wait.ts';
+import { eventually, sleep, undisturbed } from '../helpers/wait.ts';
 import { countedDuring, settledCounts, versionState } from './counts.ts';
 
 const raw = await RawUpstream.start(t);
@@ -144,12 +144,15 @@ t.test('each side may finish before the other, and slow ones get everything', as
 });
 
 t.test('a tunnel that had to wait for its reader once lives on', async (t) => {
-  const { client, backend } = await open('/raw', hasty);
-  client.socket.pause();
-  backend.write(LARGE);
-  await sleep(200);
-  client.socket.resume();
-  await client.take(LARGE.length);
+  const { client, backend } = await undisturbed(HASTY_MS / 3, async () => {
+    const both = await open('/raw', hasty);
+    both.client.socket.pause();
+    both.backend.write(LARGE);
+    await sleep(200);
+    both.client.socket.resume();
+    await both.client.take(LARGE.length);
+    return both;
+  });
   await sleep(HASTY_MS * 1.5);
   backend.write('still here');
   t.equal((await client.take(10)).toString(), 'still here');

@@ -5,7 +5,7 @@ import { catchAll, Proxy } from '../helpers/proxy.ts';
 import { RawClient, requestBytes } from '../helpers/raw_client.ts';
 import { RawUpstream, responseBytes } from '../helpers/raw_upstream.ts';
 import type { UpstreamConnection } from '../helpers/raw_upstream.ts';
-import { eventually, sleep } from '../helpers/wait.ts';
+import { eventually, sleep, undisturbed } from '../helpers/wait.ts';
 import { countedDuring, settledCounts, versionState } from './counts.ts';
 
 /** How long one side of a tunnel may be silent when the other has ended. */
@@ -196,17 +196,20 @@ async function open(path = '/open'): Promise<{ client: RawClient; connection: Up
 t.test('a tunnel with one end closed lives as long as a body may pause, and while there are bytes', async (t) => {
   const whole = await open('/pausing');
   t.equal((await versionState(proxy, 'pausing')).inFlight, 1, 'it is in flight');
-  const byClient = await open('/pausing');
-  const byBackend = await open('/pausing');
-  byClient.client.end();
-  byBackend.connection.end();
-  for (let i = 0; i < 6; i++) {
-    await sleep(PAUSE_MS / 3);
-    byClient.connection.write('.');
-    byBackend.client.write('.');
-  }
-  t.equal((await byClient.client.take(6)).toString(), '......', 'twice as long as it may be silent');
-  t.equal((await byBackend.connection.take(6)).toString(), '......');
+  const [byClient, byBackend] = await undisturbed(PAUSE_MS / 2, async () => {
+    const halves = [await open('/pausing'), await open('/pausing')];
+    halves[0].client.end();
+    halves[1].connection.end();
+    for (let i = 0; i < 6; i++) {
+      await sleep(PAUSE_MS / 3);
+      halves[0].connection.write('.');
+      halves[1].client.write('.');
+    }
+    // Twice as long as they may be silent.
+    await halves[0].client.take(6);
+    await halves[1].connection.take(6);
+    return halves;
+  });
   t.equal(await byClient.client.closed(), 'end');
   t.not(await byBackend.connection.closed(), 'open');
   await eventually('two of three to be over', async () => (await versionState(proxy, 'pausing')).inFlight === 1);
