@@ -7,7 +7,7 @@ import { NodeProcess } from './process.ts';
 import { RawClient, exchange, send } from './raw_client.ts';
 import { RawUpstream, answer } from './raw_upstream.ts';
 import { tempDir } from './temp.ts';
-import { eventually, within } from './wait.ts';
+import { eventually, undisturbed, within } from './wait.ts';
 
 t.test('ports are free and different', async (t) => {
   const ports = await freePorts(5);
@@ -107,4 +107,28 @@ t.test('two processes are never given the same port, not even one that nobody li
   }
   t.equal(all.length, 450);
   t.equal(new Set(all).size, 450);
+});
+
+t.test('what went wrong while this process stood still does not count', async (t) => {
+  const stand = (): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+  const rounds: number[] = [];
+  const found = await undisturbed(
+    200,
+    async (round) => {
+      rounds.push(round);
+      if (round < 2) stand();
+      if (round === 0) throw new Error('too late');
+      return round;
+    },
+    (round) => round === 2,
+  );
+  t.same([found, rounds], [2, [0, 1, 2]]);
+  t.equal(await undisturbed(200, async () => stand()), undefined, 'what is right is right all the same');
+  await t.rejects(
+    undisturbed(60_000, async () => {
+      throw new Error('wrong');
+    }),
+    /wrong/,
+    'nor does it hide anything',
+  );
 });

@@ -37,10 +37,10 @@ const MOST_ROUNDS = 6;
 
 /**
  * For what is only so while this process, whose clients or backends are at work in it, is not held up itself: gives back what
- * `run` says, or throws what it throws; but when this process has stood still for more than `most` ms meanwhile, nothing that
- * it says counts, and it runs again. Assertions belong behind it.
+ * `run` finds, or throws what it throws. What is not `right` (or was thrown) while this process stood still for more than `most` ms
+ * is nobody's fault: it runs again.
  */
-export async function undisturbed<T>(most: number, run: (round: number) => Promise<T>): Promise<T> {
+export async function undisturbed<T>(most: number, run: (round: number) => Promise<T>, right: (found: T) => boolean = () => true): Promise<T> {
   for (let round = 0; ; round++) {
     let [longest, looked] = [0, performance.now()];
     const look = (): void => {
@@ -52,7 +52,7 @@ export async function undisturbed<T>(most: number, run: (round: number) => Promi
     try {
       const found = await run(round);
       look();
-      if (longest <= most || round === MOST_ROUNDS) return found;
+      if (right(found) || longest <= most || round === MOST_ROUNDS) return found;
     } catch (error) {
       look();
       if (longest <= most || round === MOST_ROUNDS) throw error;

@@ -91,20 +91,24 @@ t.test('under load: what is in flight ends well, nobody who got a connection is 
 });
 
 t.test('what does not end is cut at the deadline, WebSockets politely before it', async (t) => {
-  const { proxy, asked, code, closed, cut, response } = await undisturbed(1_000, async (round) => {
-    const proxy = await start(DRAIN_MS, 1);
-    const socket = new WebSocket(`ws://127.0.0.1:${proxy.port}/ws`);
-    await once(socket, 'open');
-    const stuck = await RawClient.connect(proxy.port);
-    stuck.write(requestBytes({ target: `/never/${round}` }));
-    await backend.requestTo(`/never/${round}`);
-    const asked = performance.now();
-    proxy.process.child.kill('SIGINT');
-    const [code] = (await once(socket, 'close')) as [number];
-    const closed = performance.now() - asked;
-    const response = await stuck.response();
-    return { proxy, asked, code, closed, cut: performance.now() - asked, response };
-  });
+  const { proxy, asked, code, closed, cut, response } = await undisturbed(
+    1_000,
+    async (round) => {
+      const proxy = await start(DRAIN_MS, 1);
+      const socket = new WebSocket(`ws://127.0.0.1:${proxy.port}/ws`);
+      await once(socket, 'open');
+      const stuck = await RawClient.connect(proxy.port);
+      stuck.write(requestBytes({ target: `/never/${round}` }));
+      await backend.requestTo(`/never/${round}`);
+      const asked = performance.now();
+      proxy.process.child.kill('SIGINT');
+      const [code] = (await once(socket, 'close')) as [number];
+      const closed = performance.now() - asked;
+      const response = await stuck.response();
+      return { proxy, asked, code, closed, cut: performance.now() - asked, response };
+    },
+    ({ closed, cut }) => cut - closed > 1_000,
+  );
   t.equal(code, 1012, 'service restart');
   t.ok(closed > 1_000 && cut - closed > 1_000, `closed after ${Math.round(closed)} ms, the others cut after ${Math.round(cut)}`);
   t.match([response.status, field(response, 'proxy-status'), field(response, 'connection')], [503, /details="drain-deadline"/, 'close']);
