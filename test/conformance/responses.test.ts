@@ -4,7 +4,6 @@ import type { Message, Response } from '../helpers/message.ts';
 import { catchAll, Proxy } from '../helpers/proxy.ts';
 import { RawClient } from '../helpers/raw_client.ts';
 import type { UpstreamConnection } from '../helpers/raw_upstream.ts';
-import { sleep } from '../helpers/wait.ts';
 import { echo, Recorder } from './recorder.ts';
 import type { Reply } from './recorder.ts';
 import { H } from './rows.ts';
@@ -17,10 +16,8 @@ const proxy = await Proxy.start(t, {
   upstreams: { web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' }, outlier: false, timeouts: { head: '30s', idle: '30s' } }) },
 });
 
-const LATER_MS = 40;
-
 /** Answers `/next` with its request line, and everything else with the bytes of the row. */
-function replyOf(row: ResponseRow, drip: boolean, used: (connection: UpstreamConnection) => void): Reply {
+function replyOf(row: ResponseRow, drip: boolean, client: RawClient, used: (connection: UpstreamConnection) => void): Reply {
   return async (head, connection, whole) => {
     if (head.line.includes('/next')) {
       await echo(head, connection, whole);
@@ -30,7 +27,8 @@ function replyOf(row: ResponseRow, drip: boolean, used: (connection: UpstreamCon
     if (drip) await connection.drip(row.sends);
     else connection.write(row.sends);
     if (row.later !== undefined) {
-      await sleep(LATER_MS);
+      // Not before what is in front of it has gone on: a proxy that was held up would read both in one piece.
+      await client.until(() => client.total > 0, 'the answer', undefined, true);
       connection.write(row.later);
     }
     if (row.ends === true) connection.end();
@@ -58,8 +56,8 @@ function isCut(all: string, ending: string): boolean {
 async function play(row: ResponseRow, drip: boolean): Promise<string[]> {
   const wrong: string[] = [];
   let used: UpstreamConnection | null = null;
-  backend.reply = replyOf(row, drip, (connection) => (used = connection));
   using client = await RawClient.connect(proxy.port);
+  backend.reply = replyOf(row, drip, client, (connection) => (used = connection));
   const request = row.request ?? `GET / HTTP/1.1\r\n${H}\r\n`;
   client.write(request);
   if (row.client === 'cut') {

@@ -24,7 +24,7 @@ export interface ResponseRow {
   readonly request?: string;
   /** What the backend sends. */
   readonly sends: string;
-  /** What it sends 40 ms later, when it has long answered. */
+  /** What it sends later, when its answer has reached the client. */
   readonly later?: string;
   /** It ends its connection behind it. */
   readonly ends?: boolean;

@@ -42,6 +42,15 @@ export async function versionState(proxy: Proxy, name = 'web', id?: string): Pro
   return found;
 }
 
+/**
+ * Resolves when requests meet what the admin API shows: a state is shown as soon as it is decided, and published after that. A command
+ * waits for its turn behind the publishing; this one changes nothing of an upstream that is not held.
+ */
+export async function inForce(proxy: Proxy, name = 'web'): Promise<void> {
+  const { status, text } = await proxy.admin(`/v1/upstreams/${name}/unhold`, { method: 'POST' });
+  if (status !== 200) throw new Error(`unhold: ${text}`);
+}
+
 /** The counts of a version, once nothing is in flight on it. @throws when they do not add up. */
 export async function settledCounts(proxy: Proxy, name = 'web', id?: string): Promise<Counts> {
   const idle = await eventually(`nothing in flight on ${name}`, async () => {

@@ -9,7 +9,7 @@ import type { RequestSpec } from '../helpers/raw_client.ts';
 import { RawUpstream } from '../helpers/raw_upstream.ts';
 import type { Script } from '../helpers/raw_upstream.ts';
 import { eventually } from '../helpers/wait.ts';
-import { settledCounts, upstreamState, versionState } from './counts.ts';
+import { inForce, settledCounts, upstreamState, versionState } from './counts.ts';
 
 const CACHE = ['Cache-Control', 'public, max-age=31536000, immutable'] as const;
 const LARGE = 300_000;
@@ -57,6 +57,7 @@ async function start(t: Test, more: Record<string, unknown> = {}): Promise<World
       const answer = await proxy.admin('/v1/upstreams/web/swap', { body: { to, backends: [backends[to].address], ...options } });
       if (answer.status >= 300) throw new Error(answer.text);
       await eventually(`${to} is live`, async () => (await upstreamState(proxy)).split[to] !== undefined);
+      await inForce(proxy);
     },
     ask: (pin, request = {}) => proxy.send({ ...request, fields: pin === null ? [] : [['Cookie', `a=1; sy_version=${pin}`]] }),
     receipt: async (id) => (await proxy.admin(`/v1/upstreams/web/versions/${id}/receipt`)).json as Receipt,
