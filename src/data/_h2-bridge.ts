@@ -179,6 +179,7 @@ export class H2Bridge implements BackendSocket {
       this.toCome = found.length;
     }
     this.owner.onData(scratch.take());
+    if (found.status >= 200) this.session!.answered();
   }
 
   data(chunk: Buffer): void {

@@ -21,10 +21,14 @@ const PING_MS = 5_000;
 
 /** What the pool hears of a connection. */
 export interface SessionOwner {
+  /** Requests that a new connection is given at a time, to begin with. */
+  readonly trust: number;
   /** It may be used. */
   ready(session: H2Session): void;
   /** A request on it is over. */
   released(session: H2Session): void;
+  /** It was sent away with only so many of its requests looked at. */
+  sentAway(seen: number): void;
   /** It takes no more requests. `error` when it never took any. */
   over(session: H2Session, error: Error | null): void;
   /** It counts as open no more. */
@@ -39,9 +43,11 @@ export class H2Session {
   /** What broke it. */
   error: Error | null = null;
   private limit = 0;
+  /** Requests that it is given at a time until it has answered so many: a backend that has sent some away may do so again. */
+  private trust = 0;
   private lastSeen = Infinity;
   private spoken = false;
-  private used = false;
+  private asked = 0;
   private told = false;
   private ended = false;
   private counted = true;
@@ -81,15 +87,20 @@ export class H2Session {
     this.session = session;
     session.on('remoteSettings', ({ maxConcurrentStreams }: Settings) => {
       this.limit = Math.min(maxConcurrentStreams ?? MOST_STREAMS, MOST_STREAMS);
-      if (!this.spoken) session.setLocalWindowSize(SESSION_WINDOW);
+      if (!this.spoken) {
+        session.setLocalWindowSize(SESSION_WINDOW);
+        this.trust = this.owner.trust;
+      }
       this.spoken = true;
       this.usable = !this.told;
       if (this.usable) this.owner.ready(this);
     });
     session.on('goaway', (_code: number, lastStreamId: number) => {
       this.lastSeen = Math.min(this.lastSeen, lastStreamId);
+      const seen = (lastStreamId + 1) / 2;
+      if (this.asked > seen) this.owner.sentAway(Math.floor(seen));
       // Those who wait hear of it, or a backend that sends everybody away at once would be dialled without end.
-      this.retire(this.used ? null : new LossError(FAILURE.streamRefused, true));
+      this.retire(this.asked > 0 ? null : new LossError(FAILURE.streamRefused, true));
     });
     session.on('error', (error) => (this.error = this.spoken ? error : unspoken(error)));
     session.on('close', () => this.end(this.error ?? (this.spoken ? null : new LossError(FAILURE.noHttp2, false))));
@@ -97,7 +108,7 @@ export class H2Session {
 
   /** A backend that is going away takes nothing from the frame on that says so, which is before its event. */
   get hasRoom(): boolean {
-    return this.usable && !this.session!.closed && this.streams + this.lingering.size < this.limit;
+    return this.usable && !this.session!.closed && this.streams + this.lingering.size < Math.min(this.limit, this.trust);
   }
 
   /** The connection has ended. */
@@ -109,7 +120,7 @@ export class H2Session {
   request(fields: string[], options: ClientSessionRequestOptions): ClientHttp2Stream | null {
     const { session } = this;
     if (session === null || session.closed || session.destroyed) return null;
-    this.used = true;
+    this.asked++;
     try {
       return session.request(fields, options);
     } catch {
@@ -138,6 +149,18 @@ export class H2Session {
       this.owner.released(this);
     });
     this.release();
+  }
+
+  /** A request on it has been answered. */
+  answered(): void {
+    if (this.trust >= this.limit) return;
+    this.trust++;
+    this.owner.released(this);
+  }
+
+  /** It is given as many requests as it takes. */
+  confide(): void {
+    this.trust = Infinity;
   }
 
   heard(): void {

@@ -6,6 +6,8 @@ import { H2Session, type SessionOwner } from './_h2-session.ts';
 
 /** Connections to one backend by one thread; past what they carry, requests wait for a place until their dial deadline. */
 const MOST_SESSIONS = 16;
+/** So long after requests were sent away new connections are given no more of them than the last one took, until they have answered those. */
+const CAUTIOUS_MS = 500;
 const KEEP_ALIVE_MS = 60_000;
 
 /** HTTP/2 to one backend: few connections, each with many requests. */
@@ -19,6 +21,8 @@ export class H2Way implements Way, H2Sessions, SessionOwner {
   /** Those that take requests, or will. */
   private readonly sessions = new Set<H2Session>();
   private readonly waiting = new Set<H2Bridge>();
+  trust = Infinity;
+  private caution: NodeJS.Timeout | undefined;
   private ticket: Buffer | undefined;
   private retired = false;
 
@@ -93,6 +97,22 @@ export class H2Way implements Way, H2Sessions, SessionOwner {
   released(session: H2Session): void {
     if (this.waiting.size > 0 && session.hasRoom) this.ready(session);
     else if (this.retired && session.streams === 0) session.retire();
+  }
+
+  /** All that wait would go to the next connection, and be sent away again: it is not given more than this one has taken. */
+  sentAway(seen: number): void {
+    this.trust = Math.max(1, seen);
+    clearTimeout(this.caution);
+    this.caution = setTimeout(() => this.confide(), CAUTIOUS_MS);
+    this.caution.unref();
+  }
+
+  private confide(): void {
+    this.trust = Infinity;
+    for (const session of this.sessions) {
+      session.confide();
+      if (this.waiting.size > 0 && session.hasRoom) this.ready(session);
+    }
   }
 
   over(session: H2Session, error: Error | null): void {

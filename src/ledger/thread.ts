@@ -116,6 +116,13 @@ export class ThreadLedger {
     Atomics.store(this.i32, row + GAUGE.inFlight, this.i32[row + GAUGE.inFlight] - 1);
   }
 
+  /** Takes a claim back that the backend has not looked at, as if it had never been made: the request has another one now. */
+  withdraw(slot: number, versionSlot: number): void {
+    this.f64[this.counters + slot * COUNTERS + COUNTER.started]--;
+    this.move(versionSlot, -1);
+    this.move(slot, -1);
+  }
+
   /** Counts a copy of a request: in flight on the backend and its version, and in the books of the version alone. */
   claimCopy(slot: number, versionSlot: number): void {
     this.f64[this.counters + versionSlot * COUNTERS + COUNTER.started]++;

@@ -1,4 +1,4 @@
-import { CHALLENGE, REDIRECT, REJECT } from '../errors/catalogue.ts';
+import { CHALLENGE, FAILURE, REDIRECT, REJECT } from '../errors/catalogue.ts';
 import type { Fault } from '../errors/catalogue.ts';
 import { CLAIM, believed } from '../http/claims.ts';
 import { FIELD } from '../http/fields.ts';
@@ -208,6 +208,19 @@ export abstract class ExchangeRecord {
     this.resent++;
     this.ctx.ledger.resent(this.backend!.slot);
     return true;
+  }
+
+  /** It was refused unseen for the first time: the claim that it has is good for another connection, whatever else there is. */
+  protected get mayStay(): boolean {
+    return this.fault === FAILURE.streamRefused && this.resent === 1;
+  }
+
+  /** Ends the claim that it had before the one that it has now. */
+  protected letGo(backend: BackendTarget, version: VersionTarget): void {
+    const { ledger } = this.ctx;
+    // Who has not looked at it has neither had it nor failed.
+    if (this.fault === FAILURE.streamRefused) ledger.withdraw(backend.slot, version.slot);
+    else ledger.settle(backend.slot, version.slot, OUTCOME.upstreamFailed, this.kind);
   }
 
   /** Kind of what is in flight on this version, or null. */

@@ -275,9 +275,8 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
     const unseen = fault === FAILURE.streamRefused;
     if (unseen && this.mayResend()) {
       this.fault = fault;
-      // Another connection may be all that it takes, and its claim is good for that; from the second time on it goes elsewhere, or later.
-      if (this.resent === 1) return this.dispatch();
-      this.tried.push(this.backend!.slot);
+      // Another connection may be all that it takes, so that the first time the choice is free; from the second on it goes elsewhere, or later.
+      if (this.resent > 1) this.tried.push(this.backend!.slot);
       return this.again();
     }
     this.ctx.countFailed(this.backend!.slot, fault);
@@ -292,12 +291,13 @@ export class Exchange extends ExchangeRecord implements UpstreamUser, Expiring, 
 
   /** Claims the next backend before the old claim is let go, so that neither version looks drained in between. */
   private again(): void {
-    const { backend, version } = this;
-    const fault = choose(this.ctx, this);
+    const { backend, version, mayStay } = this;
+    const fault = mayStay && (this.traits & TRAIT.rescued) !== 0 ? REJECT.unavailable : choose(this.ctx, this);
     if (fault === null) {
-      this.ctx.ledger.settle(backend!.slot, version!.slot, OUTCOME.upstreamFailed, this.kind);
+      this.letGo(backend!, version!);
       this.dispatch();
-    } else if (this.tried.length > 0 && this.state !== STATE.backoff) {
+    } else if (mayStay) this.dispatch();
+    else if (this.tried.length > 0 && this.state !== STATE.backoff) {
       // No other backend: the same one gets a moment to come back.
       this.tried.length = 0;
       this.state = STATE.backoff;

@@ -66,6 +66,20 @@ function tenEach(closes: boolean): Keeper {
 const open = tenEach(false);
 const closed = tenEach(true);
 
+/** Each connection takes one request, and says so before or after its answer. */
+function oneEach(first: boolean): Keeper {
+  return new Keeper((keeper, peer, come) => {
+    if (come.length !== 1) return;
+    if (first) keeper.end(peer, come[0]);
+    keeper.answer(peer, come[0]);
+    if (!first) keeper.end(peer, come[0]);
+    peer.socket.end();
+  });
+}
+
+const before = oneEach(true);
+const after = oneEach(false);
+
 const PING = frame(FRAME.ping, 0, 0, Buffer.from('goodbye!'));
 
 /** RFC 9113 §6.8: first that there is an end, and when that must have been heard, where it is. */
@@ -93,6 +107,8 @@ const scripts: Readonly<Record<string, H2Script>> = {
   twenty: twenty.script,
   open: open.script,
   closed: closed.script,
+  before: before.script,
+  after: after.script,
   graceful: graceful.script,
   resets,
   leaves: (peer) => peer.write(goaway(0)),
@@ -121,7 +137,7 @@ const proxy = await Proxy.start(t, {
   dataThreads: 1,
   upstreams: Object.fromEntries([
     ...['twenty', 'graceful', 'resets', 'leaves', 'never', 'begun', 'large'].map((name) => upstream(name)),
-    ...['open', 'closed'].map((name) => upstream(name, { retries: { attempts: 0 } })),
+    ...['open', 'closed', 'before', 'after'].map((name) => upstream(name, { retries: { attempts: 0 } })),
     upstream('refuses', { balance: 'round-robin' }, ['serves']),
     upstream('once', oneAtATime),
     upstream('twice', oneAtATime),
@@ -176,6 +192,15 @@ for (const [name, keeper] of Object.entries({ open, closed })) {
   });
 }
 
+for (const [name, keeper] of Object.entries({ before, after })) {
+  t.test(`each connection takes one request, and says so ${name} its answer`, async (t) => {
+    t.strictSame(await together(name, 40), { 200: 40 });
+    t.equal(keeper.answered, 40, 'each was answered once');
+    t.match(await settledCounts(proxy, name), { started: 40, completed: 40, upstreamFailed: 0 }, 'and none has failed');
+    t.equal(await failed(name), 0);
+  });
+}
+
 t.test('a graceful end, under load, loses nothing and gets no further streams', async (t) => {
   const statuses: Record<number, number> = {};
   const visit = async (): Promise<void> => {
@@ -214,6 +239,8 @@ t.test('a backend that always refuses is asked so often and no more', async (t) 
 t.test('one that always refuses is passed over for another', async (t) => {
   t.strictSame(await together('refuses', 10), { 200: 10 });
   t.equal(backends.serves.requests, 10);
+  t.match(await settledCounts(proxy, 'refuses'), { started: 10, completed: 10, upstreamFailed: 0 }, 'which has not failed');
+  t.equal((await logged('refuses', 10)).filter(({ reason }) => reason !== null).length, 0);
   t.ok(backends.refuses.requests <= 20, `it was asked ${backends.refuses.requests} times`);
 });
 

@@ -61,6 +61,15 @@ class World {
     this.sum(claim.copy ? this.version : claim.slot)[outcome]++;
   }
 
+  withdraw(thread: number, which: number): void {
+    const at = which % Math.max(1, this.claims[thread].length);
+    const claim = this.claims[thread].at(at);
+    if (claim === undefined || claim.copy || claim.kind !== KIND.http) return;
+    this.claims[thread].splice(at, 1);
+    this.threads[thread].withdraw(claim.slot, this.version);
+    this.sum(claim.slot).started--;
+  }
+
   /** A thread dies and is replaced. */
   die(thread: number): void {
     const lost = this.control.closeThread(thread);
@@ -107,6 +116,7 @@ const step = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: fc.constant('claim' as const), thread, slot: fc.nat(SLOTS - 1), copy: fc.boolean() }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('settle' as const), thread, which: fc.nat(50), outcome: fc.constantFrom(...OUTCOMES) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('become' as const), thread, which: fc.nat(50), kind: fc.constantFrom(KIND.stream, KIND.tunnel) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('withdraw' as const), thread, which: fc.nat(50) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('die' as const), thread }) },
 );
 
@@ -118,6 +128,7 @@ t.test('the conservation law holds after every step of every thread, and when on
         if (one.do === 'claim') world.claim(one.thread, world.slots[one.slot], one.copy);
         else if (one.do === 'settle') world.settle(one.thread, one.which, one.outcome);
         else if (one.do === 'become') world.become(one.thread, one.which, one.kind);
+        else if (one.do === 'withdraw') world.withdraw(one.thread, one.which);
         else world.die(one.thread);
         world.check();
       }
