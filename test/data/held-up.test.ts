@@ -3,6 +3,7 @@ import type { Test } from 'tap';
 import { catchAll, Proxy } from '../helpers/proxy.ts';
 import { RawClient, requestBytes } from '../helpers/raw_client.ts';
 import { RawUpstream } from '../helpers/raw_upstream.ts';
+import { whileStopped } from '../helpers/still.ts';
 import { eventually, sleep } from '../helpers/wait.ts';
 
 /** All deadlines of the proxy, in ms. It stands still for longer than any of them. */
@@ -15,14 +16,11 @@ const IDLE_MS = 1_000;
 const backend = await RawUpstream.start(t);
 
 /** Stops the proxy, lets `run` say what is to be found afterwards, and has it go on when every deadline is over. */
-async function heldUp({ process: { pid } }: Proxy, run: () => unknown): Promise<void> {
-  process.kill(pid, 'SIGSTOP');
-  try {
+function heldUp({ process: { pid } }: Proxy, run: () => unknown): Promise<void> {
+  return whileStopped(pid, async () => {
     run();
     await sleep(HELD_UP_MS);
-  } finally {
-    process.kill(pid, 'SIGCONT');
-  }
+  });
 }
 
 t.test('a proxy that was held up reads what came in time before it says that it came too late', async (t) => {

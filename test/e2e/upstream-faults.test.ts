@@ -4,6 +4,7 @@ import { catchAll, Proxy } from '../helpers/proxy.ts';
 import { RawClient, requestBytes } from '../helpers/raw_client.ts';
 import { RawUpstream, responseBytes } from '../helpers/raw_upstream.ts';
 import type { Script, SeenRequest, UpstreamConnection } from '../helpers/raw_upstream.ts';
+import { whileStopped } from '../helpers/still.ts';
 import { eventually, sleep } from '../helpers/wait.ts';
 import { countedDuring, versionState } from '../proxy/counts.ts';
 
@@ -137,17 +138,13 @@ t.test('bytes that come 40 ms later, on an idle connection, end it and reach nob
 });
 
 /** Has both be there when the proxy looks next, the request first. */
-async function atOnce(client: RawClient, request: Buffer, connection: UpstreamConnection): Promise<void> {
-  process.kill(proxy.process.pid, 'SIGSTOP');
-  try {
-    await eventually('it to stand still', async () => /State:\s+T/.test(await readFile(`/proc/${proxy.process.pid}/status`, 'latin1')));
+function atOnce(client: RawClient, request: Buffer, connection: UpstreamConnection): Promise<void> {
+  return whileStopped(proxy.process.pid, async () => {
     client.write(request);
     await sleep(20);
     connection.write(responseBytes(200, 'poison'));
     await sleep(20);
-  } finally {
-    process.kill(proxy.process.pid, 'SIGCONT');
-  }
+  });
 }
 
 t.test('bytes that are found together with the next request do not answer it', async (t) => {

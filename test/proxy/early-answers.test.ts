@@ -4,6 +4,7 @@ import { catchAll, Proxy } from '../helpers/proxy.ts';
 import { RawClient } from '../helpers/raw_client.ts';
 import { RawUpstream, responseBytes } from '../helpers/raw_upstream.ts';
 import type { Script, SeenRequest, UpstreamConnection } from '../helpers/raw_upstream.ts';
+import { whileStopped } from '../helpers/still.ts';
 import { sleep, undisturbed } from '../helpers/wait.ts';
 import { settledCounts } from './counts.ts';
 
@@ -104,17 +105,16 @@ t.test('an answer is taken even where the backend has hung up before the proxy w
     connection.socket.pause();
     client.write(Buffer.alloc(400_000, 'u'));
     await sleep(50);
-    process.kill(proxy.process.pid, 'SIGSTOP');
-    await sleep(50);
-    client.write('more of the body');
-    await sleep(20);
-    connection.write(TOO_LARGE);
-    await sleep(20);
-    if (ending === 'end') connection.end();
-    // There are unread bytes: this is a reset.
-    else connection.destroy();
-    await sleep(20);
-    process.kill(proxy.process.pid, 'SIGCONT');
+    await whileStopped(proxy.process.pid, async () => {
+      client.write('more of the body');
+      await sleep(20);
+      connection.write(TOO_LARGE);
+      await sleep(20);
+      if (ending === 'end') connection.end();
+      // There are unread bytes: this is a reset.
+      else connection.destroy();
+      await sleep(20);
+    });
     t.match(await client.response('POST'), { status: 413, body: Buffer.from('too large') }, ending);
   }
 });
