@@ -2,16 +2,21 @@ import type { Deadline, Timers } from '../proxy/deadline.ts';
 
 export const TICK_MS = 50;
 const BUCKETS = 512;
+/** Between two looks at the time; more is a stall. */
+const STALL_MS = 2 * TICK_MS;
 
 /**
  * A timer wheel (Varghese and Lauck, 1987): BUCKETS lists of deadlines, one looked at each tick.
  * Precision is one tick; deadlines beyond one turn wait in the last bucket and are linked anew.
  * A deadline that was moved later, or off, stays where it is until its bucket comes up.
+ * What is armed behind a stall, before the time is looked at, would count from before it, and go off before its time: it is given
+ * the length of the stall, and so may everything else be that was armed since the look before.
  */
 export class Wheel implements Timers {
   now = 0;
   epoch = 0;
   private tick = 0;
+  private turn = 0;
   private readonly buckets: (Deadline | null)[] = Array.from({ length: BUCKETS }, () => null);
   /** What is left of the bucket whose turn it is. */
   private due: Deadline | null = null;
@@ -25,6 +30,7 @@ export class Wheel implements Timers {
 
   arm(deadline: Deadline, millis: number): void {
     deadline.at = this.now + millis;
+    deadline.turn = this.turn;
     if (deadline.tick === -1) this.link(deadline);
     else if (Math.floor(deadline.at / TICK_MS) + 1 < deadline.tick) {
       this.unlink(deadline);
@@ -43,6 +49,10 @@ export class Wheel implements Timers {
 
   /** Takes the time, and lets nothing expire: what is armed from here on counts from `now`. */
   look(now: number, epoch: number): void {
+    const passed = now - this.now;
+    if (passed > STALL_MS) this.excuse(passed);
+    // The same time told twice is one look.
+    if (passed > 0) this.turn++;
     this.now = now;
     this.epoch = epoch;
   }
@@ -64,6 +74,13 @@ export class Wheel implements Timers {
       left = this.expire(left);
     }
     return this.due !== null;
+  }
+
+  /** A stall is over. */
+  private excuse(millis: number): void {
+    for (const first of [this.due, ...this.buckets]) {
+      for (let deadline = first; deadline !== null; deadline = deadline.next) if (deadline.turn === this.turn) deadline.at += millis;
+    }
   }
 
   /** Goes on with the bucket whose turn it is. @returns how many more may expire. */

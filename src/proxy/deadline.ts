@@ -14,6 +14,8 @@ export class Deadline {
   at = Infinity;
   /** Tick of the bucket it is linked into; −1 = not linked. */
   tick = -1;
+  /** The wheel's look at the time before it was armed last, by number. */
+  turn = 0;
   next: Deadline | null = null;
   previous: Deadline | null = null;
 

@@ -148,6 +148,7 @@ t.test('what is due may be taken in parts, between which anything may change', a
   for (const { deadline } of alarms) wheel.arm(deadline, 100);
   const next = new Alarm(wheel);
   wheel.arm(next.deadline, 160);
+  wheel.look(1, 0);
   const rang = (): number => alarms.filter((alarm) => alarm.rang.length === 1).length;
   t.equal(wheel.advance(250, 0, 3), true);
   t.equal(rang(), 3);
@@ -184,6 +185,7 @@ t.test('after a stall all that is due expires at once, and the rest is kept', as
     });
     const again = new Alarm(wheel, () => (again.rang.length < 3 ? wheel.arm(again.deadline, 0) : undefined));
     wheel.arm(again.deadline, 100);
+    wheel.look(1, 0);
     wheel.advance(stall, 0);
     t.strictSame(
       alarms.slice(0, 2).map(({ rang }) => rang),
@@ -200,6 +202,33 @@ t.test('after a stall all that is due expires at once, and the rest is kept', as
   }
 });
 
+t.test('what is armed behind a stall, before it is known, has all of its time', async (t) => {
+  const armed = 3_000;
+  for (const stall of [101, 150, 1_000, 3_000, 25_600, 60_000]) {
+    const wheel = wheelAt(0);
+    const before = new Alarm(wheel);
+    const off = new Alarm(wheel);
+    const moved = new Alarm(wheel);
+    const behind = new Alarm(wheel);
+    wheel.arm(before.deadline, armed);
+    wheel.arm(moved.deadline, 100);
+    pass(wheel, TICK_MS);
+    // The clock stands still meanwhile, and then these are armed.
+    wheel.arm(behind.deadline, armed);
+    wheel.arm(moved.deadline, armed);
+    wheel.arm(off.deadline, armed);
+    wheel.disarm(off.deadline);
+    wheel.advance(TICK_MS + stall, 0);
+    t.equal(before.rang.length, stall + TICK_MS > armed ? 1 : 0, `${stall} ms`);
+    pass(wheel, 2 * armed);
+    for (const { rang } of [behind, moved]) {
+      const late = rang[0] - TICK_MS - stall - armed;
+      t.ok(rang.length === 1 && late >= 0 && late <= 2 * TICK_MS, `${late} ms late`);
+    }
+    t.strictSame(off.rang, [], 'what is off stays off');
+  }
+});
+
 t.test('time is what it was told', async (t) => {
   const wheel = wheelAt();
   t.strictSame([wheel.now, wheel.epoch], [START, 1_700_000_000_000]);
@@ -213,6 +242,8 @@ class Model {
   private readonly due: number[];
   private readonly deadlines: Deadline[];
   private readonly random: () => number;
+  /** Those that were armed since the time was looked at last. */
+  private readonly fresh = new Set<number>();
 
   constructor(start: number, count: number, seed: number) {
     this.wheel = new Wheel(start, 0);
@@ -245,12 +276,16 @@ class Model {
     } else {
       const millis = this.millis();
       this.due[i] = this.wheel.now + millis;
+      this.fresh.add(i);
       this.wheel.arm(this.deadlines[i], millis);
     }
   }
 
   advance(millis: number): void {
-    const now = this.wheel.now + millis;
+    const { now: before } = this.wheel;
+    const now = before + millis;
+    if (now - before > 2 * TICK_MS) for (const i of this.fresh) this.due[i] += now - before;
+    if (now > before) this.fresh.clear();
     this.wheel.advance(now, 0);
     for (const [i, due] of this.due.entries()) {
       if (Math.floor(due / TICK_MS) < Math.floor(now / TICK_MS)) throw new Error(`${i} was due at ${due} and has not expired at ${now}`);
