@@ -1,21 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { formatDuration } from '../config/duration.ts';
 import type { DeployView, Plan, SwapView } from '../control/operations.ts';
-import { ApiError, Unreachable } from './_client.ts';
 import { followSwap } from './_follow.ts';
 import { upstreamPath } from './_paths.ts';
+import { startFailure, watchStart } from './_starting.ts';
 import { DEFAULT_TIMEOUT_MS, goalOf, isPromoted, printPlan, SWAP_FLAGS, swapOptions } from './swap.ts';
-import { LiveLine } from './_terminal.ts';
-import { plural } from './_text.ts';
 import { CliError, EXIT } from './verb.ts';
 import type { Call, Verb } from './verb.ts';
-
-const LOOK_MS = 1_000;
-/** How long the admin API may be away meanwhile: a restart of the proxy takes less. */
-const AWAY_MS = 10_000;
-const AWAY_PAUSE_MS = 250;
-const CONFLICTS: readonly (string | null)[] = ['swap-running', 'version-exists', 'stale-revision', 'not-now'];
 
 /** `NAME=value`, or NAME alone: as it is in the environment of this command. */
 function envOf(call: Call): Record<string, string> {
@@ -56,61 +46,6 @@ function launchOf(call: Call): Record<string, unknown> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
-/** Watches the processes start; resolves when there is a swap, or it has failed. */
-async function watchStart(call: Call, first: DeployView, deadline: number): Promise<DeployView> {
-  const line = new LiveLine(call.io);
-  const stop = new AbortController();
-  const off = call.io.onInterrupt(() => stop.abort());
-  let away: number | null = null;
-  let deploy = first;
-  try {
-    while (deploy.state === 'starting') {
-      if (stop.signal.aborted || performance.now() >= deadline) {
-        throw new CliError(
-          EXIT.unfinished,
-          `${stop.signal.aborted ? 'interrupted' : 'the timeout has passed'}; the deploy of ${deploy.version} goes on (starting)`,
-        );
-      }
-      const { processes } = deploy;
-      const running = processes.filter(({ state }) => state === 'running').length;
-      if (!call.json) line.draw((sign) => `  ${sign} starting      ${running} of ${plural(processes.length, 'process', 'processes')} up`);
-      try {
-        const query = { wait: formatDuration(LOOK_MS) };
-        deploy = (await call.api.call<DeployView>('GET', `/v1/deploys/${encodeURIComponent(deploy.id)}`, { query, signal: stop.signal, patience: LOOK_MS }))
-          .body;
-        away = null;
-      } catch (error) {
-        if (stop.signal.aborted) continue;
-        if (error instanceof ApiError && error.code === 'no-such-deploy')
-          throw new CliError(EXIT.failed, `the proxy was started again meanwhile, and the deploy of ${deploy.version} taken back; nothing moved`);
-        if (!(error instanceof Unreachable)) throw error;
-        away ??= performance.now();
-        if (performance.now() - away > AWAY_MS) throw error;
-        await sleep(AWAY_PAUSE_MS);
-      }
-    }
-    return deploy;
-  } finally {
-    line.clear();
-    off();
-  }
-}
-
-function fail(call: Call, deploy: DeployView): CliError {
-  const lines = deploy.failed.flatMap(({ replica, problem, output }) => [`    process ${replica}: ${problem}`, ...output.map((text) => `      ${text}`)]);
-  if (call.json) call.io.stdout.write(`${JSON.stringify(deploy, null, 2)}\n`);
-  else
-    call.io.stdout.write(
-      [`${deploy.upstream}  ${deploy.version}`, `  ✗ not started${lines.length === 0 && deploy.reason !== null ? `   ${deploy.reason}` : ''}`, ...lines]
-        .map((text) => `${text}\n`)
-        .join(''),
-    );
-  const exit = CONFLICTS.includes(deploy.code) ? EXIT.conflict : EXIT.failed;
-  const why = deploy.failed.length > 0 ? 'its processes could not be started' : (deploy.reason ?? 'it is not known why');
-  const left = deploy.stopping ? 'what was started could not be stopped yet, which is tried again' : `nothing of ${deploy.version} runs`;
-  return new CliError(exit, `the deploy of ${deploy.upstream} to ${deploy.version} has failed: ${why}; nothing moved, and ${left}`);
-}
-
 async function run(call: Call): Promise<number> {
   const [upstream] = call.args;
   const version = call.text('version');
@@ -125,7 +60,7 @@ async function run(call: Call): Promise<number> {
     return EXIT.done;
   }
   const deploy = await watchStart(call, answer.body, deadline);
-  if (deploy.state === 'failed') throw fail(call, deploy);
+  if (deploy.state === 'failed') throw startFailure(call, deploy);
   const swap = deploy.swap === null ? null : (await call.api.call<SwapView>('GET', `/v1/swaps/${encodeURIComponent(deploy.swap)}`)).body;
   if (answer.status === 200 && (swap === null || swap.finished)) {
     call.print(deploy, `${upstream}  ${version} is live already; nothing was changed`);

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Plan, SwapView } from '../control/operations.ts';
+import type { ApiAnswer } from './_client.ts';
 import { followSwap } from './_follow.ts';
 import type { Until } from './_follow.ts';
 import { upstreamPath } from './_paths.ts';
+import { watchLate, whileStarting } from './_starting.ts';
 import { painter } from './_terminal.ts';
 import { parseDuration } from '../config/duration.ts';
 import { parseShare } from '../config/share.ts';
@@ -12,6 +14,8 @@ import type { Call, Verb } from './verb.ts';
 export const DEFAULT_TIMEOUT_MS = 600_000;
 /** The answer about a version that the configuration says how to launch comes when its processes are up, or have failed. */
 const LAUNCH_PATIENCE_MS = 240_000;
+/** What a swap is answered with that was not going on before. */
+const BEGUN = 202;
 export const GOALS: readonly Until[] = ['admitted', 'live', 'drained', 'released'];
 
 /** Reads `5,25,50` or `5:10s,25:1m,50`; a step without a hold of its own is held for `hold` milliseconds, null = until promoted. */
@@ -117,6 +121,10 @@ export function printPlan(call: Call, plan: Plan): void {
   call.print(plan, [`${paint('bold', plan.upstream)}  ${plan.from ?? 'nothing'} → ${paint('bold', plan.to)}  (dry run: nothing is changed)`, ...lines]);
 }
 
+function ask(call: Call, body: unknown, signal: AbortSignal): Promise<ApiAnswer<SwapView | Plan>> {
+  return call.api.call('POST', upstreamPath(call.args[0], 'swap'), { body, idempotencyKey: randomUUID(), patience: LAUNCH_PATIENCE_MS, signal });
+}
+
 async function run(call: Call): Promise<number> {
   const [upstream] = call.args;
   const to = call.text('to');
@@ -127,10 +135,10 @@ async function run(call: Call): Promise<number> {
   const members = membersOf(call);
   const named = { ...(backends.length > 0 ? { backends } : {}), ...(members === undefined ? {} : { members }) };
   const body = { to, ...named, ...swapOptions(call) };
-  const { status, body: answer } = await call.api.call<SwapView | Plan>('POST', upstreamPath(upstream, 'swap'), {
-    body,
-    idempotencyKey: randomUUID(),
-    patience: LAUNCH_PATIENCE_MS,
+  const deadline = performance.now() + timeoutMs;
+  const { status, body: answer } = await whileStarting(call, to, deadline, (signal) => ask(call, body, signal)).catch(async (error: unknown) => {
+    const { swap } = await watchLate(call, error, deadline);
+    return { ...(await call.api.call<SwapView>('GET', `/v1/swaps/${encodeURIComponent(swap ?? '')}`)), status: BEGUN };
   });
   if ('dryRun' in answer) {
     printPlan(call, answer);
@@ -141,7 +149,8 @@ async function run(call: Call): Promise<number> {
     return EXIT.done;
   }
   if (status === 200 && !call.json) call.io.stdout.write('this very swap is running already\n');
-  return followSwap(call, answer, { until, timeoutMs, promoted: isPromoted(call) });
+  const left = Math.max(1, deadline - performance.now());
+  return followSwap(call, answer, { until, timeoutMs: left, promoted: isPromoted(call) });
 }
 
 /** How a version is swapped to. */

@@ -35,7 +35,7 @@ export async function launchAndSwap(deploys: Deploys, name: string, request: Dep
   if (swap !== null) return swap;
   if (state === 'starting') {
     const late = `Processes of ${request.version} are still being started after ${waitMs / 1_000} s. That goes on, and the swap of ${name} follows; it can be aborted.`;
-    throw new Refusal(REFUSAL.swapRunning, late, { swap: view.id, to: request.version, state });
+    throw new Refusal(REFUSAL.swapRunning, late, { deploy: view.id, swap: view.id, to: request.version, state });
   }
   const said = failed.flatMap(({ output }) => output.slice(-WORDS)).join('; ');
   const fault = code === REFUSAL.swapRunning.code ? REFUSAL.swapRunning : REFUSAL.launchFailed;

@@ -182,6 +182,11 @@ export class FakeOperations extends FakeDesk implements Operations {
     if (request.to === 'unknown') throw new Refusal(REFUSAL.noVersion, 'web has no version unknown.');
     if (request.to === 'broken') throw new Error('secret inner failure');
     await this.gate;
+    if (request.to === 'late') {
+      this.begin('swap', request.to);
+      setImmediate(() => this.script(this));
+      throw new Refusal(REFUSAL.swapRunning, 'Processes of late are still being started.', { deploy: 'deploy-1', swap: 'deploy-1' });
+    }
     const started = request.to !== 'v1';
     if (started) this.begin('swap', request.to);
     else this.web.swap ??= this.blank('swap', 'v1', { state: 'done', finished: true });
