@@ -98,7 +98,9 @@ async function showStart(call: Call, version: string, deadline: number, over: Ab
     await sleep(pause, undefined, { signal: over }).catch(() => undefined);
     const deploy = over.aborted ? null : await startOf(call, version, over);
     if (deploy !== null && performance.now() >= deadline) late();
-    if (deploy !== null && !over.aborted && !call.json) draw(line, deploy);
+    if (over.aborted || call.json) continue;
+    if (deploy !== null) draw(line, deploy);
+    else line.draw((sign) => `  ${sign} waiting       for the answer of the proxy`);
   }
   line.clear();
 }

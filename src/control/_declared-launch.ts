@@ -2,7 +2,6 @@
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import { withinMs } from './deploys.ts';
 import type { Deploys } from './deploys.ts';
-import { seedKey } from './fleet.ts';
 import type { Fleet } from './fleet.ts';
 import type { Caller, DeployRequest, SwapAsk } from './operations.ts';
 
@@ -10,10 +9,9 @@ import type { Caller, DeployRequest, SwapAsk } from './operations.ts';
 const LAUNCH_MS = 120_000;
 const WORDS = 3;
 
-/** One that is being launched as a seed is there in a moment: resolves then, or when it has taken too long. */
+/** One that is being launched as a seed may be there in a moment: resolves when that try has ended, well or not, or takes too long. */
 export async function seeded(fleet: Fleet, name: string, { to }: SwapAsk): Promise<void> {
-  const seeding = fleet.seeding.get(seedKey(name, to));
-  if (seeding !== undefined) await withinMs(LAUNCH_MS, seeding);
+  await withinMs(LAUNCH_MS, fleet.seeds.tried(name, to));
 }
 
 /** null = it is there, or named by its backends, or not launched. */

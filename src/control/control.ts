@@ -269,7 +269,7 @@ export class Control {
     const began = performance.now();
     const waiting = (): boolean => {
       const launchedOnly = performance.now() - began >= SEED_WAIT_MS;
-      if (this.fleet.seeding.size > 0) return true;
+      if (this.fleet.seeds.areFresh) return true;
       return [...this.fleet.served.values()].some(({ driver: { state }, workers }) => workers === null && this.comesUp(state, launchedOnly));
     };
     while (performance.now() - began < LAUNCH_WAIT_MS && waiting()) await new Promise((resolve) => setTimeout(resolve, 10));

@@ -99,12 +99,17 @@ export class Deploys {
     driver.plan({ to: request.version, backends: placeholders(spec, request.version, fleet.get(name).config.policy), ...request.swap });
     this.remember(deploy);
     const portless = isPortless(fleet.get(name).config.policy);
-    const prepared = launches.prepare({ id: deploy.id, upstream: name, version: request.version, spec, by: caller.by, portless });
+    const over = Promise.withResolvers<void>();
+    const prepared = fleet.seeds
+      .giveWay(name, request.version, over.promise)
+      .then(() => launches.prepare({ id: deploy.id, upstream: name, version: request.version, spec, by: caller.by, portless }));
     // Who aborts it while an earlier launch of the version still ends waits for that, too.
-    deploy.settled = prepared.then(
-      (launch) => this.run(deploy, launch, request, caller),
-      () => undefined,
-    );
+    deploy.settled = prepared
+      .then(
+        (launch) => this.run(deploy, launch, request, caller),
+        () => undefined,
+      )
+      .finally(over.resolve);
     try {
       await prepared;
     } catch (error) {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import type { SeedVersion, UpstreamConfig } from '../config/config.ts';
+import type { UpstreamConfig } from '../config/config.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
 import { emptyCounts } from '../ledger/control.ts';
 import type { ControlLedger, Counts } from '../ledger/control.ts';
@@ -13,13 +13,14 @@ import type { SwapPorts, SwitchyardEvent } from '../swap/ports.ts';
 import { UpstreamDriver } from '../swap/swap.ts';
 import type { Launch } from '../launch/launch.ts';
 import type { Launches } from '../launch/launches.ts';
-import { lastWords, launchSeed } from './launching.ts';
+import { lastWords } from './launching.ts';
 import type { Origin } from '../webhooks/outbox.ts';
 import { refuseChangedKind, refuseOtherKind, Workers } from './crews.ts';
 import { GateCounts } from './gate-counts.ts';
 import { askGate, measure } from './gates.ts';
 import { tableOf } from './publisher.ts';
 import type { Publisher } from './publisher.ts';
+import { Seeds } from './seeds.ts';
 import type { DataThreads } from './threads.ts';
 import type { Vitals } from './vitals.ts';
 
@@ -82,8 +83,7 @@ export class Fleet {
   private readonly latest = new Map<string, Swap>();
   /** Journaled states that no upstream has taken up yet. */
   readonly recorded: Map<string, UpstreamState>;
-  /** Seeds that are being launched for the first time, by seedKey. */
-  readonly seeding = new Map<string, Promise<void>>();
+  readonly seeds = new Seeds();
   private readonly ended = new AbortController();
   private readonly parts: FleetParts;
 
@@ -131,13 +131,15 @@ export class Fleet {
     const { config, driver, slot, workers } = served;
     const asker = { by: 'config' };
     const { live, versions } = config;
+    const { launches, tell } = this.parts;
+    const stop = AbortSignal.any([this.ended.signal, served.gone.signal]);
     // Its routes are its own from the start: until something is live, they are answered 503, and not by another upstream.
     if (workers === null) await this.parts.publisher.publish(config.name, tableOf(driver.state, config.policy, slot));
     const { state } = driver;
     const known = new Set([...state.versions.map(({ id }) => id), ...state.history.map(({ version }) => version.id)]);
     for (const version of versions) {
       if (known.has(version.id)) continue;
-      if (version.launch !== null) this.launch(served, version);
+      if (version.launch !== null) this.seeds.launch({ launches, served, seed: version, stop, tell });
       else if (version.id === live) await driver.seed(version, randomUUID(), asker);
       else await driver.register(version, asker);
     }
@@ -161,16 +163,6 @@ export class Fleet {
       history = now.history;
       launches.forgetOutput(name, [...versions, ...now.history.map(({ version }) => version.id), ...launches.of(name).map(({ version }) => version)]);
     });
-  }
-
-  private launch(served: Served, seed: SeedVersion): void {
-    const { name } = served.config;
-    const stop = AbortSignal.any([this.ended.signal, served.gone.signal]);
-    const key = seedKey(name, seed.id);
-    const seeded = launchSeed(this.parts.launches, served, seed, stop, { tell: this.parts.tell, failed: () => this.seeding.delete(key) })
-      .catch((error: unknown) => this.parts.tell('error', `${seed.id} of ${name} is not launched: ${String(error)}`))
-      .finally(() => this.seeding.delete(key));
-    this.seeding.set(key, seeded);
   }
 
   /** Takes an upstream down: unroutable at once; what is in flight ends, or is cut at its drain deadline. */
@@ -340,11 +332,6 @@ export class Fleet {
 /** A proxy that died while the processes of its seeds were started has a state, and nothing in it that serves or will. */
 function hasNeverServed({ swap, split }: UpstreamState): boolean {
   return swap === null && split.length === 0;
-}
-
-/** A seed by its upstream and version. */
-export function seedKey(upstream: string, version: string): string {
-  return `${upstream}\n${version}`;
 }
 
 function supersededBy(swap: Swap, { to, requestedBy, requestedAt }: Swap): Swap {

@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import t from 'tap';
 import type { ConfigPlan } from '../../src/control/config-views.ts';
 import type { UpstreamView } from '../../src/control/operations.ts';
@@ -5,6 +7,7 @@ import { Journal } from '../../src/swap/journal.ts';
 import { COMMAND, launchedBy, restart, startLaunching } from '../helpers/launched.ts';
 import { field } from '../helpers/message.ts';
 import { eventually } from '../helpers/wait.ts';
+import { LATE } from './deploy-world.ts';
 import { Verb, verb } from './verb.ts';
 
 const REPORTER = `
@@ -78,6 +81,30 @@ t.test('a seed that could not be launched yet is launched by the next life, what
   await restart(proxy);
   t.equal((await proxy.admin('/v1/upstreams/web/unhold', { method: 'POST' })).status, 200);
   await eventually('v1', async () => field(await proxy.send(), 'x-version') === 'v1');
+});
+
+t.test('a swap, or a deploy, goes before the tries to launch the seed of its version', async (t) => {
+  const broken = `if (!require('node:fs').existsSync('fixed')) { console.log('not fixed yet'); process.exit(3); } import('./service.mjs')`;
+  const proxy = await startLaunching(t, { versions: { v1: { launch: {} }, v2: { launch: { command: [process.execPath, '-e', broken] } } }, live: 'v1' });
+  t.match(await verb(proxy, 'swap', 'web', '--to', 'v2'), { code: 1, stderr: /v2 could not be launched, nothing moved: .*exited with code 3.*not fixed yet/ });
+  await writeFile(join(proxy.dir, 'fixed'), '');
+  const fixed = await verb(proxy, 'swap', 'web', '--to', 'v2');
+  t.equal(fixed.code, 0, fixed.stderr);
+  t.equal(field(await proxy.send(), 'x-version'), 'v2');
+  // The try to launch it goes on for as long as it is let.
+  const deaf = { command: [process.execPath, '-e', 'setInterval(() => {}, 1000)'], startTimeout: '10m' };
+  const api = { routes: [{ path: '/api' }], health: { admitInterval: '30ms' }, launch: { command: COMMAND }, versions: { a1: { launch: deaf } }, live: 'a1' };
+  t.equal((await proxy.admin('/v1/upstreams/api', { method: 'PUT', body: api })).status, 201);
+  await eventually('its process', () => launchedBy(proxy).some(({ version }) => version === 'a1'), LATE);
+  const deployed = await verb(proxy, 'deploy', 'api', '--version', 'a1', '--cwd', proxy.dir, '--', ...COMMAND);
+  t.equal(deployed.code, 0, deployed.stdout + deployed.stderr);
+  t.equal(field(await proxy.send({ target: '/api' }), 'x-version'), 'a1');
+  t.strictSame(
+    launchedBy(proxy)
+      .map(({ version }) => version)
+      .toSorted(),
+    ['a1', 'v2'],
+  );
 });
 
 t.test('what cannot be declared is found before anything is removed for it', async (t) => {
