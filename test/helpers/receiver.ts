@@ -20,6 +20,8 @@ export class Receiver {
   readonly port: number;
   readonly secret = 'the-secret-of-this-receiver';
   readonly all: Received[] = [];
+  /** Ids of POSTs that were not answered, and whose connections the other side has ended. */
+  readonly brokenOff: string[] = [];
   /** Decides what a POST is answered; `hang` = nothing. */
   answer: (event: Received['event']) => number | 'hang' = () => 204;
   /** Seconds that every answer says in Retry-After; null = nothing of the kind. */
@@ -49,7 +51,7 @@ export class Receiver {
         const event = JSON.parse(body) as Received['event'];
         const status = this.answer(event);
         this.all.push({ id: String(request.headers['webhook-id']), headers: request.headers, body, event, status: status === 'hang' ? null : status });
-        if (status === 'hang') return;
+        if (status === 'hang') return void response.once('close', () => this.brokenOff.push(event.id));
         if (this.retryAfter !== null) response.setHeader('retry-after', this.retryAfter);
         response.writeHead(status, status === 302 ? { location: '/elsewhere' } : {}).end();
       });
