@@ -29,9 +29,9 @@ t.test('name and password in the URL of a receiver are sent as Basic authenticat
   const port = String(receiver.port);
   webhooks.set(
     [
-      policyOf({ ...receiver, url: `http://deploy:p%40ss:w%C3%B6rd@127.0.0.1:${port}/hook` }, 'both'),
-      policyOf({ ...receiver, url: `http://50%25%zz@127.0.0.1:${port}/hook` }, 'name'),
-      policyOf({ ...receiver, url: `http://127.0.0.1:${port}/hook` }, 'none'),
+      policyOf({ secret: receiver.secret, url: `http://deploy:p%40ss:w%C3%B6rd@127.0.0.1:${port}/hook` }, 'both'),
+      policyOf({ secret: receiver.secret, url: `http://50%25%zz@127.0.0.1:${port}/hook` }, 'name'),
+      policyOf({ secret: receiver.secret, url: `http://127.0.0.1:${port}/hook` }, 'none'),
     ],
     0,
   );
