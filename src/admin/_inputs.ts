@@ -195,7 +195,7 @@ export const OutputQuery = z.strictObject({
   after: z
     .string()
     .max(2_000)
-    .regex(/^\d{1,3}:\d{1,15}(,\d{1,3}:\d{1,15})*$/, { error: 'expected a cursor of an earlier answer' })
+    .regex(/^([\w-]{1,64}\/)?\d{1,3}:\d{1,15}(,\d{1,3}:\d{1,15})*$/, { error: 'expected a cursor of an earlier answer' })
     .optional()
     .meta({ description: 'Only what was printed after this cursor, instead of the last lines' }),
   wait: Wait.default(0).meta({ description: 'With `after`: answer once there is something new, or after this' }),

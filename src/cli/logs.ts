@@ -23,6 +23,12 @@ function print(call: Call, body: OutputView, many: boolean): void {
   }
 }
 
+/** Whether two cursors are of two launches of a version. */
+function isOther(a: string, b: string): boolean {
+  const launchOf = (cursor: string): string => cursor.slice(0, cursor.lastIndexOf('/') + 1);
+  return launchOf(a) !== '' && launchOf(b) !== '' && launchOf(a) !== launchOf(b);
+}
+
 /** Prints what comes, also over a restart of the proxy, until Ctrl-C or the end of the processes. */
 async function follow(call: Call, path: string, first: OutputView): Promise<void> {
   const stop = new AbortController();
@@ -36,6 +42,7 @@ async function follow(call: Call, path: string, first: OutputView): Promise<void
         const query = { replica: call.text('replica'), after: cursor, wait: formatDuration(WAIT_MS) };
         const { body } = await call.api.call<OutputView>('GET', path, { query, signal: stop.signal, patience: WAIT_MS });
         away = null;
+        if (isOther(cursor, body.cursor) && !call.json) call.io.stderr.write('it was launched anew; from here on what its new processes print\n');
         ({ cursor, running } = body);
         quiet = body.replicas.every(({ lines }) => lines.length === 0);
         many ||= body.replicas.length > 1;

@@ -5,31 +5,42 @@ import type { OutputAsk, OutputOf, OutputView } from './operations.ts';
 
 /** Between two looks for something new. */
 const LOOK_MS = 200;
+const NO_OFFSETS: ReadonlyMap<number, number> = new Map();
 
 /**
  * What processes of a version have printed last.
  * @throws Refusal when nothing is known of them
  */
 export async function outputView(launches: Launches, upstream: string, version: string, { replica, lines }: OutputAsk): Promise<OutputView> {
-  const replicas = await Promise.all(
-    asked(launches, upstream, version, replica).map(async (each): Promise<OutputOf> => {
-      // Before the lines: what is printed meanwhile is told twice rather than not at all.
-      const { bytes, dropped } = launches.outputCounts(upstream, version, each);
-      return { replica: each, lines: await launches.output(upstream, version, each, lines), bytes, dropped, missed: 0 };
-    }),
-  );
-  const cursor = cursorOf(replicas.map((one) => [one.replica, one.bytes]));
-  return { upstream, version, running: launches.get(upstream, version) !== null, cursor, replicas };
+  for (;;) {
+    const launch = launches.outputLaunch(upstream, version);
+    const replicas = await Promise.all(
+      asked(launches, upstream, version, replica).map(async (each): Promise<OutputOf> => {
+        // Before the lines: what is printed meanwhile is told twice rather than not at all.
+        const { bytes, dropped } = launches.outputCounts(upstream, version, each);
+        return { replica: each, lines: await launches.output(upstream, version, each, lines), bytes, dropped, missed: 0 };
+      }),
+    );
+    if (launches.outputLaunch(upstream, version) !== launch) continue;
+    const cursor = cursorOf(
+      launch,
+      replicas.map((one) => [one.replica, one.bytes]),
+    );
+    return { upstream, version, running: launches.get(upstream, version) !== null, cursor, replicas };
+  }
 }
 
 /**
- * What they have printed after a cursor; waits for something when there is nothing yet.
+ * What they have printed after a cursor; waits for something when there is nothing yet. Of a version that was launched anew since then it
+ * is all that the new launch has printed.
  * @throws Refusal when nothing is known of them, or their driver cannot tell
  */
 export async function outputSince(launches: Launches, upstream: string, version: string, ask: OutputAsk, signal: AbortSignal): Promise<OutputView> {
-  const from = offsetsOf(ask.after ?? '');
+  const known = readCursor(ask.after ?? '');
   const until = performance.now() + ask.waitMs;
   for (;;) {
+    const launch = launches.outputLaunch(upstream, version);
+    const from = known.launch === null || launch === null || known.launch === launch ? known.offsets : NO_OFFSETS;
     const running = launches.get(upstream, version) !== null;
     const found = await Promise.all(
       asked(launches, upstream, version, ask.replica).map(async (replica) => {
@@ -38,9 +49,14 @@ export async function outputSince(launches: Launches, upstream: string, version:
         return { at, one: { replica, lines: [...lines], bytes, dropped, missed } };
       }),
     );
+    // Launched anew while it was read: nobody knows what is whose.
+    if (launches.outputLaunch(upstream, version) !== launch) continue;
     const quiet = found.every(({ one }) => one.lines.length === 0);
     if (!quiet || !running || performance.now() >= until || signal.aborted) {
-      const cursor = cursorOf(found.map(({ at, one }) => [one.replica, at]));
+      const cursor = cursorOf(
+        launch,
+        found.map(({ at, one }) => [one.replica, at]),
+      );
       return { upstream, version, running, cursor, replicas: found.map(({ one }) => one) };
     }
     await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
@@ -53,11 +69,12 @@ function asked(launches: Launches, upstream: string, version: string, replica: n
   throw new Refusal(REFUSAL.notFound, `Version ${version} of ${upstream} has no output${replica === null ? '' : ` of a process ${replica}`}.`);
 }
 
-/** `1:4711,2:0`: of each replica how many bytes are known. */
-function cursorOf(offsets: readonly (readonly [number, number])[]): string {
-  return offsets.map(([replica, at]) => `${replica}:${at}`).join(',');
+/** `<launch>/1:4711,2:0`: of each replica how many bytes of that launch are known. */
+function cursorOf(launch: string | null, offsets: readonly (readonly [number, number])[]): string {
+  return `${launch === null ? '' : `${launch}/`}${offsets.map(([replica, at]) => `${replica}:${at}`).join(',')}`;
 }
 
-function offsetsOf(cursor: string): Map<number, number> {
-  return new Map(cursor === '' ? [] : cursor.split(',').map((each) => each.split(':').map(Number) as [number, number]));
+function readCursor(cursor: string): { launch: string | null; offsets: ReadonlyMap<number, number> } {
+  const [offsets = '', launch = null] = cursor.split('/').toReversed();
+  return { launch, offsets: new Map(offsets === '' ? [] : offsets.split(',').map((each) => each.split(':').map(Number) as [number, number])) };
 }

@@ -120,7 +120,7 @@ export class Launches {
       this.refuseLaunched(upstream, version);
       const replicas = ports.map((port): ReplicaRecord => ({ state: 'ended', port, address: null, handle: null }));
       const record: LaunchRecord = { upstream, version, id, by, at: Date.now(), spec, replicas };
-      this.records.forgetOutput(upstream, version);
+      this.records.beginOutput(upstream, version, id);
       this.records.write(record);
       return this.add(record);
     } catch (error) {
@@ -267,6 +267,11 @@ export class Launches {
     const followed = await running.followed(from);
     if (followed === null) throw new Refusal(REFUSAL.notNow, `Output of the driver ${launch.spec.driver} cannot be followed here; ask what keeps it.`);
     return followed;
+  }
+
+  /** The launch that the output of a version is of: offsets of another one say nothing about it. null = it is not known. */
+  outputLaunch(upstream: string, version: string): string | null {
+    return this.get(upstream, version)?.id ?? this.records.outputLaunch(upstream, version);
   }
 
   /** Of those that are kept in the state folder. */

@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { LaunchSpec } from '../config/launch.ts';
@@ -76,7 +76,7 @@ const RecordSchema: z.ZodType<LaunchRecord> = z.object({
  *
  *     stateDir/launches/
  *       <upstream>@<version>.json   written before a program is started, and again when it is known which one it is
- *       output/                     what programs have printed
+ *       output/                     what programs have printed, and the id of the launch that they are of
  */
 export class LaunchRecords {
   readonly dir: string;
@@ -138,6 +138,27 @@ export class LaunchRecords {
     return namesIn(join(this.dir, 'output'))
       .filter((name) => name.startsWith(begin))
       .map((name) => decodeURIComponent(name.slice(begin.length)));
+  }
+
+  /** What a launch prints from here on is its own: nothing of an earlier one is left. */
+  beginOutput(upstream: string, version: string, launch: string): void {
+    this.forgetOutput(upstream, version);
+    mkdirSync(this.outputFolder(upstream, version), { recursive: true, mode: 0o700 });
+    writeFileSync(this.whose(upstream, version), launch, { mode: 0o600 });
+  }
+
+  /** The launch that has printed the output that is kept; null = it is not known. */
+  outputLaunch(upstream: string, version: string): string | null {
+    try {
+      return readFileSync(this.whose(upstream, version), 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+      throw error;
+    }
+  }
+
+  private whose(upstream: string, version: string): string {
+    return join(this.outputFolder(upstream, version), 'launch');
   }
 
   forgetOutput(upstream: string, version: string): void {

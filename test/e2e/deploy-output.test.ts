@@ -64,3 +64,21 @@ t.test('what a process said that never got healthy is in the answer of the comma
     [['version v2 replica 1']],
   );
 });
+
+t.test('a cursor of an earlier launch of the version misses nothing of the new one, and repeats nothing', async (t) => {
+  const proxy = await startLaunching(t);
+  t.equal((await verb(proxy, 'deploy', 'web', '--version', 'v1')).code, 0);
+  const first = await eventually('its line on disk', async () => {
+    const view = await output(proxy);
+    return view.replicas[0].bytes > 0 && view.replicas[0].lines.length > 0 ? view : null;
+  });
+  t.strictSame(first.replicas[0].lines, ['version v1 replica 1']);
+  const ended = await output(proxy, `?after=${first.cursor}`);
+  t.strictSame(ended.replicas[0].lines, [], 'as long as it is the same launch');
+  for (const version of ['v2', 'v1']) t.equal((await verb(proxy, 'deploy', 'web', '--version', version)).code, 0);
+  // The new one has printed just as much: its bytes are not those of before.
+  const anew = await output(proxy, `?after=${first.cursor}&wait=20s`);
+  t.strictSame(anew.replicas, first.replicas);
+  t.strictSame((await output(proxy, `?after=${anew.cursor}`)).replicas[0].lines, []);
+  t.equal((await proxy.admin(`/v1/upstreams/web/versions/v1/logs?after=${first.cursor.split('/')[1]}`)).status, 200, 'one without a launch is taken, too');
+});
