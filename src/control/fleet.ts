@@ -15,6 +15,7 @@ import type { Launch } from '../launch/launch.ts';
 import type { Launches } from '../launch/launches.ts';
 import { lastWords } from './launching.ts';
 import type { Origin } from '../webhooks/outbox.ts';
+import { CheckCounts } from './check-counts.ts';
 import { refuseChangedKind, refuseOtherKind, Workers } from './crews.ts';
 import { GateCounts } from './gate-counts.ts';
 import { askGate, measure } from './gates.ts';
@@ -57,6 +58,7 @@ export interface Served {
   /** null = it serves requests. */
   readonly workers: Workers | null;
   readonly gates: GateCounts;
+  readonly checks: CheckCounts;
   /** Aborts when it is served no longer. */
   readonly gone: AbortController;
 }
@@ -110,9 +112,13 @@ export class Fleet {
     const workers = policy.worker === null ? null : this.hire(name, policy.worker);
     const slot = this.parts.ledger.takeSlots(1)?.at(0);
     if (slot === undefined) throw new Refusal(REFUSAL.slotsExhausted);
-    const gates = new GateCounts();
-    const driver = new UpstreamDriver(state ?? { ...emptyUpstream(name, Date.now()), changedBy: 'config' }, policy, this.ports(name, slot, workers, gates));
-    const served: Served = { config, driver, slot, workers, gates, gone: new AbortController() };
+    const [gates, checks] = [new GateCounts(), new CheckCounts()];
+    const driver = new UpstreamDriver(
+      state ?? { ...emptyUpstream(name, Date.now()), changedBy: 'config' },
+      policy,
+      this.ports(name, slot, workers, { gates, checks }),
+    );
+    const served: Served = { config, driver, slot, workers, gates, checks, gone: new AbortController() };
     this.served.set(name, served);
     driver.changed((now) => this.remember(now));
     this.followLaunches(served, state);
@@ -283,7 +289,7 @@ export class Fleet {
   }
 
   /** What the life of a swap gets of the world. */
-  private ports(name: string, slot: number, workers: Workers | null, gates: GateCounts): SwapPorts {
+  private ports(name: string, slot: number, workers: Workers | null, { gates, checks }: Pick<Served, 'gates' | 'checks'>): SwapPorts {
     const { ledger, journal, publisher, threads, vitals, launches, emit } = this.parts;
     const origins = new WeakMap<SwitchyardEvent, Origin>();
     const own: Pick<SwapPorts, 'now' | 'after' | 'record' | 'emit' | 'askGate' | 'measure'> = {
@@ -301,7 +307,7 @@ export class Fleet {
         emit(event, origins.get(event) ?? null);
       },
       askGate: (gate, question, signal) => askGate(gate, question, signal, Date.now(), gates),
-      measure,
+      measure: (check, about, signal) => measure(check, about, signal, checks),
     };
     if (workers !== null) return { ...own, ...workers.ports() };
     return {

@@ -1,9 +1,11 @@
 import { request } from 'undici';
 import { credentialsOf } from '../http/credentials.ts';
 import { signedFields } from '../http/signature.ts';
+import { isWithin } from '../pool/analysis.ts';
 import type { PrometheusCheck } from '../pool/analysis.ts';
 import type { GatePolicy } from '../pool/gates.ts';
 import type { Checked } from '../pool/upstream.ts';
+import type { CheckCounts } from './check-counts.ts';
 import type { GateCounts } from './gate-counts.ts';
 import type { GateAnswer, GateQuestion, MeasuredNames } from '../swap/ports.ts';
 
@@ -86,18 +88,24 @@ function answerOf(json: unknown): GateAnswer | null {
   return { decision, reason: reason === '' ? `it said ${decision}` : reason };
 }
 
-/** The first value of an instant query to a Prometheus server. A server that cannot be reached, or has no such series, gives none. */
-export async function measure({ url, query, timeout }: PrometheusCheck, about: MeasuredNames, stop: AbortSignal): Promise<Checked> {
+/**
+ * The first value of an instant query to a Prometheus server. A server that cannot be reached, or has no such series, gives none.
+ * @param count counts what came of it; a question that is broken off, since nobody waits for it any more, is none
+ */
+export async function measure(check: PrometheusCheck, about: MeasuredNames, stop: AbortSignal, count: CheckCounts): Promise<Checked> {
+  const { url, query, timeout } = check;
   const filled = query.replace(/\{\{(upstream|version|stable)\}\}/g, (_, name: keyof MeasuredNames) => about[name]);
   try {
     const at = new URL(url);
     at.pathname = `${at.pathname.replace(/\/$/, '')}/api/v1/query`;
     at.searchParams.set('query', filled);
     const { status, json } = await call(at.href, { method: 'GET' }, AbortSignal.any([stop, AbortSignal.timeout(timeout)]));
-    if (status !== 200) return { value: null, problem: `the Prometheus server answered ${status}` };
-    const value = firstValue(json);
-    return value === null ? { value, problem: 'no such series, or no number' } : { value, problem: null };
+    const value = status === 200 ? firstValue(json) : null;
+    count.count(status !== 200 ? 'error' : value === null ? 'no-data' : isWithin(check, value) ? 'pass' : 'fail');
+    if (status !== 200) return { value, problem: `the Prometheus server answered ${status}` };
+    return { value, problem: value === null ? 'no such series, or no number' : null };
   } catch (error) {
+    if (!stop.aborted) count.count(error instanceof Error && error.name === 'TimeoutError' ? 'timeout' : 'error');
     return { value: null, problem: problemOf(error, timeout) };
   }
 }

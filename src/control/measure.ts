@@ -107,11 +107,12 @@ function measureWorkers(name: string, served: Served, register: Register, fleet:
   };
 }
 
-function swapsOf(name: string, { driver: { state }, gates, config }: Served, fleet: Fleet) {
+function swapsOf(name: string, { driver: { state }, gates, checks, config }: Served, fleet: Fleet) {
   return {
     swaps: { ...fleet.outcomes.get(name) },
     swapSeconds: state.swap === null ? {} : swapSeconds(state.swap, Date.now()),
     gates: gates.measure(config.policy.gates, state),
+    checks: checks.measure(config.policy.canary.analysis?.prometheus != null),
   };
 }
 

@@ -12,7 +12,7 @@ function perPoint(value: (gates: GateMetrics) => number): Described['read'] {
   return (now) => Array.from(eachPoint(now), ({ at, gates }): Point => [at, value(gates)]);
 }
 
-/** Of gates, by the point at which they stand: their names are as many as somebody configures. */
+/** Of gates, by the point at which they stand, since their names are as many as somebody configures; and of what else is asked before a canary goes on. */
 export const GATES: readonly Described[] = [
   {
     type: 'counter',
@@ -41,6 +41,13 @@ export const GATES: readonly Described[] = [
     help: 'Gates that a swap, or the release of a version, waits for now.',
     labels: ['upstream', 'before'],
     read: perPoint(({ waiting }) => waiting),
+  },
+  {
+    type: 'counter',
+    name: 'switchyard_canary_checks_total',
+    help: 'Queries of canaries to a Prometheus server: `pass` or `fail` by the bounds, `no-data`, `error` (no answer, or none that is one) or `timeout`.',
+    labels: ['upstream', 'result'],
+    read: ({ upstreams }) => upstreams.flatMap(({ name, checks }) => Object.entries(checks ?? {}).map(([result, count]): Point => [[name, result], count])),
   },
 ];
 

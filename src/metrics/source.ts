@@ -73,6 +73,8 @@ export interface UpstreamMetrics {
   readonly swapSeconds: Readonly<Record<string, number>>;
   /** Of the points at which gates stand. */
   readonly gates: readonly GateMetrics[];
+  /** Questions of its canaries to a Prometheus server, by result: `pass`, `fail`, `no-data`, `error`, `timeout`; null = there are none to ask. */
+  readonly checks: Readonly<Record<string, number>> | null;
 }
 
 export interface GateMetrics {

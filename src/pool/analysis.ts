@@ -9,6 +9,11 @@ export interface PrometheusCheck {
   readonly timeout: number;
 }
 
+/** Whether a value lies where it has to. */
+export function isWithin({ min, max }: PrometheusCheck, value: number): boolean {
+  return (min === null || value >= min) && (max === null || value <= max);
+}
+
 /** How the steps of a canary are judged: the new version against those that had the traffic before, in the same time. */
 export interface AnalysisPolicy {
   /** Whether a step that cannot be judged is held longer, and then paused for a person; if not, it is over when its hold is. */

@@ -1,5 +1,5 @@
 import { fewOf } from '../errors/message.ts';
-import type { UpstreamState } from '../pool/upstream.ts';
+import type { Swap, UpstreamState } from '../pool/upstream.ts';
 import type { Gates } from '../pool/gates.ts';
 import { weightOf } from '../pool/split.ts';
 import { isOpen, reachOf } from '../pool/reach.ts';
@@ -100,6 +100,18 @@ function gateFact(gates: Gates | null, world: World): string | null {
   return `it waits for the gate ${waiting.name}, for another ${seconds(waiting.until - world.now)}${said}`;
 }
 
+/** What the Prometheus server has said last in this step; null = none is asked. */
+function checkFact({ analysis, window }: Swap): string | null {
+  if (analysis === null || analysis.prometheus === null || window === null) return null;
+  const { min, max } = analysis.prometheus;
+  const bounds = [min === null ? '' : `at least ${min}`, max === null ? '' : `at most ${max}`].filter((bound) => bound !== '').join(' and ');
+  if (window.checked === null) return `the Prometheus query has not been answered yet in this step; it has to give ${bounds}`;
+  const { value, problem } = window.checked;
+  return value === null
+    ? `the Prometheus query has no answer: ${problem ?? 'nobody knows why'}`
+    : `the Prometheus query gave ${value} last; it has to give ${bounds}`;
+}
+
 function admitting(state: UpstreamState, version: Version, world: World): { summary: string; facts: Fact[] } {
   const swap = runningSwap(state);
   const gate = swap?.to === version.id ? gateFact(swap.gates, world) : null;
@@ -142,6 +154,8 @@ function live(state: UpstreamState, version: Version, world: World): { summary: 
               : `the next step is due in ${seconds(until - world.now)}`;
     const verdict = stepVerdict(state, world, false);
     if (verdict !== null) facts.unshift({ fact: `judged so far: ${verdict.words}`, blocks: verdict.decision === 'pass' ? 'nothing' : 'live' });
+    const check = checkFact(swap);
+    if (check !== null) facts.push({ fact: check, blocks: 'nothing' });
     facts.unshift({ fact: (swap.paused ? null : gateFact(swap.gates, world)) ?? hold, blocks: 'live' });
   }
   facts.push(...fewOf(unhealthy(version, world)).map((fact): Fact => ({ fact, blocks: 'nothing' })));

@@ -1,3 +1,4 @@
+import { isWithin } from '../pool/analysis.ts';
 import type { AnalysisPolicy } from '../pool/analysis.ts';
 import type { Checked, Sample, Samples } from '../pool/upstream.ts';
 import { evidence, quantileBounds, slowerThan } from './_evidence.ts';
@@ -168,10 +169,10 @@ function faultOf({ policy, what, counted, warm, over }: Judged, errorTest: Error
 }
 
 function externalFault({ prometheus }: AnalysisPolicy, checked: Checked | null): string | null {
-  if (prometheus === null || checked === null || checked.value === null) return null;
+  if (prometheus === null || checked === null || checked.value === null || isWithin(prometheus, checked.value)) return null;
   const { min, max } = prometheus;
-  if (max !== null && checked.value > max) return `the Prometheus query gives ${checked.value}, more than ${max}`;
-  return min !== null && checked.value < min ? `the Prometheus query gives ${checked.value}, less than ${min}` : null;
+  const bound = max !== null && checked.value > max ? `more than ${max}` : `less than ${min}`;
+  return `the Prometheus query gives ${checked.value}, ${bound}`;
 }
 
 /** Why it cannot be judged, or null. */

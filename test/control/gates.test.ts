@@ -1,6 +1,9 @@
+import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import t from 'tap';
+import { CheckCounts } from '../../src/control/check-counts.ts';
 import { GateCounts } from '../../src/control/gate-counts.ts';
 import { askGate, measure } from '../../src/control/gates.ts';
 import { emptyUpstream } from '../../src/pool/upstream.ts';
@@ -76,7 +79,8 @@ t.test('each question is counted with what came of it; one that is broken off ha
 });
 
 t.test('a Prometheus answer: the first value of a vector, or a scalar; no number is no value', async (t) => {
-  const ask = (): ReturnType<typeof measure> => measure({ url: url(), query: 'up', min: null, max: 1, interval: 1_000, timeout: 20_000 }, NAMES, going());
+  const ask = (): ReturnType<typeof measure> =>
+    measure({ url: url(), query: 'up', min: null, max: 1, interval: 1_000, timeout: 20_000 }, NAMES, going(), new CheckCounts());
   const data = (resultType: string, result: unknown): string => JSON.stringify({ status: 'success', data: { resultType, result } });
   for (const [status, body, value] of [
     [200, data('vector', [{ value: [1, '0.25'] }, { value: [1, '9'] }]), 0.25],
@@ -94,10 +98,33 @@ t.test('a Prometheus answer: the first value of a vector, or a scalar; no number
   }
 });
 
+t.test('each query to a Prometheus server is counted with what came of it; one that is broken off is none', async (t) => {
+  const own = new CheckCounts();
+  t.equal(own.measure(false), null, 'nobody asks');
+  t.strictSame(own.measure(true), { pass: 0, fail: 0, 'no-data': 0, error: 0, timeout: 0 });
+  const check = { url: url(), query: 'up', min: 1, max: 2, interval: 1_000, timeout: 20_000 };
+  const ask = (more: Partial<typeof check> = {}, signal = going()): ReturnType<typeof measure> => measure({ ...check, ...more }, NAMES, signal, own);
+  for (const value of ['1', '2', '0.9', '2.1', '9', 'NaN']) {
+    answer = { status: 200, body: JSON.stringify({ data: { resultType: 'scalar', result: [1, value] } }) };
+    await ask();
+  }
+  answer = { status: 503, body: answer.body };
+  await ask();
+  answer = { status: 200, body: 'up' };
+  await ask();
+  await ask({ url: 'http://127.0.0.1:1/' });
+  await ask({}, AbortSignal.abort());
+  const silent = createTcpServer().listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  t.teardown(() => silent.close());
+  t.match(await ask({ url: `http://127.0.0.1:${(silent.address() as AddressInfo).port}`, timeout: 50 }), { problem: 'no answer in 0.05 s' });
+  t.strictSame(own.measure(false), { pass: 2, fail: 3, 'no-data': 1, error: 3, timeout: 1 });
+});
+
 t.test('the name and password of an address are sent as such, and said nowhere', async (t) => {
   const named = url().replace('://', '://ann:p%40ss@');
   answer = { status: 401, body: '{}' };
-  const found = await measure({ url: named, query: 'up', min: null, max: 1, interval: 1_000, timeout: 20_000 }, NAMES, going());
+  const found = await measure({ url: named, query: 'up', min: null, max: 1, interval: 1_000, timeout: 20_000 }, NAMES, going(), new CheckCounts());
   t.equal(authorization, `Basic ${Buffer.from('ann:p@ss').toString('base64')}`);
   t.notMatch(found.problem, /ann|p%40ss|p@ss/);
   const { reason } = await askGate(gatePolicy('g', 'step', { url: named }), QUESTION, going(), 20_000, counts);

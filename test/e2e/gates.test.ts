@@ -162,7 +162,13 @@ t.test('a Prometheus query that is over its bound takes a canary back; one that 
   t.equal(gate.queries[0], 'rate(failures{app="web",version="v2"}[1m])');
   await eventually('no number', async () => (await swapOf(world)).verdict?.prometheus?.problem === 'no such series, or no number');
   t.equal((await swapOf(world)).state, 'cutting-over');
+  t.match((await verb(proxy, 'explain', 'web', 'v2')).stdout, /the Prometheus query has no answer: no such series, or no number/);
+  const checks = (result: string): Promise<number | undefined> => metric(world, `canary_checks_total{upstream="web",result="${result}"}`);
+  t.ok(((await checks('no-data')) ?? 0) > 0);
+  t.equal(await checks('fail'), 0);
   gate.value = '7.5';
   t.equal((await running.wait()).code, 1);
   t.match((await swapOf(world)).reason, /^v2 did worse at weight 50: the Prometheus query gives 7\.5, more than 5$/);
+  t.equal(await checks('fail'), 1);
+  t.equal(await checks('pass'), 0);
 });

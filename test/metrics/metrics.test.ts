@@ -54,6 +54,7 @@ function versionOf(ledger: ControlLedger, id: string, slots: number[], change: P
 }
 
 /** Waits of 0.1 s at most, up to 300 s, and of more than a day. */
+const CHECKS = { pass: 5, fail: 4, 'no-data': 3, error: 2, timeout: 1 };
 const GATE: GateMetrics = {
   before: 'step',
   asked: 9,
@@ -83,7 +84,18 @@ function snapshotOf(versions: VersionMetrics[], change: Partial<MetricsSnapshot>
     webhooks: [{ name: 'ci', delivered: 7, failed: 2, dead: 1, pending: 3, oldest: 90 }],
     rejected: REJECT_LIST.map((_, i) => i),
     upstreams: [
-      { name: 'web', waiting: 8, notMirrored: [3, 2, 1], versions, swaps: { done: 4 }, swapSeconds: { admitting: 1.25 }, gates: [GATE], members: null, ...web },
+      {
+        name: 'web',
+        waiting: 8,
+        notMirrored: [3, 2, 1],
+        versions,
+        swaps: { done: 4 },
+        swapSeconds: { admitting: 1.25 },
+        gates: [GATE],
+        checks: CHECKS,
+        members: null,
+        ...web,
+      },
     ],
     ...change,
   };
@@ -169,6 +181,7 @@ t.test('every metric of the contract, with its type, help and labels', async (t)
     ['switchyard_gate_answers_total', 'counter', 'answer,before,upstream'],
     ['switchyard_gate_timeouts_total', 'counter', 'before,upstream'],
     ['switchyard_gates_waiting', 'gauge', 'before,upstream'],
+    ['switchyard_canary_checks_total', 'counter', 'result,upstream'],
     ['switchyard_gate_wait_seconds', 'histogram', 'before,le,upstream'],
     ['switchyard_config_revision', 'gauge', ''],
     ['switchyard_config_drift', 'gauge', ''],
@@ -231,6 +244,7 @@ t.test('gates and webhooks, as their counters say', async (t) => {
   for (const [answer, count] of Object.entries(GATE.answers)) t.equal(value(`switchyard_gate_answers_total{answer="${answer}",${at}}`), count, answer);
   t.equal(value(`switchyard_gate_timeouts_total{${at}}`), 1);
   t.equal(value(`switchyard_gates_waiting{${at}}`), 1);
+  for (const [result, count] of Object.entries(CHECKS)) t.equal(value(`switchyard_canary_checks_total{result="${result}",upstream="web"}`), count, result);
   for (const [le, count] of [
     ['0.1', 2],
     ['60', 2],

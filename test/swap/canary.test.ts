@@ -134,6 +134,20 @@ t.test('limits hold on top: errors and p99, at the end of the hold as measured',
   t.equal(near.phase('v2'), 'live');
 });
 
+t.test('explain says what a Prometheus server has said last', async (t) => {
+  const prometheus = { url: 'http://127.0.0.1:1/', query: 'up', min: 1, max: 2, interval: 1_000, timeout: 1_000 };
+  const world = await judged({ prometheus });
+  const told = (): string => (world.driver.explain('v2')?.facts ?? []).map(({ fact }) => fact).join('\n');
+  for (const [checked, words] of [
+    [{ value: 1.5, problem: null }, /the Prometheus query gave 1\.5 last; it has to give at least 1 and at most 2/],
+    [{ value: null, problem: 'no answer in 1 s' }, /the Prometheus query has no answer: no answer in 1 s/],
+  ] as const) {
+    world.outside.checked = checked;
+    await pass(world, 2, { requests: 100 });
+    t.match(told(), words);
+  }
+});
+
 t.test('too few requests: nothing that was not asked for is held up; the evidence says that it was not judged', async (t) => {
   const world = await judged();
   await pass(world, 30, { requests: 1, errors: 1 });
