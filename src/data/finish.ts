@@ -43,7 +43,7 @@ export class Finish {
     }
     if (!this.asked && now > this.until - GOODBYE_MS) this.askLong();
     if (now > this.until) this.cutAll();
-    else if (!this.listening && this.ctx.connections === 0) this.end(0);
+    else if (this.listeners.every(({ closed }) => closed) && this.ctx.connections === 0) this.end(0);
   }
 
   private askLong(): void {

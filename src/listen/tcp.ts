@@ -7,6 +7,8 @@ import { Entrance } from './entrance.ts';
 import type { EntrancePolicy } from './entrance.ts';
 
 const BACKLOG = 4096;
+/** Linux lets one more wait. */
+const MOST_WAITING = BACKLOG + 1;
 const SHORT_TURN_MS = 0.03;
 const CLOSE_MS = 500;
 /** Of a turn that takes longer (the thread was held up) the rest does not count. */
@@ -25,6 +27,8 @@ export interface ListenerSpec extends EntrancePolicy {
 export class TcpListener {
   /** When a connection was last accepted, on the timer wheel's clock. */
   lastAccept = 0;
+  /** Nobody is accepted any more. */
+  closed = false;
   private accepted = 0;
   private readonly server: Server;
   private readonly ctx: Context;
@@ -58,16 +62,23 @@ export class TcpListener {
 
   /**
    * Stops listening. Closing resets the connections that wait to be accepted, and the event loop accepts one a turn: so it
-   * closes after a turn that had none to accept and was too short for another to come, or when it has waited `CLOSE_MS` for one.
+   * closes after a turn that had none to accept and was too short for another to come, or, when it has waited `CLOSE_MS` for one, after
+   * any that had none. Where they come without end it closes when all that waited at first are accepted: first come, first accepted.
    */
-  close(until: number = performance.now() + CLOSE_MS): void {
+  close(): void {
+    this.closeAfterTurn(performance.now() + CLOSE_MS, this.accepted + MOST_WAITING);
+  }
+
+  private closeAfterTurn(until: number, all: number): void {
     const { accepted } = this;
     const before = performance.now();
     setImmediate(() => {
       const now = performance.now();
       const last = until + Math.max(0, now - before - LONG_TURN_MS);
-      if ((this.accepted === accepted && now - before < SHORT_TURN_MS) || now > last) this.server.close();
-      else this.close(last);
+      const isOver = this.accepted === accepted && (now - before < SHORT_TURN_MS || now > last);
+      if (!isOver && this.accepted < all) return this.closeAfterTurn(last, all);
+      this.server.close();
+      this.closed = true;
     });
   }
 }
