@@ -2,6 +2,7 @@
 import { readPair } from '../config/certificates.ts';
 import type { ListenerTls, LoadedCertificate, PairSource, Read } from '../config/certificates.ts';
 import type { Issue } from '../errors/catalogue.ts';
+import { messageOf } from '../errors/message.ts';
 import { TlsContexts } from '../listen/tls-contexts.ts';
 import type { TlsPolicy } from '../pool/tls.ts';
 
@@ -60,7 +61,7 @@ export function unusable(tls: TlsPolicy): string | null {
     new TlsContexts(tls).check();
     return null;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }
 

@@ -11,11 +11,13 @@ import { parseLaunch } from '../config/parse.ts';
 import type { LaunchSpec } from '../config/launch.ts';
 import { maskedCommand } from '../config/masked-command.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
+import { messageOf } from '../errors/message.ts';
 import type { UpstreamPolicy } from '../pool/policy.ts';
 import type { Launch } from '../launch/launch.ts';
 import { LaunchError } from '../launch/launch.ts';
 import type { Launches } from '../launch/launches.ts';
 import type { SwapRequest, SwitchyardEvent } from '../swap/ports.ts';
+import { refuseStale } from '../swap/stale.ts';
 import type { Fleet } from './fleet.ts';
 import { backendsOf, isPortless } from './launching.ts';
 import type { Caller, DeployRequest, DeployView, Plan, ProcessView } from './operations.ts';
@@ -76,7 +78,7 @@ export class Deploys {
       throw busy(going);
     }
     const { driver } = fleet.get(name);
-    this.refuseStale(name, caller);
+    refuseStale(driver.state, caller.ifMatch);
     if (this.isKnown(name, request.version, spec)) {
       const id = randomUUID();
       const { started, swap } = await driver.swap({ to: request.version, ...request.swap }, id, caller);
@@ -149,7 +151,7 @@ export class Deploys {
       }
       // A driver that cannot stop anything holds up nobody: it is tried again for as long as it takes.
       await withinMs(launch.spec.stopTimeout + END_GRACE_MS, launches.end(launch));
-      deploy.reason = deploy.aborted ?? (error instanceof Error ? error.message : String(error));
+      deploy.reason = deploy.aborted ?? messageOf(error);
       deploy.code = error instanceof Refusal ? error.fault.code : null;
       deploy.processes =
         error instanceof LaunchError && deploy.aborted === null
@@ -174,7 +176,7 @@ export class Deploys {
   async abort(name: string, caller: Caller): Promise<DeployView | null> {
     const deploy = this.starting(name);
     if (deploy === null) return null;
-    this.refuseStale(name, caller);
+    refuseStale(this.parts.fleet.get(name).driver.state, caller.ifMatch);
     const launch = this.parts.launches.get(name, deploy.version);
     if (!deploy.isUp) {
       deploy.aborted = `aborted by ${caller.by}`;
@@ -315,12 +317,6 @@ export class Deploys {
   refuseForbidden(): void {
     const why = this.parts.forbidden();
     if (why !== null) throw new Refusal(REFUSAL.forbidden, why);
-  }
-
-  private refuseStale(name: string, { ifMatch }: Caller): void {
-    const { revision, changedBy } = this.parts.fleet.get(name).driver.state;
-    if (ifMatch === undefined || ifMatch === revision) return;
-    throw new Refusal(REFUSAL.stale, `Upstream ${name} is at revision ${revision}, changed by ${changedBy}; not at ${ifMatch}.`, { revision, changedBy });
   }
 }
 

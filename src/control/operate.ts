@@ -7,6 +7,7 @@ import { isAdmitted } from '../pool/phase.ts';
 import type { PastVersion, Receipt, UpstreamState } from '../pool/upstream.ts';
 import type { Version } from '../pool/version.ts';
 import type { SwapRequest } from '../swap/ports.ts';
+import { refuseStale } from '../swap/stale.ts';
 import { backendsOf } from '../members/declare.ts';
 import type { OrderView, Report } from '../members/report.ts';
 import type { Launches } from '../launch/launches.ts';
@@ -78,14 +79,14 @@ export class Operator extends Desk implements Operations {
     const config = parseUpstream(name, spec);
     const created = !fleet.served.has(name);
     if (created && caller.ifMatch !== undefined) throw new Refusal(REFUSAL.stale, `There is no upstream ${name} yet, so it has no revision ${caller.ifMatch}.`);
-    if (!created) this.refuseStale(name, caller.ifMatch);
+    if (!created) refuseStale(this.state(name), caller.ifMatch);
     warn(config);
     await structure.putUpstream(config, caller);
     return { created, view: this.upstream(name) };
   }
 
   async deleteUpstream(name: string, caller: Caller): Promise<void> {
-    this.refuseStale(name, caller.ifMatch);
+    refuseStale(this.state(name), caller.ifMatch);
     await this.parts.structure.removeUpstream(name, caller);
   }
 
@@ -228,7 +229,7 @@ export class Operator extends Desk implements Operations {
   }
 
   async drainBackend(name: string, address: string, { by, ifMatch }: Caller): Promise<UpstreamView> {
-    this.refuseStale(name, ifMatch);
+    refuseStale(this.state(name), ifMatch);
     if (this.kind(name) === 'worker') throw new Refusal(REFUSAL.notWorkers, `${name} is of workers: let one of them go by itself, or end it.`);
     const result = this.parts.vitals.stop(name, address);
     if (result === 'none') throw new Refusal(REFUSAL.notFound, `No version of ${name} has a backend ${address}.`);
@@ -236,12 +237,6 @@ export class Operator extends Desk implements Operations {
     this.note('drain', name, { by }, `backend ${address} taken out`, { backend: address });
     this.parts.events.emit({ type: 'health', upstream: name, version: null, data: { by, backend: address, health: 'stopped by an operator' } });
     return this.upstream(name);
-  }
-
-  private refuseStale(name: string, ifMatch: number | undefined): void {
-    const { revision, changedBy } = this.state(name);
-    if (ifMatch === undefined || ifMatch === revision) return;
-    throw new Refusal(REFUSAL.stale, `Upstream ${name} is at revision ${revision}, changed by ${changedBy}; not at ${ifMatch}.`, { revision, changedBy });
   }
 
   receipt(name: string, id: string): Receipt {

@@ -6,6 +6,7 @@ import type { Launch } from '../launch/launch.ts';
 import type { Launches } from '../launch/launches.ts';
 import type { Served } from './fleet.ts';
 import { backendsOf, isPortless } from './launching.ts';
+import { messageOf } from '../errors/message.ts';
 
 const AGAIN_MS = 5_000;
 const BY = 'config';
@@ -90,7 +91,7 @@ export class Seed {
       this.hasFailed = true;
       if (stop.aborted || this.deploy !== null) return false;
       const said = error instanceof LaunchError ? error.processes.flatMap(({ output }) => output).join('\n') : '';
-      tell('error', `${id} of ${name} could not be launched, it is tried again: ${error instanceof Error ? error.message : String(error)}\n${said}`.trim());
+      tell('error', `${id} of ${name} could not be launched, it is tried again: ${messageOf(error)}\n${said}`.trim());
       return false;
     }
   }

@@ -7,6 +7,7 @@ import type { RunningTop } from '../config/parse.ts';
 import { changesBetween, plainConfig } from '../config/plain.ts';
 import type { Change, Plain } from '../config/plain.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
+import { messageOf } from '../errors/message.ts';
 import type { Documents, History, HistoryEntry, Via } from '../history/history.ts';
 import { isFinished } from '../pool/upstream.ts';
 import type { SwitchyardEvent } from '../swap/ports.ts';
@@ -314,7 +315,7 @@ export class Structure {
       await this.act(target, why);
     } catch (error) {
       await this.act(before, { by: why.by }).catch((failure: unknown) => this.parts.tell('error', `a change could not be taken back: ${String(failure)}`));
-      const summary = `${why.summary}: it failed and was taken back: ${error instanceof Error ? error.message : String(error)}`;
+      const summary = `${why.summary}: it failed and was taken back: ${messageOf(error)}`;
       const undone = changesBetween(this.plain(target), this.plain(this.whole()));
       if (entry !== null) history.record({ ...about, summary, changes: undone, facts: { failed: entry.id } }, documentsOf(this.whole()));
       throw error;

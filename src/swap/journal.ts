@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
+import { messageOf } from '../errors/message.ts';
 import type { UpstreamState } from '../pool/upstream.ts';
 import type { SwitchyardEvent } from './ports.ts';
 import { readEntry, writeEntry } from './_entry.ts';
@@ -197,7 +198,7 @@ export class Journal {
       this.compactAt = this.maxBytes;
     } catch (error) {
       this.compactAt = this.size + this.maxBytes;
-      this.warn(`The journal in ${this.dir} could not be compacted: ${error instanceof Error ? error.message : String(error)}.`);
+      this.warn(`The journal in ${this.dir} could not be compacted: ${messageOf(error)}.`);
     }
   }
 

@@ -30,6 +30,7 @@ import { explain } from './explain.ts';
 import type { Explanation } from './explain.ts';
 import { decide, nextDeadline } from './machine.ts';
 import { planSwap } from './plan.ts';
+import { refuseStale } from './stale.ts';
 import type { SwapPorts, SwapRequest, VersionInput } from './ports.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -333,7 +334,7 @@ export class UpstreamDriver {
   }
 
   private async ask(event: SwapEvent, asker: Asker): Promise<UpstreamState> {
-    this.refuseStale(asker);
+    refuseStale(this.current, asker.ifMatch);
     const ready = this.withSlots(event);
     try {
       await this.handle(ready);
@@ -343,12 +344,6 @@ export class UpstreamDriver {
       throw error;
     }
     return this.current;
-  }
-
-  private refuseStale(asker: Asker): void {
-    const { revision, changedBy, name } = this.current;
-    if (asker.ifMatch === undefined || asker.ifMatch === revision) return;
-    throw new Refusal(REFUSAL.stale, `Upstream ${name} is at revision ${revision}, changed by ${changedBy}; not at ${asker.ifMatch}.`, { revision, changedBy });
   }
 
   /** Takes ledger rows for a version that the event would add: the decision is made once for trial, with rows that do not exist. */

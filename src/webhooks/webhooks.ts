@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { Agent, request } from 'undici';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
+import { messageOf } from '../errors/message.ts';
 import { credentialsOf } from '../http/credentials.ts';
 import type { EventType } from '../pool/events.ts';
 import type { WebhookPolicy } from '../pool/webhook.ts';
@@ -118,7 +119,7 @@ export class Webhooks {
       try {
         outbox.put(item);
       } catch (error) {
-        this.warn(`webhook ${courier.policy.name}: an event is not on disk: ${error instanceof Error ? error.message : String(error)}`);
+        this.warn(`webhook ${courier.policy.name}: an event is not on disk: ${messageOf(error)}`);
       }
       courier.take(item);
     }
