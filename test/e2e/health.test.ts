@@ -3,7 +3,6 @@ import type { Test } from 'tap';
 import type { BackendView, UpstreamView } from '../../src/control/operations.ts';
 import { Backends } from '../helpers/backends.ts';
 import { Events } from '../helpers/events.ts';
-import { freePort } from '../helpers/ports.ts';
 import { Proxy } from '../helpers/proxy.ts';
 import { Traffic } from '../helpers/traffic.ts';
 import { eventually } from '../helpers/wait.ts';
@@ -28,9 +27,9 @@ class World {
     this.events = events;
   }
 
-  static async start(t: Test, count: number, more: Record<string, unknown> = {}, elsewhere: readonly string[] = [], port = 0): Promise<World> {
+  static async start(t: Test, count: number, more: Record<string, unknown> = {}, elsewhere: readonly string[] = []): Promise<World> {
     const backends = await Backends.start(t);
-    const addresses = [...(await backends.listen('v1', count, { port })), ...elsewhere];
+    const addresses = [...(await backends.listen('v1', count)), ...elsewhere];
     const { health, ...rest } = more;
     const upstream = { routes: [{}], health: { ...HEALTH, ...(health as object) }, versions: { v1: { backends: addresses } }, ...rest };
     const proxy = await Proxy.start(t, { upstreams: { web: upstream } });
@@ -137,7 +136,7 @@ t.test('with fail open off, no healthy backend means 503 until one is back', asy
 });
 
 t.test('a version with a single backend that goes down and comes back', async (t) => {
-  const world = await World.start(t, 1, {}, [], await freePort());
+  const world = await World.start(t, 1);
   await world.backends.close('v1', world.addresses[0]);
   await world.is(0, 'unhealthy');
   const down = await world.proxy.send();

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SwapView } from '../../src/control/operations.ts';
 import { launchedBy } from '../helpers/launched.ts';
+import { killPid } from '../helpers/process.ts';
 import type { Proxy } from '../helpers/proxy.ts';
 import { eventually } from '../helpers/wait.ts';
 import { LATE, running } from './deploy-world.ts';
@@ -24,7 +25,7 @@ export async function reached(proxy: Proxy, step: string): Promise<string[]> {
 /** The machine is restarted: the proxy is gone with all that it has launched, and what it finds at its next start is of another boot. */
 export async function powerCut(proxy: Proxy): Promise<void> {
   await proxy.kill();
-  for (const { pid } of launchedBy(proxy)) process.kill(pid, 'SIGKILL');
+  for (const { pid } of launchedBy(proxy)) killPid(pid);
   await eventually('their end', () => running(proxy).length === 0, LATE);
   await writeFile(join(proxy.stateDir, 'boot'), 'another boot');
 }

@@ -3,7 +3,7 @@ import type { Test } from 'tap';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePorts } from '../helpers/ports.ts';
-import { MAIN, NodeProcess, ROOT } from '../helpers/process.ts';
+import { killPid, MAIN, NodeProcess, ROOT } from '../helpers/process.ts';
 import { send } from '../helpers/raw_client.ts';
 import { startCli } from '../helpers/run-cli.ts';
 import { tempDir } from '../helpers/temp.ts';
@@ -36,7 +36,7 @@ async function start(t: Test): Promise<Demo> {
   await writeFile(file, moved);
   const adminUrl = `http://127.0.0.1:${ports[1]}`;
   t.teardown(async () => {
-    for (const { pid } of await launched(adminUrl)) process.kill(pid, 'SIGKILL');
+    for (const { pid } of await launched(adminUrl)) killPid(pid);
   });
   return again(t, { dir, file, port: ports[0], adminUrl });
 }

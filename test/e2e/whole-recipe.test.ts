@@ -2,6 +2,7 @@
 import t from 'tap';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { killPid } from '../helpers/process.ts';
 import { Proxy } from '../helpers/proxy.ts';
 import { tempDir } from '../helpers/temp.ts';
 import { Traffic } from '../helpers/traffic.ts';
@@ -69,7 +70,7 @@ t.test('three deploys in a row under load: no request is lost to them, and nothi
   t.teardown(async () => {
     for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
       const environ = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => '');
-      if (environ.split('\0').includes(`RECIPE=${mark}`)) process.kill(Number(pid), 'SIGKILL');
+      if (environ.split('\0').includes(`RECIPE=${mark}`)) killPid(Number(pid));
     }
   });
 

@@ -19,7 +19,7 @@ export interface VersionRecord {
 export type Answers = 'normal' | 'error' | 'reset' | 'slow';
 
 export type Order =
-  | { readonly type: 'listen'; readonly version: string; readonly count: number; readonly health: HealthMode; readonly port: number }
+  | { readonly type: 'listen'; readonly version: string; readonly ports: readonly number[]; readonly health: HealthMode }
   | { readonly type: 'health'; readonly version: string; readonly port: number | null; readonly health: HealthMode }
   /** Answers of application requests: their own, `500`, a reset, or their own 60 ms later. */
   | { readonly type: 'answers'; readonly version: string; readonly port: number | null; readonly answers: Answers }

@@ -7,7 +7,6 @@
  */
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 import type { Answers, HealthMode, Order, OrderMessage, Reply, VersionRecord } from './backend_messages.ts';
@@ -20,7 +19,7 @@ const FRAGMENTS = 20;
 interface Backend {
   readonly version: Version;
   readonly server: Server;
-  port: number;
+  readonly port: number;
   health: HealthMode;
   answers: Answers;
   passed: number;
@@ -152,7 +151,7 @@ function sockets(backend: Backend): void {
   });
 }
 
-function listen({ version: id, health, port }: Extract<Order, { type: 'listen' }>): Promise<number> {
+function listen({ version: id, health }: Extract<Order, { type: 'listen' }>, port: number): Promise<number> {
   const server = createServer({ keepAliveTimeout: 30_000 }, (request, response) => answer(request, response, backend));
   const version = versionOf(id);
   const backend: Backend = { version, server, port, health, answers: 'normal', passed: 0 };
@@ -160,9 +159,8 @@ function listen({ version: id, health, port }: Extract<Order, { type: 'listen' }
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, '127.0.0.1', () => {
-      backend.port = (server.address() as AddressInfo).port;
       version.backends.push(backend);
-      resolve(backend.port);
+      resolve(port);
     });
   });
 }
@@ -174,7 +172,7 @@ function chosen(order: { version: string; port: number | null }): Backend[] {
 async function obey(order: Order): Promise<unknown> {
   switch (order.type) {
     case 'listen':
-      return Promise.all(Array.from({ length: order.count }, () => listen(order)));
+      return Promise.all(order.ports.map((port) => listen(order, port)));
     case 'health':
       for (const backend of chosen(order)) backend.health = order.health;
       return null;

@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Answers, HealthMode, Order, Reply, VersionRecord } from './backend_messages.ts';
 import { childEnv, killed } from './process.ts';
+import { freePorts } from './ports.ts';
 import type { Teardown } from './temp.ts';
 import { PATIENCE, within } from './wait.ts';
 
@@ -34,9 +35,13 @@ export class Backends {
     return killed(this.child);
   }
 
-  /** Starts backends of a version on ports of their own (or one on the port given). @returns their addresses. */
-  async listen(version: string, count = 2, { health = 'ok', port = 0 }: { health?: HealthMode; port?: number } = {}): Promise<string[]> {
-    const ports = (await this.#order({ type: 'listen', version, count, health, port })) as number[];
+  /**
+   * Starts backends of a version on ports of their own (or one on the port given), which nobody else gets while they do not listen.
+   * @returns their addresses.
+   */
+  async listen(version: string, count = 2, { health = 'ok', port }: { health?: HealthMode; port?: number } = {}): Promise<string[]> {
+    const ports = port === undefined ? await freePorts(count) : [port];
+    await this.#order({ type: 'listen', version, ports, health });
     return ports.map((each) => `127.0.0.1:${each}`);
   }
 

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { tempDir } from './temp.ts';
 import type { Teardown } from './temp.ts';
 
@@ -77,8 +78,9 @@ export class DockerEngine {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (this.isAway) return void request.socket.destroy();
     const url = new URL(request.url ?? '/', 'http://docker');
-    let text = '';
-    for await (const chunk of request) text += String(chunk);
+    const body = await text(request).catch(() => null);
+    // The proxy may be killed in the middle of it.
+    if (body === null) return;
     const send = (status: number, json?: unknown): void => {
       response.writeHead(status, { 'content-type': 'application/json' }).end(json === undefined ? undefined : JSON.stringify(json));
     };
@@ -97,7 +99,7 @@ export class DockerEngine {
       return this.images.has(decodeURIComponent(image)) ? send(200, { Id: 'sha256:1' }) : send(404, { message: `No such image: ${image}` });
     if (call === 'POST /containers/create') {
       if (request.headers['content-type'] !== 'application/json') return fail('no JSON');
-      return this.#create(q.get('name') ?? '', JSON.parse(text) as Container['body'], send);
+      return this.#create(q.get('name') ?? '', JSON.parse(body) as Container['body'], send);
     }
     if (call === 'GET /containers/json') {
       const filters = JSON.parse(q.get('filters') ?? '{}') as { label?: string[] };

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { signatureOf } from '../../src/http/signature.ts';
 import type { GateQuestion } from '../../src/swap/ports.ts';
 import type { Teardown } from './temp.ts';
@@ -47,8 +48,9 @@ export class GateServer {
   }
 
   async #take(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    let body = '';
-    for await (const chunk of request) body += String(chunk);
+    const body = await text(request).catch(() => null);
+    // Who asks may be killed in the middle of it.
+    if (body === null) return;
     const url = new URL(request.url ?? '/', this.url);
     if (url.pathname === '/api/v1/query') {
       this.queries.push(url.searchParams.get('query') ?? '');

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Proxy } from './proxy.ts';
 import type { ProxyConfig } from './proxy.ts';
 import { portRange } from './ports.ts';
+import { killPid } from './process.ts';
 import type { Teardown } from './temp.ts';
 
 /** A service that does what its environment says. It listens on PORT and answers with its version, replica and process. */
@@ -65,7 +66,7 @@ export async function startLaunching(t: Teardown, web: Record<string, unknown> =
   );
   t.teardown(async () => {
     await proxy.kill();
-    for (const { pid } of launchedBy(proxy)) process.kill(pid, 'SIGKILL');
+    for (const { pid } of launchedBy(proxy)) killPid(pid);
   });
   await writeFile(join(proxy.dir, 'service.mjs'), SERVICE);
   await proxy.ready();

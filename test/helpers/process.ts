@@ -26,6 +26,15 @@ export async function killed(child: ChildProcess): Promise<void> {
   await gone;
 }
 
+/** kill -9 of a process that may have ended by itself meanwhile. */
+export function killPid(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
 /** A child of this very Node, its output collected. */
 export class NodeProcess {
   readonly child: ChildProcess;

@@ -4,6 +4,7 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { ByteStream } from './byte_stream.ts';
 import { readBody, readHead } from './message.ts';
 import type { Message } from './message.ts';
+import { freePort } from './ports.ts';
 import type { Teardown } from './temp.ts';
 import { eventually } from './wait.ts';
 
@@ -93,7 +94,8 @@ export class RawUpstream {
         connection.reset();
       });
     });
-    server.listen(options.port ?? 0, options.host ?? '127.0.0.1');
+    const host = options.host ?? '127.0.0.1';
+    server.listen(options.port ?? (await freePort(host)), host);
     await once(server, 'listening');
     return upstream;
   }
