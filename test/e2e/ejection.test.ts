@@ -87,8 +87,10 @@ t.test('a backend that fails is out for a while, the next time for longer, and n
     await load(proxy, 4);
     return (await ejected(proxy)).length > 0;
   });
-  const told = events.all.filter(({ data }) => JSON.stringify(data).includes('ejected'));
-  t.ok(told.length >= 3, 'out, back and out are events');
+  const told = await eventually('out, back and out as events', () => {
+    const found = events.all.filter(({ data }) => JSON.stringify(data).includes('ejected'));
+    return found.length >= 3 ? found : null;
+  });
   const lasts = told.flatMap(({ data, at }) => {
     const until = /"ejectedUntil":"([^"]+)"/.exec(JSON.stringify(data))?.[1];
     return until === undefined ? [] : [Date.parse(until) - Date.parse(at)];

@@ -5,6 +5,7 @@ import type { ControlParts } from '../../src/control/control.ts';
 import type { LoggedEvent } from '../../src/control/operations.ts';
 import type { Receipt } from '../../src/pool/upstream.ts';
 import { freePort } from './ports.ts';
+import { isSeeding } from './seeds.ts';
 import { tempDir } from './temp.ts';
 import type { Teardown } from './temp.ts';
 import { PATIENCE, eventually } from './wait.ts';
@@ -40,6 +41,7 @@ export class InProcess {
     });
     const here = new InProcess(control, port, told);
     t.teardown(() => here.stop());
+    await eventually('the first versions', () => !control.operator.upstreams().some(isSeeding));
     return here;
   }
 

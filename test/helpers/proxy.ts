@@ -1,9 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { UpstreamView } from '../../src/control/operations.ts';
 import { freePort } from './ports.ts';
 import { MAIN, NodeProcess } from './process.ts';
 import type { ExitStatus } from './process.ts';
+import { isSeeding } from './seeds.ts';
 import { send } from './raw_client.ts';
 import type { RequestSpec } from './raw_client.ts';
 import type { Response as RawResponse } from './message.ts';
@@ -102,14 +104,14 @@ export class Proxy {
     return eventually(`the line of ${target}`, () => this.log.find((line) => line.target === target));
   }
 
-  /** Resolves when /readyz says 200; rejects, with the output, when the process ends first or the time is up. */
+  /** Resolves when /readyz says 200 and the first versions are live; rejects, with the output, when the process ends first or the time is up. */
   async ready(deadline = this.#options.readyWithin ?? 60_000): Promise<void> {
     let last = 'no answer';
     const polled = async (): Promise<void> => {
       const end = performance.now() + deadline;
       while (this.process.running && performance.now() < end) {
         const response = await this.admin('/readyz').catch((error: unknown) => String(error));
-        if (typeof response !== 'string' && response.status === 200) return;
+        if (typeof response !== 'string' && response.status === 200) return this.#seeded();
         last = typeof response === 'string' ? response : `${response.status} ${JSON.stringify(response.json ?? response.text)}`;
         await sleep(20);
       }
@@ -120,6 +122,15 @@ export class Proxy {
     } catch (error) {
       throw new Error(`the proxy did not get ready (${last}); its output:\n${this.output}`, { cause: error });
     }
+  }
+
+  /** Once what is live from the start has been found healthy, should a busy machine need longer for that than the proxy waits. */
+  async #seeded(): Promise<void> {
+    const seeding = async (): Promise<boolean> => {
+      const { status, json } = await this.admin('/v1/upstreams');
+      return status === 200 && (json as UpstreamView[]).some(isSeeding);
+    };
+    await eventually('the first versions', async () => !this.process.running || !(await seeding()));
   }
 
   /** One request through the proxy on a connection of its own. */
