@@ -20,8 +20,8 @@ export type Until = 'admitted' | 'live' | 'drained' | 'released';
 const LOOK_MS = 1_000;
 /** Between two looks while processes are being stopped. */
 const STOPPING_LOOK_MS = 100;
-/** How long the admin API may be away while a swap is watched: a restart of the proxy takes less. */
-const AWAY_MS = 10_000;
+/** How long the admin API may be away while a swap is watched: a restart of the proxy takes less, also on a machine that is busy with its own. */
+const AWAY_MS = 30_000;
 const AWAY_PAUSE_MS = 250;
 /** Lines of what did not get well, and of how many processes. */
 const PRINTED = 10;

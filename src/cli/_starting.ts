@@ -12,7 +12,7 @@ const LOOK_MS = 1_000;
 /** A swap to a version that is there is answered sooner: then nobody looks for processes. */
 const FIRST_LOOK_MS = 250;
 /** How long the admin API may be away meanwhile: a restart of the proxy takes less. */
-const AWAY_MS = 10_000;
+const AWAY_MS = 30_000;
 const AWAY_PAUSE_MS = 250;
 const CONFLICTS: readonly (string | null)[] = ['swap-running', 'version-exists', 'stale-revision', 'not-now'];
 const STEER = 'watch it with: switchyard status UPSTREAM --watch; end it with: switchyard abort UPSTREAM';
