@@ -13,8 +13,11 @@ import { eventually, sleep } from '../helpers/wait.ts';
 
 const HEALTH = { interval: '200ms', admitInterval: '20ms' };
 
+/** Requests wait as long as the tests want. */
+const PATIENT = { timeouts: { head: '10m' }, drain: { requests: '10m' } };
+
 function web(v0: readonly string[], more: Record<string, unknown> = {}): Record<string, unknown> {
-  return { upstreams: { web: { routes: [{ host: '*', path: '/' }], health: HEALTH, versions: { v0: { backends: v0 } }, live: 'v0', ...more } } };
+  return { upstreams: { web: { routes: [{ host: '*', path: '/' }], health: HEALTH, ...PATIENT, versions: { v0: { backends: v0 } }, live: 'v0', ...more } } };
 }
 
 async function start(t: Test, more?: Record<string, unknown>): Promise<{ backends: Backends; proxy: InProcess; swapTo(to: string): Promise<void> }> {
@@ -35,12 +38,19 @@ function inFlight({ control }: InProcess): number[] {
 
 /** So many requests that wait at their backends, at least two on each thread. */
 async function hold(proxy: InProcess, count: number): Promise<Promise<Response | Error>[]> {
-  const held = Array.from({ length: count }, () => send(proxy.port, { target: '/hold' }, 30_000).catch((error: Error) => error));
-  await eventually('all requests at their backends', () => inFlight(proxy).reduce((a, b) => a + b) === count);
+  const ended: string[] = [];
+  const one = (): Promise<Response | Error> => {
+    const asked = send(proxy.port, { target: '/hold' }, 170_000).catch((error: Error) => error);
+    void asked.then((end) => ended.push(end instanceof Error ? end.message : `${end.status} ${end.body.toString()}`));
+    return asked;
+  };
+  const held = Array.from({ length: count }, one);
+  const there = (): boolean => inFlight(proxy).reduce((a, b) => a + b) === held.length;
+  const threads = (): string => `${inFlight(proxy).join(' and ')} of ${held.length} requests are at their backends; ended: ${ended.join(', ')}`;
+  await eventually(threads, there);
   while (Math.min(...inFlight(proxy)) < 2) {
-    const before = held.length;
-    held.push(send(proxy.port, { target: '/hold' }, 30_000).catch((error: Error) => error));
-    await eventually('one more', () => inFlight(proxy).reduce((a, b) => a + b) === before + 1);
+    held.push(one());
+    await eventually(threads, there);
   }
   return held;
 }
@@ -168,8 +178,8 @@ t.test('a data thread that hangs is replaced and does not hold up a swap', { tim
   const { backends, proxy, swapTo } = await start(t);
   const held = await hold(proxy, 8);
   const [, doomed] = inFlight(proxy);
-  await spin('data-1');
   const began = performance.now();
+  await spin('data-1');
   await swapTo('v1');
   const receipt = proxy.receipt('web', 'v0');
   t.match((await proxy.event('thread-lost')).data, { thread: 1, lost: doomed });

@@ -5,16 +5,13 @@ import { field } from '../helpers/message.ts';
 import { catchAll, Proxy } from '../helpers/proxy.ts';
 import { RawClient, requestBytes } from '../helpers/raw_client.ts';
 import { RawUpstream } from '../helpers/raw_upstream.ts';
-import { eventually, sleep } from '../helpers/wait.ts';
+import { eventually, sleep, undisturbed } from '../helpers/wait.ts';
 import { settledCounts, versionState } from '../proxy/counts.ts';
 
 const MB = 1024 * 1024;
 const backend = await RawUpstream.start(t, (request, connection) => connection.respond(200, request.target));
-const proxy = await Proxy.start(t, {
-  dataThreads: 1,
-  timeouts: { clientHead: '2s', keepAlive: '1500ms', body: '2s' },
-  upstreams: { web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' }, routes: [{ host: 'web' }], timeouts: { idle: '20s' } }) },
-});
+const upstreams = { web: catchAll({ v1: [backend.address] }, 'v1', { health: { kind: 'none' }, routes: [{ host: 'web' }], timeouts: { idle: '20s' } }) };
+const proxy = await Proxy.start(t, { dataThreads: 1, timeouts: { clientHead: '3s', body: '2s' }, upstreams });
 const { port } = proxy;
 
 function rss(): number {
@@ -22,8 +19,8 @@ function rss(): number {
   return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
 }
 
-async function openClients(): Promise<number> {
-  const { text } = await proxy.admin('/metrics');
+async function openClients(of = proxy): Promise<number> {
+  const { text } = await of.admin('/metrics');
   return Number(/^switchyard_client_connections (\d+)$/m.exec(text)?.[1]);
 }
 
@@ -49,18 +46,27 @@ t.test('10 000 requests in one write are answered one by one, in order, and in b
 
 t.test('a flood that the proxy answers by itself leaves the others their turn', { timeout: 170_000 }, async (t) => {
   const flood = requestBytes({ host: 'nowhere' }).toString('latin1').repeat(2_000);
-  const floods = await Promise.all(Array.from({ length: 8 }, () => RawClient.connect(port)));
-  t.teardown(() => floods.forEach((client) => client.destroy()));
+  const floods: RawClient[] = [];
   let going = true;
-  const flooding = floods.map(async (client) => {
-    client.discard = true;
-    while (going && client.ending === 'open') {
-      const due = client.total + 1;
-      client.write(flood);
-      await client.until(() => client.total >= due, 'an answer to the flood', 20_000, true);
-      await sleep(1);
+  t.teardown(() => {
+    going = false;
+    floods.forEach((client) => client.destroy());
+  });
+  // Who does not read for two seconds, because this process stands still, is cut: then it comes again.
+  const flooding = Array.from({ length: 8 }, async () => {
+    while (going) {
+      const client = await RawClient.connect(port);
+      floods.push(client);
+      client.discard = true;
+      while (going && client.ending === 'open') {
+        const due = client.total + 1;
+        client.write(flood);
+        await client.until(() => client.total >= due || client.ending !== 'open', 'an answer to the flood, or the end', 20_000, true);
+        await sleep(1);
+      }
     }
   });
+  await eventually('eight floods', () => floods.length >= 8 && floods.every(({ total }) => total > 0));
   using other = await RawClient.connect(port);
   /** Answers to the flood meanwhile, in bytes: what time it takes says more about what else the machine does. */
   const meanwhile: number[] = [];
@@ -73,19 +79,31 @@ t.test('a flood that the proxy answers by itself leaves the others their turn', 
   going = false;
   await Promise.all(flooding);
   meanwhile.sort((a, b) => a - b);
+  t.comment(`${meanwhile[30]} bytes, ${floods.length} floods`);
   // With all that is in one read of each of eight clients in one turn it would be megabytes.
   t.ok(meanwhile[30] < 500_000, `${meanwhile[30]} bytes of answers to the flood beside half of the requests`);
 });
 
 t.test('a flood whose answers nobody reads stops at the limit of what is kept', async (t) => {
-  using client = await RawClient.connect(port);
-  client.socket.pause();
-  const before = rss();
   const flood = requestBytes({ host: 'nowhere' }).toString('latin1').repeat(20_000);
-  for (let i = 0; i < 10; i++) client.write(flood);
-  await sleep(500);
-  t.ok(rss() - before < 60 * MB, `${Math.round((rss() - before) / MB)} MB more`);
-  t.ok(client.socket.writableLength > MB, 'the proxy has stopped reading');
+  let client: RawClient | null = null;
+  t.teardown(() => client?.destroy());
+  // It is cut after two seconds, and has nothing left to send then.
+  const { more, unsent } = await undisturbed(
+    1_000,
+    async () => {
+      client?.destroy();
+      client = await RawClient.connect(port);
+      client.socket.pause();
+      const before = rss();
+      for (let i = 0; i < 10; i++) client.write(flood);
+      await sleep(500);
+      return { more: rss() - before, unsent: client.socket.writableLength };
+    },
+    (found) => found.unsent > MB,
+  );
+  t.ok(more < 60 * MB, `${Math.round(more / MB)} MB more`);
+  t.ok(unsent > MB, 'the proxy has stopped reading');
   await eventually('who reads nothing is cut', async () => (await openClients()) === 0, 30_000, 100);
 });
 
@@ -106,10 +124,20 @@ t.test('endless heads are refused as soon as they are too large', async (t) => {
 });
 
 t.test('connections that only begin a TLS handshake, or say nothing, are gone in time', async (t) => {
-  const clients = await Promise.all(Array.from({ length: 200 }, () => RawClient.connect(port)));
+  let clients: RawClient[] = [];
   t.teardown(() => clients.forEach((client) => client.destroy()));
-  for (const client of clients.slice(0, 100)) client.write(Buffer.from('16030100c8010000c40303', 'hex'));
-  for (const client of clients.slice(0, 100)) t.equal(reasonOf(await client.response()), 'tls-on-plain-port');
+  const beginTls = async (): Promise<RawClient> => {
+    const client = await RawClient.connect(port);
+    client.write(Buffer.from('16030100c8010000c40303', 'hex'));
+    return client;
+  };
+  // Who comes to say something after three seconds only is gone.
+  const reasons = await undisturbed(1_000, async () => {
+    clients.forEach((client) => client.destroy());
+    clients = await Promise.all(Array.from({ length: 200 }, (_, i) => (i < 100 ? beginTls() : RawClient.connect(port))));
+    return Promise.all(clients.slice(0, 100).map(async (client) => reasonOf(await client.response())));
+  });
+  t.strictSame(new Set(reasons), new Set(['tls-on-plain-port']));
   await eventually('nobody is left', async () => (await openClients()) === 0, 30_000, 50);
   t.ok(
     clients.slice(100).every(({ total }) => total === 0),
@@ -118,12 +146,24 @@ t.test('connections that only begin a TLS handshake, or say nothing, are gone in
 });
 
 t.test('idle connections end after keepAlive', async (t) => {
-  const clients = await Promise.all(Array.from({ length: 100 }, () => RawClient.connect(port)));
+  const short = await Proxy.start(t, { dataThreads: 1, timeouts: { keepAlive: '2s' }, upstreams });
+  const isEmpty = async (): Promise<boolean> => (await openClients(short)) === 0;
+  let clients: RawClient[] = [];
   t.teardown(() => clients.forEach((client) => client.destroy()));
-  for (const client of clients) t.equal((await client.request({ host: 'web' })).status, 200);
-  t.equal(await openClients(), 100);
-  await eventually('nobody is left', async () => (await openClients()) === 0, 30_000, 50);
-  t.ok(clients.every(({ ending }) => ending === 'end'));
-  t.equal((await settledCounts(proxy)).clientAborted, 0);
-  await eventually('nothing is held at the backend', async () => (await versionState(proxy)).backends[0].inFlight === 0);
+  const kept = await undisturbed(
+    500,
+    async () => {
+      clients.forEach((client) => client.destroy());
+      await eventually('nobody is there yet', isEmpty, 30_000, 50);
+      clients = await Promise.all(Array.from({ length: 100 }, () => RawClient.connect(short.port)));
+      const answers = await Promise.all(clients.map((client) => client.request({ host: 'web' })));
+      return { ok: answers.filter(({ status }) => status === 200).length, open: await openClients(short) };
+    },
+    ({ open }) => open === 100,
+  );
+  t.strictSame(kept, { ok: 100, open: 100 });
+  await eventually('nobody is left', isEmpty, 30_000, 50);
+  t.strictSame(new Set(await Promise.all(clients.map((client) => client.closed()))), new Set(['end']));
+  t.equal((await settledCounts(short)).clientAborted, 0);
+  await eventually('nothing is held at the backend', async () => (await versionState(short)).backends[0].inFlight === 0);
 });

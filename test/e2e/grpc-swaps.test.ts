@@ -11,7 +11,7 @@ import type { Teardown } from '../helpers/temp.ts';
 import { eventually } from '../helpers/wait.ts';
 
 const ROUNDS = 6;
-/** Every third swap goes by steps. */
+/** Every third swap goes by steps. They are not judged: a backend that stands still for a moment is no worse. */
 const CANARY = [10, 40, 75].map((weight) => ({ weight, hold: '150ms' }));
 const MESSAGES = 20;
 const MESSAGE = Buffer.alloc(3_000, 'm');
@@ -141,7 +141,7 @@ t.test(`${ROUNDS} swaps, some by canary, over TLS while calls of each kind are u
     eventually(`${id} is live`, async () => JSON.stringify((await proxy.admin('/v1/upstreams/web')).json).includes(`"split":{"${id}":100}`), 20_000);
   for (let n = 1; n <= ROUNDS; n++) {
     // The long call is at v0: that is still draining while the others come and go.
-    const body = { to: `v${n}`, backends: [await version(t, `v${n}`)], ...(n % 3 === 2 ? { strategy: { canary: CANARY } } : {}) };
+    const body = { to: `v${n}`, backends: [await version(t, `v${n}`)], ...(n % 3 === 2 ? { strategy: { canary: CANARY, analysis: false } } : {}) };
     await eventually(`the swap to v${n} may begin`, async () => (await proxy.admin('/v1/upstreams/web/swap', { body })).status === 202, 20_000, 50);
     await live(`v${n}`);
     if (n === 1) {

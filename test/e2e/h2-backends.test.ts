@@ -16,10 +16,13 @@ const data = (stream: number, text: string, flags = 0): Buffer => frame(FRAME.da
 const rst = (stream: number, code: number): Buffer => frame(FRAME.rst, 0, stream, words(code));
 const goaway = (last: number, code: number): Buffer => frame(FRAME.goaway, 0, 0, words(last, code));
 
-function byHost(addresses: Readonly<Record<string, string>>, more: Record<string, unknown> = {}): ProxyConfig {
+type Time = 'dial' | 'head' | 'idle';
+
+/** @param soon what is over after a second, by upstream: all else has two minutes. */
+function byHost(addresses: Readonly<Record<string, string>>, soon: Readonly<Record<string, Time | undefined>> = {}): ProxyConfig {
   const upstreams = Object.entries(addresses).map(([name, address]) => {
-    const timeouts = { dial: '1500ms', head: '1500ms', idle: '1500ms' };
-    const common = { routes: [{ host: `${name}.example` }], protocol: 'h2', health: { kind: 'none' }, outlier: false, timeouts, ...more };
+    const timeouts = { dial: '2m', head: '2m', idle: '2m', ...(soon[name] && { [soon[name]]: '1s' }) };
+    const common = { routes: [{ host: `${name}.example` }], protocol: 'h2', health: { kind: 'none' }, outlier: false, timeouts };
     return [name, catchAll({ v1: [address] }, 'v1', common)] as const;
   });
   return { accessLog: 'full', dataThreads: 1, upstreams: Object.fromEntries(upstreams) };
@@ -34,6 +37,8 @@ interface Case {
   readonly request?: RequestSpec;
   /** Heads that the backend must have seen. */
   readonly heads?: number;
+  /** What it waits for in vain. */
+  readonly over?: Time;
 }
 
 const POST: RequestSpec = { method: 'POST', body: 'x' };
@@ -106,7 +111,7 @@ const CASES: readonly Case[] = [
     request: POST,
     heads: 1,
   },
-  { what: 'no answer', script: () => undefined, status: 504, reason: 'response-timeout' },
+  { what: 'no answer', script: () => undefined, status: 504, reason: 'response-timeout', over: 'head' },
   {
     what: 'a reset without an error in the middle',
     script: (peer, id) => peer.write(headers(id, [OK]), data(id, 'half'), rst(id, 0)),
@@ -123,7 +128,7 @@ const CASES: readonly Case[] = [
     status: 0,
     reason: 'truncated',
   },
-  { what: 'no more in the middle', script: (peer, id) => peer.write(headers(id, [OK]), data(id, 'half')), status: 0, reason: 'body-idle' },
+  { what: 'no more in the middle', script: (peer, id) => peer.write(headers(id, [OK]), data(id, 'half')), status: 0, reason: 'body-idle', over: 'idle' },
   {
     what: 'less than was promised',
     script: (peer, id) => peer.write(headers(id, [OK, ['content-length', '9']]), data(id, 'half', FLAG.endStream)),
@@ -192,7 +197,8 @@ function sendInPieces(peer: Parameters<H2Script>[0], id: number, block: Buffer):
 
 t.test('what a backend may do, and what the client gets for it', async (t) => {
   const backends = await Promise.all(CASES.map(({ script }) => RawH2Backend.start(t, script)));
-  const proxy = await Proxy.start(t, byHost(Object.fromEntries(backends.map(({ address }, i) => [`c${i}`, address]))));
+  const soon = Object.fromEntries(CASES.map(({ over }, i) => [`c${i}`, over]));
+  const proxy = await Proxy.start(t, byHost(Object.fromEntries(backends.map(({ address }, i) => [`c${i}`, address])), soon));
   for (const [i, { what, status, reason, request, heads }] of CASES.entries()) {
     await t.test(what, async (t) => {
       using client = await RawClient.connect(proxy.port);
@@ -219,7 +225,7 @@ t.test('what does not speak HTTP/2', async (t) => {
   const old = await RawUpstream.start(t, undefined, { onConnection: (connection) => connection.write('HTTP/1.1 400 Bad Request\r\n\r\n') });
   const rude = await RawUpstream.start(t, undefined, { onConnection: (connection) => connection.end() });
   const silent = await RawUpstream.start(t, undefined, { onConnection: () => undefined });
-  const proxy = await Proxy.start(t, byHost({ old: old.address, rude: rude.address, silent: silent.address }));
+  const proxy = await Proxy.start(t, byHost({ old: old.address, rude: rude.address, silent: silent.address }, { silent: 'dial' }));
   const outcome = async (name: string): Promise<unknown[]> => {
     const { status } = await proxy.send({ host: `${name}.example` });
     const line = await eventually('the log', () => proxy.process.stdout.split('\n').find((each) => each.includes(`"host":"${name}.example"`)));
@@ -250,7 +256,7 @@ t.test('half a request never looks whole to a backend, and is cancelled at once'
 t.test('as many streams as the backend allows; more go over further connections', async (t) => {
   const waiting: (() => void)[] = [];
   const backend = await RawH2Backend.start(t, (peer, id) => waiting.push(() => peer.write(...hello(id))), Buffer.from([0, 3, 0, 0, 0, 2]));
-  const proxy = await Proxy.start(t, byHost({ web: backend.address }, { timeouts: { head: '60s' } }));
+  const proxy = await Proxy.start(t, byHost({ web: backend.address }));
   const answers = Array.from({ length: 5 }, () => proxy.send({ host: 'web.example' }));
   await eventually('all five are there', () => waiting.length === 5);
   t.equal(backend.peers.length, 3);
@@ -282,14 +288,14 @@ t.test('a client that does not read stops the backend, and only there', async (t
   client.write(requestBytes({ host: 'web.example' }));
   await eventually('it flows', () => sent > 0);
   let before = 0;
-  await eventually('it stands still', async () => {
+  await eventually('it stands still, and not because the proxy does', async () => {
     before = sent;
-    await sleep(300);
+    await sleep(200);
+    t.equal((await proxy.send({ host: 'web.example', target: '/quick' })).body.toString(), 'quick', 'over the same connection');
+    await sleep(100);
     return sent === before;
   });
   t.ok(before < 16e6, `${before} bytes were taken`);
-  t.equal((await proxy.send({ host: 'web.example', target: '/quick' })).body.toString(), 'quick', 'over the same connection');
-  t.equal(sent, before);
   client.socket.resume();
   client.discard = true;
   await eventually('it goes on', () => sent > before + 10e6, 30_000);
@@ -298,7 +304,7 @@ t.test('a client that does not read stops the backend, and only there', async (t
 t.test('a backend that does not read stops the client', async (t) => {
   // It opens no window: 64 KiB are all that may come.
   const backend = await RawH2Backend.start(t, () => undefined);
-  const proxy = await Proxy.start(t, byHost({ web: backend.address }, { timeouts: { head: '2m', idle: '2m' } }));
+  const proxy = await Proxy.start(t, byHost({ web: backend.address }));
   using client = await RawClient.connect(proxy.port);
   const size = 60_000_000;
   let sent = 0;
@@ -309,9 +315,11 @@ t.test('a backend that does not read stops the client', async (t) => {
   client.socket.on('drain', more);
   more();
   await eventually('its window is full', () => backend.all(FRAME.data).reduce((sum, { payload }) => sum + payload.length, 0) === 65_535);
-  await eventually('it stands still', async () => {
+  await eventually('it stands still, and not because the proxy does', async () => {
     const before = sent;
-    await sleep(300);
+    await sleep(200);
+    t.equal((await proxy.send({ host: 'nobody.example' })).status, 404);
+    await sleep(100);
     return sent === before;
   });
   t.ok(sent < 16e6, `${sent} bytes were taken`);

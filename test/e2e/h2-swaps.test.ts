@@ -11,7 +11,7 @@ import { eventually } from '../helpers/wait.ts';
 const SWAPS = 10;
 const SESSIONS = 4;
 const STREAMS = 8;
-/** Every third swap goes by steps. */
+/** Every third swap goes by steps. They are not judged: a backend that stands still for a moment is no worse. */
 const CANARY = [5, 25, 60].map((weight) => ({ weight, hold: '100ms' }));
 const BODY = Buffer.alloc(30_000, 'b');
 
@@ -74,7 +74,7 @@ t.test(`${SWAPS} swaps under load over HTTP/2, some by canary, lose no stream`, 
   await eventually('traffic', () => taken.length > 200);
   const receipts: Receipt[] = [];
   for (let n = 1; n <= SWAPS; n++) {
-    const strategy = n % 3 === 0 ? { strategy: { canary: CANARY } } : {};
+    const strategy = n % 3 === 0 ? { strategy: { canary: CANARY, analysis: false } } : {};
     const { status } = await proxy.admin('/v1/upstreams/web/swap', { body: { to: `v${n}`, backends: await backends.listen(`v${n}`), ...strategy } });
     t.equal(status, 202);
     await events.wait('released', `v${n - 1}`, 30_000);

@@ -76,6 +76,7 @@ t.test('it is counted and logged with its reason', async (t) => {
     Number(/switchyard_rejected_requests_total\{reason="maintenance"\} (\d+)/.exec((await proxy.admin('/metrics')).text)?.[1]);
   const before = await count();
   await proxy.send({ host: 'empty.test', target: '/logged' });
+  await eventually('the count', async () => (await count()) > before);
   t.equal(await count(), before + 1);
   const line = await eventually('the line', () => proxy.process.stdout.split('\n').find((text) => text.includes('"/logged"')));
   t.match(JSON.parse(line), { status: 418, reason: 'maintenance', upstream: 'empty', version: null });

@@ -8,7 +8,7 @@ import { Traffic } from '../helpers/traffic.ts';
 import { eventually } from '../helpers/wait.ts';
 
 const SWAPS = 6;
-/** Every third swap goes by steps. */
+/** Every third swap goes by steps. They are not judged: a backend that stands still for a moment is no worse. */
 const CANARY = [5, 25, 60].map((weight) => ({ weight, hold: '100ms' }));
 
 t.test(`${SWAPS} swaps under load over TLS, some by canary, each with a reload of the certificates, lose nothing`, { timeout: 170_000 }, async (t) => {
@@ -27,7 +27,7 @@ t.test(`${SWAPS} swaps under load over TLS, some by canary, each with a reload o
   await eventually('traffic', () => traffic.taken.length > 100);
   for (let n = 1; n <= SWAPS; n++) {
     const to = `v${n}`;
-    const strategy = n % 3 === 0 ? { strategy: { canary: CANARY } } : {};
+    const strategy = n % 3 === 0 ? { strategy: { canary: CANARY, analysis: false } } : {};
     t.equal((await proxy.admin('/v1/upstreams/web/swap', { body: { to, backends: await backends.listen(to), ...strategy } })).status, 202);
     t.equal((await proxy.admin('/v1/certificates/reload', { method: 'POST' })).status, 200);
     await events.wait('released', `v${n - 1}`, 30_000);
