@@ -67,8 +67,8 @@ function measureUpstream(name: string, served: Served, fleet: Fleet, ledger: Con
         traffic: ledger.traffic(version.backends.map(({ slot }) => slot)),
         mirrored: mirroredOf(ledger, version.slot),
         backends: version.backends.map(({ address, slot }) => {
-          const { inFlight, started } = fleet.backendCounts(slot);
-          return { address, healthy: health.get(address)?.health === 'healthy', inFlight, requests: started };
+          const { inFlight } = fleet.backendCounts(slot);
+          return { address, healthy: health.get(address)?.health === 'healthy', inFlight, requests: ledger.claims(slot) };
         }),
       };
     }),

@@ -181,7 +181,8 @@ export class ControlLedger {
     const tunnel = f64[row + COUNTER.killedTunnel];
     const gauges = this.gaugeRow(thread, slot);
     Atomics.load(this.i32, gauges + GAUGE.inFlight);
-    const started = f64[row + COUNTER.started];
+    const withdrawn = f64[row + COUNTER.withdrawn];
+    const started = f64[row + COUNTER.started] - withdrawn;
     into.started += started;
     into.completed += completed;
     into.clientAborted += clientAborted;
@@ -199,6 +200,13 @@ export class ControlLedger {
     const firstAt = f64[row + COUNTER.firstAt];
     if (firstAt !== 0 && (into.firstAt === 0 || firstAt < into.firstAt)) into.firstAt = firstAt;
     into.lastAt = Math.max(into.lastAt, f64[row + COUNTER.lastAt]);
+  }
+
+  /** Claims of a slot, those that were taken back included: never less than before. */
+  claims(slot: number): number {
+    let sum = 0;
+    for (let thread = 0; thread < this.threads; thread++) sum += this.f64[this.counterRow(thread, slot) + COUNTER.started];
+    return sum;
   }
 
   /** Adds the copies that a version has got, which are on its own row, to `into`. */

@@ -7,7 +7,7 @@
  *     │ per slot: available · effective weight                    written by control   │
  *     ├ per thread ────────────────────────────────────────────────────────────────────┤
  *     │ edge cells (Float64)                     written by that thread only           │
- *     │ per slot: gauges (Int32 × 8) · counters (Float64 × 80)                         │
+ *     │ per slot: gauges (Int32 × 8) · counters (Float64 × 88)                         │
  *     └────────────────────────────────────────────────────────────────────────────────┘
  *
  * Rows are of backends, of versions and of upstreams. Requests are counted on the row of their backend; copies of requests on that of
@@ -71,8 +71,10 @@ export const COUNTER = {
   notMirrored: 76,
   /** Requests that were sent again because the backend had not looked at them. */
   resent: 79,
+  /** Claims of those in `started` that were taken back: no counter goes down. */
+  withdrawn: 80,
 } as const;
-export const COUNTERS = 80;
+export const COUNTERS = 88;
 
 /** By what a claim came that did not come by the split: a pinned session, a preview field, an asset that another version did not have, a copy of a request for another. */
 export const STEERED = { pin: 0, preview: 1, asset: 2, mirror: 3 } as const;

@@ -118,7 +118,7 @@ export class ThreadLedger {
 
   /** Takes a claim back that the backend has not looked at, as if it had never been made: the request has another one now. */
   withdraw(slot: number, versionSlot: number): void {
-    this.f64[this.counters + slot * COUNTERS + COUNTER.started]--;
+    this.f64[this.counters + slot * COUNTERS + COUNTER.withdrawn]++;
     this.move(versionSlot, -1);
     this.move(slot, -1);
   }

@@ -58,7 +58,7 @@ const METRICS: readonly Described[] = [
   {
     type: 'counter',
     name: 'switchyard_backend_requests_total',
-    help: 'Requests that were given to a backend, retries included.',
+    help: 'Requests that were given to a backend, retries and those that it refused unseen included.',
     labels: BACKEND,
     read: perBackend(({ requests }) => requests),
   },

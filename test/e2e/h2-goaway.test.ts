@@ -242,6 +242,8 @@ t.test('one that always refuses is passed over for another', async (t) => {
   t.match(await settledCounts(proxy, 'refuses'), { started: 10, completed: 10, upstreamFailed: 0 }, 'which has not failed');
   t.equal((await logged('refuses', 10)).filter(({ reason }) => reason !== null).length, 0);
   t.ok(backends.refuses.requests <= 20, `it was asked ${backends.refuses.requests} times`);
+  const given = `switchyard_backend_requests_total{upstream="refuses",version="v1",backend="${backends.refuses.address}"}`;
+  t.equal(await metric(given), backends.refuses.requests, 'which a counter that never goes down tells');
 });
 
 t.test('the only place on a backend is good for the next try', async (t) => {

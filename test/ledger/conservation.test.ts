@@ -29,6 +29,7 @@ class World {
   readonly version = (this.control.takeSlots(1) ?? [])[0];
   private threads = Array.from({ length: THREADS }, (_, i) => new ThreadLedger(this.control.buffer, i));
   private readonly claims: Claim[][] = Array.from({ length: THREADS }, () => []);
+  private readonly given = new Map<number, number>();
   private readonly sums = new Map<number, Sums>(
     [...this.slots, this.version].map((slot) => [slot, { started: 0, completed: 0, clientAborted: 0, upstreamFailed: 0, killed: 0 }]),
   );
@@ -44,6 +45,7 @@ class World {
     else this.threads[thread].claim(slot, this.version, 1);
     this.claims[thread].push({ slot, copy, kind: KIND.http });
     this.sum(copy ? this.version : slot).started++;
+    if (!copy) this.given.set(slot, (this.given.get(slot) ?? 0) + 1);
   }
 
   become(thread: number, which: number, kind: Kind): void {
@@ -102,6 +104,7 @@ class World {
       if (found.join() !== expected.join()) throw new Error(`slot ${slot}: ${found.join()}, expected ${expected.join()}`);
       if (http + stream + tunnel !== counts.killed) throw new Error('killed is not the sum of its kinds');
       if (started !== completed + clientAborted + upstreamFailed + killed + here.length) throw new Error('the law is broken');
+      if (slot !== this.version && this.control.claims(slot) !== (this.given.get(slot) ?? 0)) throw new Error('claims were forgotten');
       if (this.threads[0].inFlight(slot) !== onIt.length) throw new Error('the gauges say otherwise');
       if (this.control.isIdle([slot]) !== (onIt.length === 0)) throw new Error('isIdle is wrong');
     }
