@@ -187,6 +187,7 @@ export class Control {
         if (changed) this.events.emit({ type: 'health', upstream, version, data: { backend: address, health: now.health, probe: now.probes.at(-1) ?? null } });
       },
       complaint: (address) => this.launches.complaint(address),
+      lately: (address) => this.launches.lately(address),
       onEjected: (upstream, version, address, until) => {
         this.events.emit({
           type: 'health',

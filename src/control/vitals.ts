@@ -1,13 +1,14 @@
 import { availableOf } from '../health/availability.ts';
 import { Checker } from '../health/checker.ts';
-import type { BackendHealth, ProbeMode } from '../health/evidence.ts';
+import type { BackendHealth, Probe, ProbeMode } from '../health/evidence.ts';
 import { probeOnce } from '../health/probe.ts';
 import { OutlierWatch } from '../health/outlier.ts';
 import type { SuspectGroup } from '../health/outlier.ts';
 import { effectiveWeights } from '../health/slow-start.ts';
 import type { ControlLedger } from '../ledger/control.ts';
 import { addressText } from '../pool/address.ts';
-import type { UpstreamPolicy } from '../pool/policy.ts';
+import type { Address } from '../pool/address.ts';
+import type { HealthPolicy, UpstreamPolicy } from '../pool/policy.ts';
 import type { Backend, Version } from '../pool/version.ts';
 
 const SLOW_START_TICK_MS = 250;
@@ -33,6 +34,8 @@ export interface VitalsParts {
   readonly onProbe: (upstream: string, version: string, address: string, now: BackendHealth, changed: boolean) => void;
   /** Why a backend cannot serve, whatever answers at its address; null = a probe tells. */
   readonly complaint: (address: string) => string | null;
+  /** What went wrong with a backend before, which tells more than that nothing answers at its address; null = nothing known. */
+  readonly lately: (address: string) => string | null;
   readonly onEjected: (upstream: string, version: string, address: string, until: number | null) => void;
 }
 
@@ -48,11 +51,7 @@ export class Vitals {
     this.parts = parts;
     this.checker = new Checker({
       report: (key, now, before) => this.probed(key, now, before),
-      probe: (target, policy, signal) => {
-        // Where a process that was launched has ended, somebody else may have come to listen.
-        const error = parts.complaint(addressText(target));
-        return error === null ? probeOnce(target, policy, signal) : Promise.resolve({ at: Date.now(), ok: false, status: null, ms: 0, error });
-      },
+      probe: (target, policy, signal) => this.ask(target, policy, signal),
     });
     this.outliers = new OutlierWatch({
       now: () => performance.now(),
@@ -71,6 +70,17 @@ export class Vitals {
     clearInterval(this.slowStart);
     this.outliers.close();
     this.checker.close();
+  }
+
+  private async ask(target: Address, policy: HealthPolicy, signal: AbortSignal): Promise<Probe> {
+    const address = addressText(target);
+    // Where a process that was launched has ended, somebody else may have come to listen.
+    const complaint = this.parts.complaint(address);
+    if (complaint !== null) return { at: Date.now(), ok: false, status: null, ms: 0, error: complaint };
+    const probe = await probeOnce(target, policy, signal);
+    // A process that ends again and again is between two ends as often as not.
+    const lately = probe.ok || probe.status !== null ? null : this.parts.lately(address);
+    return lately === null ? probe : { ...probe, error: `${probe.error ?? 'no answer'} (${lately})` };
   }
 
   probe(upstream: string, version: Version, policy: UpstreamPolicy, mode: ProbeMode | 'off'): void {

@@ -53,11 +53,15 @@ export class Outputs {
     return known?.ring ?? null;
   }
 
-  /** Resolves when all that was printed is on disk, which is soon after the last has ended who could print; or after `ms`. */
-  async flushed(mark: string, ms: number): Promise<void> {
+  /** Resolves with whether all that was printed is on disk: at once when it is, which is soon after the last has ended who could print; else after `ms`. */
+  async flushed(mark: string, ms: number): Promise<boolean> {
     const until = performance.now() + ms;
     const keeper = this.kept.get(mark)?.keeper ?? null;
-    while (keeper !== null && isAlive(keeper) && performance.now() < until) await sleep(FLUSHED_POLL_MS);
+    for (;;) {
+      if (keeper === null || !isAlive(keeper)) return true;
+      if (performance.now() >= until) return false;
+      await sleep(FLUSHED_POLL_MS);
+    }
   }
 
   forget(mark: string): void {

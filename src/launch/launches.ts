@@ -10,7 +10,7 @@ import type { LaunchParts } from './launch.ts';
 import { Ports } from './ports.ts';
 import { LaunchRecords } from './records.ts';
 import type { LaunchRecord, OutputCounts, ReplicaRecord } from './records.ts';
-import type { Standing } from './replica.ts';
+import type { Replica, Standing } from './replica.ts';
 
 /** Before what could not be stopped is tried to be stopped again. */
 const STOP_AGAIN_MS = 2_000;
@@ -225,9 +225,18 @@ export class Launches {
 
   /** Why a backend cannot serve, as its process knows; null = it may, or is none of these. */
   complaint(address: string): string | null {
+    return this.at(address)?.complaint() ?? null;
+  }
+
+  /** What went wrong with the process of a backend before it was started again; null = nothing, or that is over. */
+  lately(address: string): string | null {
+    return this.at(address)?.lately() ?? null;
+  }
+
+  private at(address: string): Replica | null {
     for (const { replicas } of this.launches.values()) {
       const found = replicas.find((replica) => replica.address === address);
-      if (found !== undefined) return found.complaint();
+      if (found !== undefined) return found;
     }
     return null;
   }

@@ -16,8 +16,10 @@ const WATCH_MS = 200;
 const STOP_POLL_MS = 20;
 /** How long what was sent SIGKILL may take to be gone. */
 const KILLED_MS = 10_000;
-/** How long the last words of what has ended may take to be on disk. */
+/** How long the last words of what has ended may take to be on disk, while others may still print. */
 const FLUSHED_MS = 500;
+/** And when nobody can any more: they are on their way, however busy the machine is. */
+const ALL_FLUSHED_MS = 10_000;
 /** What of the proxy's own environment is not for others. */
 const OWN = /^SWITCHYARD_/;
 
@@ -79,7 +81,7 @@ export class ProcessDriver implements Driver {
     const identity = identityOf(handle);
     if (isAlive(identity)) this.outputs.of(order.output, order.mark, identity);
     const end = await this.end(identity, signal);
-    await this.outputs.flushed(order.mark, FLUSHED_MS);
+    if (!(await this.outputs.flushed(order.mark, FLUSHED_MS)) && withMark(order.mark).length === 0) await this.outputs.flushed(order.mark, ALL_FLUSHED_MS);
     return end;
   }
 

@@ -102,7 +102,17 @@ export class Replica {
   /** Why no request can be served by it now; null = nothing is known against it. */
   complaint(): string | null {
     if (this.standing !== 'waiting' && this.standing !== 'looping') return null;
-    if (this.problem !== null || this.lastEnd === null) return this.problem ?? 'its process does not run';
+    return this.trouble() ?? 'its process does not run';
+  }
+
+  /** What went wrong with it before, for as long as it does not run for some time; null = nothing, or that is over. */
+  lately(): string | null {
+    const runs = this.since !== null && Date.now() - this.since >= STABLE_MS;
+    return this.failures === 0 || runs ? null : this.trouble();
+  }
+
+  private trouble(): string | null {
+    if (this.problem !== null || this.lastEnd === null) return this.problem;
     return `its process ${endText(this.lastEnd)}${this.words === null ? '' : ` and said: ${this.words}`}`;
   }
 

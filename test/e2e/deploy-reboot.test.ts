@@ -25,7 +25,8 @@ t.test('what cannot be launched again is rolled back, and the reason says why', 
   await deploy(proxy, { launch: { command: [process.execPath, 'v2.mjs'] }, strategy: HELD, admission: { timeout: '12s' } });
   await reached(proxy, 'weight 50');
   await powerCut(proxy);
-  await writeFile(join(proxy.dir, 'v2.mjs'), "throw new Error('no disk');\n");
+  // It has ended once when the time is up, and has been started again.
+  await writeFile(join(proxy.dir, 'v2.mjs'), "setTimeout(() => { throw new Error('no disk'); }, 6_000);\n");
   await restart(proxy);
   await eventually('it is taken back', async () => (await swapNow(proxy)).finished, LATE, 50);
   t.match(await swapNow(proxy), { state: 'rolled-back', reason: /the machine was restarted, and no backend of v2 was healthy again within 12 s: .*no disk/ });

@@ -38,16 +38,20 @@ t.test('one that ignores SIGTERM, and all that it has started, is gone after the
   const child = `require('node:child_process').spawn(process.execPath, ['-e', "process.on('SIGTERM', () => {}); console.log('child'); setInterval(() => {}, 1e3)"]`;
   const script = `process.on('SIGTERM', () => console.log('no'));
     ${child}, { stdio: 'inherit' }); ${child}, { stdio: 'inherit', detached: true }); console.log('up'); setInterval(() => {}, 1e3)`;
-  // Long enough for what it says when it is asked.
-  const order = await orderOf(t, script, { stopTimeout: 2_000 });
-  const driver = new ProcessDriver(process.env);
-  const { handle } = await driver.start(order);
-  await eventually('three processes', () => tail(order.output, 10).filter((line) => line === 'child').length === 2, 30_000);
-  const pid = Number(handle.pid);
-  await driver.stop(order, handle);
-  t.equal(identify(pid), null);
-  t.ok(tail(order.output, 10).includes('no'), 'it was asked first');
-  t.strictSame(await driver.ended(order, handle, never).then(({ signal, code }) => signal ?? code), null, 'how it ended is forgotten with it');
+  let asked = false;
+  // A second time with more time to say that it is asked, where the first was not enough.
+  for (const stopTimeout of [2_000, 30_000]) {
+    if (asked) break;
+    const order = await orderOf(t, script, { stopTimeout });
+    const driver = new ProcessDriver(process.env);
+    const { handle } = await driver.start(order);
+    await eventually('three processes', () => tail(order.output, 10).filter((line) => /^(child|up)$/.test(line)).length === 3, 30_000);
+    await driver.stop(order, handle);
+    t.equal(identify(Number(handle.pid)), null);
+    asked = tail(order.output, 10).includes('no');
+    t.strictSame(await driver.ended(order, handle, never).then(({ signal, code }) => signal ?? code), null, 'how it ended is forgotten with it');
+  }
+  t.ok(asked, 'it was asked first');
 });
 
 t.test('one whose handle nobody knows is found by its mark', async (t) => {
@@ -181,6 +185,20 @@ t.test('the end of what a program prints is there when its end is told, however 
     await driver.stop(order, handle);
   }
   t.equal(segmentsOf(order.output).length, 1, 'short lives share a file');
+});
+
+t.test('a keeper that is slow is waited for when nobody can print any more', async (t) => {
+  const order = await orderOf(t, `setTimeout(() => console.log('last'), 500)`);
+  const driver = new ProcessDriver(process.env);
+  const { handle } = await driver.start(order);
+  const keeper = keepers().get(order.mark)?.pid ?? 0;
+  process.kill(-keeper, 'SIGSTOP');
+  const told = driver.ended(order, handle, never).then(() => driver.output(order, handle, 1));
+  await eventually('the end of the program', () => identify(Number(handle.pid)) === null, LATE);
+  await sleep(1_000);
+  process.kill(-keeper, 'SIGCONT');
+  t.strictSame(await told, ['last']);
+  await driver.stop(order, handle);
 });
 
 t.test('what it inherits is a pipe that can be opened by its name', async (t) => {
