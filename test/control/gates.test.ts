@@ -65,7 +65,7 @@ t.test('only a 200 with a decision is one; everything else is a wait that says w
 
 t.test('each question is counted with what came of it; one that is broken off has no answer', async (t) => {
   const own = new GateCounts();
-  const ask = (signal: AbortSignal, to = url()): ReturnType<typeof askGate> => askGate(gatePolicy('g', 'step', { url: to }), QUESTION, signal, 1_000, own);
+  const ask = (signal: AbortSignal, to = url()): ReturnType<typeof askGate> => askGate(gatePolicy('g', 'step', { url: to }), QUESTION, signal, 20_000, own);
   for (const body of ['{"decision":"pass"}', '{"decision":"wait"}', '{"decision":"stop"}', '{"decision":"yes"}', 'pass']) {
     answer = { status: 200, body };
     await ask(going());

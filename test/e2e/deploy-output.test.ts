@@ -55,7 +55,7 @@ t.test('output goes on while no proxy runs, and who follows it misses nothing', 
 t.test('what a process said that never got healthy is in the answer of the command and in the evidence', async (t) => {
   const proxy = await startLaunching(t);
   t.equal((await verb(proxy, 'deploy', 'web', '--version', 'v1')).code, 0);
-  const sick = await verb(proxy, 'deploy', 'web', '--version', 'v2', '--env', 'SICK=1', '--admission-timeout', '2s');
+  const sick = await verb(proxy, 'deploy', 'web', '--version', 'v2', '--env', 'SICK=1', '--admission-timeout', '4s');
   t.match(sick, { code: 1, stdout: /status 500, expected 2xx[^\n]*\n +version v2 replica 1\n/ });
   const swap = (await proxy.admin('/v1/upstreams/web/swap')).json as SwapView;
   const backends = swap.steps.find(({ name }) => name === 'not admitted')?.evidence.backends as Record<string, { output: string[] }>;

@@ -24,13 +24,13 @@ t.test('three versions in a row: the broken ones never get traffic, and nothing 
   const first = await verb(proxy, 'deploy', 'web', '--version', 'v1');
   t.equal(first.code, 0, first.stdout + first.stderr);
   t.strictSame(running(proxy), ['v1', 'v1']);
-  const sick = await verb(proxy, 'deploy', 'web', '--version', 'v2', '--env', 'SICK=1', '--admission-timeout', '2s');
+  const sick = await verb(proxy, 'deploy', 'web', '--version', 'v2', '--env', 'SICK=1', '--admission-timeout', '4s');
   t.equal(sick.code, 1);
   t.match(sick.stdout, /not admitted[^]*stopped[^]*status 500, expected 2xx/);
   t.strictSame(running(proxy), ['v1', 'v1'], 'nothing of it runs when the command returns');
   const dead = await verb(proxy, 'deploy', 'web', '--version', 'v3', '--env', 'BOOM=1');
   t.equal(dead.code, 1);
-  t.match(dead.stdout, /process 1: it exited with code 7 \(3 times\)[^]*Error: boom/, 'with what it has said last');
+  t.match(dead.stdout, /process [12]: it exited with code 7 \(3 times\)[^]*Error: boom/, 'with what it has said last');
   t.match(dead.stderr, /nothing moved, and nothing of v3 runs/);
   t.strictSame(running(proxy), ['v1', 'v1']);
   t.equal(field(await proxy.send(), 'x-version'), 'v1');
@@ -106,8 +106,8 @@ t.test('a process that dies is started again on its port, and its output stays r
   t.not(after.pid, before[0].pid);
   t.match(after, { lastEnd: { code: 9 } });
   await eventually('traffic', async () => (await proxy.send()).status === 200);
-  const logs = await verb(proxy, 'logs', 'web', 'v1');
-  t.match(logs, { code: 0, stdout: /version v1 replica 1\nversion v1 replica 1\n/ });
+  // What it prints goes its own way, and may come after the first answer.
+  await eventually('the words of both', async () => /version v1 replica 1\nversion v1 replica 1\n/.test((await verb(proxy, 'logs', 'web', 'v1')).stdout));
   t.equal((await stat(join(proxy.stateDir, 'launches', 'web@v1.json'))).mode & 0o777, 0o600);
   t.notMatch((await proxy.admin('/v1/upstreams/web')).text + proxy.output, /hunter2/);
 });

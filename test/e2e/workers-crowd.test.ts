@@ -77,7 +77,7 @@ t.test('a crowd of workers is swapped, told of in short, and counted in few seri
     async () => (await one.round()).orders.has('run') && one.orders.size === 1 && clients.every(({ order }) => order === 'run'),
   );
   await two.round();
-  await t.rejects(joinWorkers({ admin: proxy.adminUrl, upstream: 'jobs', version: 'v2', member: 'one-more', joinTimeout: 300 }), /110 members already/);
+  await t.rejects(joinWorkers({ admin: proxy.adminUrl, upstream: 'jobs', version: 'v2', member: 'one-more', joinTimeout: 3_000 }), /110 members already/);
   const { stdout: status } = await proxy.cli(['status', 'jobs']);
   t.match(status, /60 members: 60 ready; 60 run; 0 leases in hand/);
   t.ok(status.split('\n').length < 60, status);

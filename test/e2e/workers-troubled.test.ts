@@ -26,7 +26,7 @@ async function receiptOf(proxy: Proxy, version: string): Promise<Receipt> {
 }
 
 t.test('a proxy that is killed forgets no lease, and its workers stop by themselves until it is back', async (t) => {
-  const proxy = await Proxy.start(t, { upstreams: { jobs: workerUpstream({ versions: { v1: { members: 1 } }, drain: { requests: '1m' } }, { ttl: '2s' }) } });
+  const proxy = await Proxy.start(t, { upstreams: { jobs: workerUpstream({ versions: { v1: { members: 1 } }, drain: { requests: '1m' } }, { ttl: '6s' }) } });
   const a = await join(t, proxy, 'v1', 'v1-1');
   const b = await join(t, proxy, 'v2', 'v2-1');
   await eventually('v1 runs', () => a.order === 'run');
@@ -40,7 +40,7 @@ t.test('a proxy that is killed forgets no lease, and its workers stop by themsel
   await eventually('nobody works without an answer', () => b.order === 'quiesce', 30_000);
   t.equal(b.tryBegin('three'), null);
   await eventually('it is told so', () => changes.length > 0);
-  t.match(changes, [{ order: 'quiesce', why: 'no answer' }]);
+  t.match(changes[0], { order: 'quiesce', why: 'no answer' });
   await proxy.restart();
   await eventually('v2 runs again', () => b.order === 'run', 30_000);
   const held = async (): Promise<boolean> => {
@@ -56,7 +56,7 @@ t.test('a proxy that is killed forgets no lease, and its workers stop by themsel
 });
 
 t.test('what is in hand at the drain deadline is stopped, then counted as killed, and the exit code says so', async (t) => {
-  const proxy = await Proxy.start(t, { upstreams: { jobs: workerUpstream({ versions: { v1: { members: 2 } } }, { stop: '300ms' }) } });
+  const proxy = await Proxy.start(t, { upstreams: { jobs: workerUpstream({ versions: { v1: { members: 2 } } }, { stop: '3s', ttl: '12s' }) } });
   const [a, b] = await Promise.all([join(t, proxy, 'v1', 'v1-1'), join(t, proxy, 'v1', 'v1-2')]);
   const c = await join(t, proxy, 'v2', 'v2-1');
   await eventually('v1 runs', () => a.order === 'run' && b.order === 'run');
@@ -68,12 +68,12 @@ t.test('what is in hand at the drain deadline is stopped, then counted as killed
   t.match(stdout, /2 leases taken: 0 completed, 1 given back undone, 0 failed, 1 killed/);
   t.match(stderr, /1 lease of v1 had to be counted as killed/);
   t.ok(stubborn.signal.aborted);
-  t.equal(c.order, 'run');
+  await eventually('v2 runs', () => c.order === 'run');
   t.match((await receiptOf(proxy, 'v1')).killedByKind, { http: 1 });
 });
 
 t.test('a version whose members are not there is rejected, and who is late is named', async (t) => {
-  const proxy = await Proxy.start(t, { upstreams: { jobs: workerUpstream({ versions: { v1: { members: 1 } } }) } });
+  const proxy = await Proxy.start(t, { upstreams: { jobs: workerUpstream({ versions: { v1: { members: 1 } } }, { ttl: '12s' }) } });
   const a = await join(t, proxy, 'v1', 'v1-1');
   const late = await joinWorkers({ admin: proxy.adminUrl, upstream: 'jobs', version: 'v2', member: 'v2-1', ready: false });
   t.teardown(() => late.leave(0));
@@ -81,7 +81,7 @@ t.test('a version whose members are not there is rejected, and who is late is na
   const { code, stdout } = await proxy.cli(['swap', 'jobs', '--to', 'v2', '--members', '2', '--admission-timeout', '1s']);
   t.equal(code, 1);
   t.match(stdout, /0 of 2 members ready[^]*v2-1 +it says that it is not ready[^]*v2-2 +has not reported/);
-  t.equal(a.order, 'run', 'nothing moved');
+  await eventually('nothing moved', () => a.order === 'run');
 });
 
 t.test('members that are polled are told by the poll and believed by its answer', async (t) => {

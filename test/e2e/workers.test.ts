@@ -46,7 +46,7 @@ t.test('a token of scope report may report and nothing else, and what is no repo
   ];
   const web = { routes: [{}] };
   const port = await freePort();
-  const config = { admin: { port, tokens }, upstreams: { web, jobs: workerUpstream({ versions: { v1: { members: 1 } } }) } };
+  const config = { admin: { port, tokens }, upstreams: { web, jobs: workerUpstream({ versions: { v1: { members: 1 } } }, { ttl: '60s' }) } };
   await Proxy.start(t, config, { unready: true });
   const admin = `http://127.0.0.1:${port}`;
   await eventually(
