@@ -37,7 +37,7 @@ t.test('started, admitted, swapped to, and what it replaced is removed; one that
   t.match(second, { code: 0, stdout: /started[^]*2 processes started[^]*admitted[^]*live[^]*released[^]*stopped/ });
   t.equal(containers(), 'v2 v2');
   t.equal(field(await proxy.send(), 'x-version'), 'v2');
-  const sick = await verb(proxy, 'deploy', 'web', '--version', 'v3', '--env', 'SICK=1', '--admission-timeout', '1s');
+  const sick = await verb(proxy, 'deploy', 'web', '--version', 'v3', '--env', 'SICK=1', '--admission-timeout', '4s');
   t.match(
     sick,
     { code: 1, stdout: /status 500, expected 2xx[^]*process 1 of v3 printed last:\n +hello\n +oh no\n/ },
@@ -62,7 +62,7 @@ t.test('killed in the middle: what had no swap yet is removed, and a swap goes o
   t.equal(field(await proxy.send(), 'x-version'), 'v1');
   engine.serves = true;
   await deploy(proxy, { version: 'v3', strategy: { canary: [{ weight: 40, hold: '2s' }] } });
-  await eventually('its step', async () => ((await proxy.admin('/v1/upstreams/web')).json as UpstreamView).split.v3 === 40, LATE);
+  await eventually('its step', async () => (((await proxy.admin('/v1/upstreams/web')).json as UpstreamView).split.v3 ?? 0) >= 40, LATE);
   await proxy.kill();
   await restart(proxy);
   await eventually('the end of v1', () => containers() === 'v3', LATE);

@@ -46,7 +46,11 @@ t.test('name and password in the URL of a receiver are sent as Basic authenticat
   // What cannot be reached is told without them, too.
   await receiver.close();
   tell('2', 'web');
-  await eventually('the failure', () => webhooks.views().every(({ failedAttempts }) => failedAttempts === 1));
+  await eventually('the failure', () => {
+    // The first attempt may still be made on a connection that is closed by now, which is another failure.
+    for (const { name } of webhooks.views()) webhooks.redeliver(name);
+    return webhooks.views().every(({ lastError }) => lastError?.includes('refused'));
+  });
   t.match(webhooks.views(), [{ url: `http://127.0.0.1:${port}/…`, lastError: /refused/ }, {}, {}]);
   t.notMatch(JSON.stringify(webhooks.views()), /deploy|p%40ss|p@ss|%zz/);
 });
