@@ -177,8 +177,14 @@ export class H2Session {
     const { session } = this;
     if (this.pinging || session === null || session.destroyed || this.heardAt > since || performance.now() - since < SILENT_MS) return;
     this.pinging = true;
-    const deadline = setTimeout(() => this.end(new Error('a PING was not answered')), PING_MS);
+    let waits = true;
+    const late = (): void => {
+      if (waits) this.end(new Error('a PING was not answered'));
+    };
+    // A thread that was held up reads first what has arrived.
+    const deadline = setTimeout(() => setImmediate(late), PING_MS);
     const answered = (error: Error | null): void => {
+      waits = false;
       clearTimeout(deadline);
       this.pinging = false;
       if (error === null) this.heard();

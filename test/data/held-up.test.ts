@@ -1,5 +1,6 @@
 import t from 'tap';
 import type { Test } from 'tap';
+import { FLAG, FRAME, RawH2Backend, frame, headers, type H2Peer } from '../helpers/h2_backend.ts';
 import { catchAll, Proxy } from '../helpers/proxy.ts';
 import { RawClient, requestBytes } from '../helpers/raw_client.ts';
 import { RawUpstream } from '../helpers/raw_upstream.ts';
@@ -12,14 +13,17 @@ const HELD_UP_MS = 1_600;
 const ROUNDS = 3;
 /** How long a proxy that ends waits for one more request on a kept connection. */
 const IDLE_MS = 1_000;
+/** A request that is given up unanswered after so long is a reason to ask its HTTP/2 connection whether anybody is there, who has so long to answer. */
+const SILENT_MS = 1_000;
+const PING_MS = 5_000;
 
 const backend = await RawUpstream.start(t);
 
 /** Stops the proxy, lets `run` say what is to be found afterwards, and has it go on when every deadline is over. */
-function heldUp({ process: { pid } }: Proxy, run: () => unknown): Promise<void> {
+function heldUp({ process: { pid } }: Proxy, run: () => unknown, millis = HELD_UP_MS): Promise<void> {
   return whileStopped(pid, async () => {
     run();
-    await sleep(HELD_UP_MS);
+    await sleep(millis);
   });
 }
 
@@ -90,4 +94,36 @@ t.test('one that is held up while it ends does not take for idle whom it could n
   t.equal((await stays.response()).body.toString(), 'the end');
   kept.destroy();
   t.strictSame(await proxy.process.wait(), { code: 0, signal: null });
+});
+
+/** A PING that an HTTP/2 backend has just got, because a request was given up; `stays` waits for its answer on the same connection. null = not in time. */
+async function asked(t: Test): Promise<{ proxy: Proxy; peer: H2Peer; stays: RawClient } | null> {
+  const silent = await RawH2Backend.start(t, () => undefined);
+  const proxy = await Proxy.start(t, {
+    dataThreads: 1,
+    upstreams: { web: catchAll({ v1: [silent.address] }, 'v1', { protocol: 'h2', health: { kind: 'none' }, retries: { attempts: 0 } }) },
+  });
+  const [stays, leaves] = [await RawClient.connect(proxy.port), await RawClient.connect(proxy.port)];
+  for (const [i, client] of [stays, leaves].entries()) {
+    client.write(requestBytes());
+    await eventually('the request', () => silent.requests === i + 1);
+  }
+  await sleep(SILENT_MS + 100);
+  const left = performance.now();
+  leaves.destroy();
+  const pinged = (): H2Peer | undefined => silent.peers.find(({ frames }) => frames.some(({ type, flags }) => type === FRAME.ping && (flags & FLAG.ack) === 0));
+  await eventually('the PING', () => pinged() !== undefined);
+  return performance.now() - left < PING_MS / 2 ? { proxy, peer: pinged()!, stays } : null;
+}
+
+t.test('one that is held up while a connection is asked whether anybody is there hears that there is', async (t) => {
+  let found = await asked(t);
+  for (let tried = 0; found === null && tried < 5; tried++) found = await asked(t);
+  const { proxy, peer, stays } = found!;
+  const ping = peer.frames.find(({ type }) => type === FRAME.ping)!;
+  const { stream } = peer.frames.find(({ type }) => type === FRAME.headers)!;
+  await heldUp(proxy, () => peer.write(frame(FRAME.ping, FLAG.ack, 0, ping.payload)), PING_MS);
+  peer.write(headers(stream, [[':status', '204']], FLAG.endStream));
+  t.equal((await stays.response()).status, 204);
+  stays.destroy();
 });
