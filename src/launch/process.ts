@@ -18,8 +18,8 @@ const STOP_POLL_MS = 20;
 const KILLED_MS = 10_000;
 /** How long the last words of what has ended may take to be on disk, while others may still print. */
 const FLUSHED_MS = 500;
-/** And when nobody can any more: they are on their way, however busy the machine is. */
-const ALL_FLUSHED_MS = 10_000;
+/** And when nobody is known who can: they are on their way. What has shed its mark keeps a restart waiting no longer than this. */
+const ALL_FLUSHED_MS = 4_000;
 /** What of the proxy's own environment is not for others. */
 const OWN = /^SWITCHYARD_/;
 
