@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { LaunchSpec } from '../config/launch.ts';
@@ -143,8 +143,7 @@ export class LaunchRecords {
   /** What a launch prints from here on is its own: nothing of an earlier one is left. */
   beginOutput(upstream: string, version: string, launch: string): void {
     this.forgetOutput(upstream, version);
-    mkdirSync(this.outputFolder(upstream, version), { recursive: true, mode: 0o700 });
-    writeFileSync(this.whose(upstream, version), launch, { mode: 0o600 });
+    writeWhole(this.whose(upstream, version), launch);
   }
 
   /** The launch that has printed the output that is kept; null = it is not known. */
