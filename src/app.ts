@@ -7,6 +7,7 @@ import { openSource } from './pull/source.ts';
 import type { Source, SourceOptions, Tell } from './pull/source.ts';
 import { Refusal } from './errors/catalogue.ts';
 import type { Issue } from './errors/catalogue.ts';
+import { messageOf } from './errors/message.ts';
 import { Control } from './control/control.ts';
 import { createMetrics } from './metrics/metrics.ts';
 
@@ -137,7 +138,7 @@ class Reloader {
     } catch (error) {
       const refused = error instanceof Refusal;
       this.count(refused ? 'refused' : 'failed');
-      this.refuse(error instanceof Error ? error.message : String(error), refused ? error.errors : []);
+      this.refuse(messageOf(error), refused ? error.errors : []);
       // What is wrong may be one certificate; the others are not held up by it.
       if (source.kind === 'file') await control.certificates.reload('a failed reload of the configuration');
     }

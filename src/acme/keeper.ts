@@ -9,6 +9,7 @@ import type { RenewalWindow, RetryPolicy } from './schedule.ts';
 import type { AcmeStore } from './store.ts';
 import { placeholder, renewalId } from './x509.ts';
 import type { Pair } from './x509.ts';
+import { messageOf } from '../errors/message.ts';
 
 const HOUR_MS = 3_600_000;
 /** How often the authority is asked when it would like a renewal, unless it says (RFC 9773 §4.3): kept from a minute to a day. */
@@ -212,7 +213,7 @@ export class AcmeKeeper {
     if (this.stop.signal.aborted) return;
     const { clock, emit, retry, tell } = this.parts;
     const { policy, domains, issued } = entry;
-    const problem = error instanceof Error ? error.message : String(error);
+    const problem = messageOf(error);
     const asked = error instanceof AcmeProblem ? error.wait : null;
     entry.failures++;
     entry.problem = problem;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { writeWhole } from '../disk/whole.ts';
 import { newKey, type Pair } from './x509.ts';
+import { messageOf } from '../errors/message.ts';
 
 const storedCertificate = z.object({ directory: z.string(), domains: z.array(z.string()), cert: z.string(), key: z.string() });
 const storedAccount = z.object({ directory: z.string(), key: z.string().transform((pem) => createPrivateKey(pem)) });
@@ -83,5 +84,5 @@ function digest(text: string): string {
 }
 
 function oneLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, ' ').slice(0, 200);
+  return messageOf(error).replaceAll(/\s+/g, ' ').slice(0, 200);
 }

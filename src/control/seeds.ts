@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SeedVersion } from '../config/config.ts';
+import { messageOf } from '../errors/message.ts';
 import { LaunchError } from '../launch/launch.ts';
 import type { Launch } from '../launch/launch.ts';
 import type { Launches } from '../launch/launches.ts';
 import type { Served } from './fleet.ts';
 import { backendsOf, isPortless } from './launching.ts';
-import { messageOf } from '../errors/message.ts';
 
 const AGAIN_MS = 5_000;
 const BY = 'config';

@@ -1,6 +1,7 @@
 import type { Counts } from '../ledger/control.ts';
 import { BINS } from '../ledger/layout.ts';
 import { REFUSAL, Refusal } from '../errors/catalogue.ts';
+import { messageOf } from '../errors/message.ts';
 import type { Version } from '../pool/version.ts';
 import type { WorkerPolicy } from '../pool/policy.ts';
 import type { UpstreamState } from '../pool/upstream.ts';
@@ -187,7 +188,7 @@ export class Crew {
     try {
       run();
     } catch (error) {
-      const said = error instanceof Error ? error.message : String(error);
+      const said = messageOf(error);
       this.parts.emit({ type: 'error', upstream: this.name, version: null, data: { error: `the members could not be saved: ${said}` } });
       this.saveLater();
     }

@@ -1,6 +1,7 @@
 import { Agent, request } from 'undici';
 import type { PollPolicy } from '../pool/policy.ts';
 import type { OrderView } from './report.ts';
+import { messageOf } from '../errors/message.ts';
 
 const BODY_LIMIT = 64 * 1024;
 const CONCURRENCY = 64;
@@ -137,5 +138,5 @@ export class Poller {
 function describe(error: unknown): string {
   const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
   if (code === 'ECONNREFUSED') return 'connection refused';
-  return error instanceof Error ? error.message : String(error);
+  return messageOf(error);
 }

@@ -3,7 +3,7 @@ import { eventually } from './wait.ts';
 
 async function stands(pid: number): Promise<boolean> {
   const threads = `/proc/${pid}/task`;
-  // A thread that ends meanwhile is looked for once more, in vain.
+  // A thread that ends meanwhile is no longer in the list of the next look.
   const states = await Promise.all((await readdir(threads)).map((id) => readFile(`${threads}/${id}/status`, 'latin1').catch(() => 'gone')));
   return states.every((status) => /^State:\s+[TZ]/m.test(status));
 }
